@@ -1,0 +1,229 @@
+"""The README and the docs run: every block is executed and its output compared.
+
+* A `python` block runs, in order, in one namespace a page. Lines with `>>>` are a
+  session whose output is compared; a block without them is a script that asserts.
+* A `console` block's lines `$ tapegrad ...` run as commands, and output that is shown
+  is compared. `...` stands for any text in both.
+* A python block that opens with `# name.py` is also saved under that name where the
+  page's commands run.
+* A block in any other language is listed in `READ_ONLY`, or the page fails: a
+  misspelt language must not slip by unrun.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+PYTHON = {"python", "pycon"}
+READ_ONLY = {"text", "toml", "{math}", "{toctree}"}
+# Blocks whose text Sphinx itself runs or checks; `docs/` holds few of them.
+CHECKED_BY_SPHINX = re.compile(r"\{(auto\w+|eval-rst|include|note|tip|warning)\}")
+# Shown commands that set up an environment: the Makefile's own job, not a page's.
+SET_UP = {"make", "pip", "git"}
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+FENCE = re.compile(r"^(?P<indent> *)(?P<marks>`{3,}|:{3,})(?P<info>.*)$")
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, its text, and the line where the text starts."""
+
+    language: str
+    text: str
+    line: int
+
+
+class PageError(AssertionError):
+    """A block of a page does not do what the page says; the message has file:line."""
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page; `{code-block} python` and its kin by language."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    at = 0
+    while at < len(lines):
+        opening = FENCE.match(lines[at])
+        at += 1
+        if opening is None or not opening["info"].strip():
+            continue
+        indent, start = opening["indent"], at
+        closing = indent + opening["marks"]
+        while at < len(lines) and lines[at].rstrip() != closing:
+            at += 1
+        if at == len(lines):
+            raise PageError(f"{page.name}:{start}: the block is never closed")
+        words = opening["info"].split()
+        body = [line.removeprefix(indent) for line in lines[start:at]]
+        at += 1
+        language = words[0]
+        if language in {"{code-block}", "{code}", "{doctest}", "{testcode}"}:
+            language = words[1] if len(words) > 1 else "python"
+            while body and re.match(r":[\w-]+:", body[0]):  # directive options
+                body.pop(0)
+                start += 1
+        yield Block(language, "\n".join(body) + "\n", start + 1)
+
+
+def run_session(block: Block, page: Path, names: dict[str, Any]) -> None:
+    """Run a block of `>>>` lines; raise where an output differs from the page."""
+    test = doctest.DocTestParser().get_doctest(
+        block.text, names, page.name, str(page), block.line - 1
+    )
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
+    results = runner.run(test, out=report.append, clear_globs=False)
+    names.update(test.globs)
+    if results.failed:
+        raise PageError("".join(report))
+
+
+def run_script(block: Block, page: Path, names: dict[str, Any], where: Path) -> None:
+    """Run a block without `>>>`; an error is reported at the page's own line."""
+    first = block.text.partition("\n")[0]
+    if named := re.fullmatch(r"# (\w+\.py)", first.strip()):
+        (where / named[1]).write_text(block.text, encoding="utf-8")
+    code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+    try:
+        exec(code, names)  # noqa: S102 - the page's own code is what is tested
+    except Exception as error:
+        raise PageError(f"{page.name}:{block.line}: {error!r}") from error
+
+
+def run_console(block: Block, page: Path, where: Path) -> None:
+    """Run the `$ tapegrad ...` lines and compare what is shown below each."""
+    here = f"{page.name}:{block.line}"
+    chunks = re.split(r"^\$ ", block.text.replace("\\\n", " "), flags=re.MULTILINE)
+    if chunks[0].strip() or len(chunks) == 1:
+        raise PageError(f"{here}: a console block starts with a line `$ command`")
+    for chunk in chunks[1:]:
+        line, _, expected = chunk.partition("\n")
+        command = shlex.split(line, comments=True)
+        if command[0] in SET_UP:
+            continue
+        if command[0] != "tapegrad":
+            raise PageError(f"{here}: only tapegrad's commands are run: {line}")
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=where,
+            env=os.environ
+            | {"COLUMNS": "88", "NO_COLOR": "1", "TERM": "dumb"}
+            | {"PYTHONPATH": os.pathsep.join(paths)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise PageError(
+                f"{here}: `{line}` ended with {done.returncode}:\n{done.stderr}"
+            )
+        same = doctest.OutputChecker().check_output(expected, done.stdout, FLAGS)
+        if expected.strip() and not same:
+            raise PageError(f"{here}: `{line}` printed\n{done.stdout}\nnot\n{expected}")
+
+
+def run_page(page: Path, where: Path) -> int:
+    """Run every block of `page` with `where` as its directory; how many ran."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    ran = 0
+    for block in blocks_of(page):
+        if block.language in READ_ONLY or CHECKED_BY_SPHINX.match(block.language):
+            continue
+        if block.language == "console":
+            run_console(block, page, where)
+        elif block.language not in PYTHON:
+            raise PageError(
+                f"{page.name}:{block.line}: nothing runs {block.language!r} blocks"
+            )
+        elif re.search(r"^\s*>>> ", block.text, flags=re.MULTILINE):
+            run_session(block, page, names)
+        else:
+            run_script(block, page, names, where)
+        ran += 1
+    return ran
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run_page(page, tmp_path)
+    shown = re.findall(
+        r"^ *```(?:python|pycon|console)", page.read_text("utf-8"), re.MULTILINE
+    )
+    assert ran >= len(shown)
+
+
+def test_pages_are_found() -> None:
+    assert {"README.md", "quickstart.md", "tape.md", "edges.md"} <= {
+        p.name for p in PAGES
+    }
+
+
+# ----------------------------------------------------- planted bugs: each must fail
+
+WRONG = {
+    "wrong output": "```python\n>>> 1 + 1\n3\n```\n",
+    "wrong assertion": "```python\nassert 1 + 1 == 3\n```\n",
+    "error": "```python\nundefined_name\n```\n",
+    "wrong value of tapegrad": (
+        "```python\nfrom tapegrad import Value\n\nx = Value(3.0)\n(x * x).backward()\n"
+        "```\n\n```python\n>>> x.grad\n7.0\n```\n"
+    ),
+    "misspelt language": "```pyhton\n1 + 1\n```\n",
+    "open block": "```python\n1 + 1\n",
+    "code-block": "```{code-block} python\n:caption: a\nassert 1 + 1 == 3\n```\n",
+    "doctest directive": "```{doctest}\n>>> 1 + 1\n3\n```\n",
+    "indented": "1. a\n\n   ```python\n   assert 1 + 1 == 3\n   ```\n",
+    "second block": "```python\nx = 1\n```\n\n```python\nassert x == 2\n```\n",
+    "unknown command": "```console\n$ tapegrad no-such-command\n```\n",
+    "wrong command output": "```console\n$ tapegrad --help\nnothing of the kind\n```\n",
+    "another program": "```console\n$ rm x\n```\n",
+}
+
+
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_page_fails(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    with pytest.raises(PageError):
+        run_page(page, tmp_path)
+
+
+def test_a_right_page_passes(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\n# saved.py\nx = 2\n```\n\n```python\n>>> x + 1\n3\n```\n"
+        "```console\n$ make test\n$ tapegrad --help\n...Usage...\n```\n"
+        "```text\nanything\n```\n",
+        encoding="utf-8",
+    )
+    assert run_page(page, tmp_path) == 3
+    assert (tmp_path / "saved.py").exists()
+
+
+def test_the_line_of_an_error_is_the_page_s(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("one\n\n```python\n\nassert 0\n```\n", encoding="utf-8")
+    with pytest.raises(PageError, match=r"page\.md:4") as caught:
+        run_page(page, tmp_path)
+    cause = caught.value.__cause__
+    assert cause is not None
+    assert cause.__traceback__ is not None
+    assert cause.__traceback__.tb_next is not None
+    assert cause.__traceback__.tb_next.tb_lineno == 5

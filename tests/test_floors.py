@@ -1,0 +1,248 @@
+"""Imports go down, never up or sideways, and `import tapegrad` stays light.
+
+Every module of the package stands on a floor. It may import its own package and the
+floors below; siblings on one floor do not know each other. The doors are exempt: the
+methods of `Tape` and `Value` that belong to an upper floor import it when called, and
+those methods stand together in the two files named in `DOORS`.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The longest matching prefix counts. "" is the package itself, `import tapegrad`.
+FLOORS = {
+    "errors": 0,
+    "rules": 1,
+    "tape": 2,
+    "readings": 3,
+    "sweeps": 3,
+    "passes": 3,
+    "ambient": 4,
+    "value": 4,
+    "recording": 5,
+    "calls": 6,
+    "native": 6,
+    "show": 6,
+    "symbolic": 6,
+    "transforms": 6,
+    "proof": 7,
+    "": 8,
+    "cli": 9,
+    "demo": 9,
+    "nn": 9,
+    "__main__": 10,
+}
+
+# Modules that are one place, though they are several files.
+TOGETHER = {"ambient": "value", "demo": "cli"}
+
+DOORS = {"tape.doors", "doors"}
+
+HEAVY = ("graphviz", "llvmlite", "mpmath", "optree", "rich", "scipy", "sympy", "typer")
+
+
+class Import(NamedTuple):
+    """One import of the package by itself: where it stands and what it names."""
+
+    module: str
+    line: int
+    target: str
+
+
+def place_of(module: str) -> str:
+    """The key of `FLOORS` that a module (named without `tapegrad.`) belongs to."""
+    parts = module.split(".")
+    while parts and ".".join(parts) not in FLOORS:
+        parts.pop()
+    place = ".".join(parts)
+    if not place and module:
+        message = f"tapegrad/{module.replace('.', '/')} has no floor: name it in FLOORS"
+        raise AssertionError(message)
+    return place
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    """Every module under `package`, by its name without `tapegrad.`."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        found[".".join(parts).removesuffix("__init__").rstrip(".")] = path
+    return found
+
+
+def imports_of(name: str, path: Path, modules: dict[str, Path]) -> list[Import]:
+    """Each import, at any depth of the file, of something inside the package."""
+    inside = name.split(".") if name else []
+    package = inside if path.name == "__init__.py" else inside[:-1]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            bases = [
+                (alias.name.partition(".")[2], [])
+                for alias in node.names
+                if alias.name.split(".")[0] == "tapegrad"
+            ]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = package[: len(package) - node.level + 1]
+            elif (node.module or "").split(".")[0] == "tapegrad":
+                base = ["tapegrad"]
+            else:
+                continue
+            rest = (node.module or "").split(".") if node.module else []
+            full = ".".join([*base, *rest]).removeprefix("tapegrad").lstrip(".")
+            if not node.level:
+                full = ".".join(rest[1:])
+            bases = [(full, [alias.name for alias in node.names])]
+        else:
+            continue
+        for base_name, names in bases:
+            # `from tapegrad import sweeps` names a module; `from tapegrad import grad`
+            # names a thing of the package itself.
+            targets = {
+                inner if (inner := f"{base_name}.{n}".strip(".")) in modules else None
+                for n in names
+            } or {None}
+            found += [
+                Import(name, node.lineno, base_name if t is None else t)
+                for t in sorted(targets, key=str)
+            ]
+    return found
+
+
+def breaches(package: Path) -> list[str]:
+    """Each import that goes up or sideways, as `file:line: reason`."""
+    modules = modules_of(package)
+    found = []
+    for name, path in modules.items():
+        here = place_of(name)
+        if name in DOORS or not name:
+            continue  # the package's own face re-exports from every floor
+        for item in imports_of(name, path, modules):
+            there = place_of(item.target)
+            same = TOGETHER.get(here, here) == TOGETHER.get(there, there)
+            if not same and FLOORS[there] >= FLOORS[here]:
+                found.append(
+                    f"{path.name}:{item.line}: {name} (floor {FLOORS[here]}) imports "
+                    f"{item.target or 'tapegrad'} (floor {FLOORS[there]})"
+                )
+    return found
+
+
+def test_imports_go_down(root: Path) -> None:
+    assert breaches(root / "tapegrad") == []
+
+
+def test_the_tree_is_seen(root: Path) -> None:
+    modules = modules_of(root / "tapegrad")
+    assert {"", "errors", "sweeps", "rules", "tape", "tape.doors", "doors"} <= {
+        *modules
+    }
+    below_nn = imports_of("nn.layers", modules["nn.layers"], modules)
+    assert below_nn, "no import found in nn: the reader of imports sees nothing"
+
+
+def test_doors_import_only_when_called(root: Path) -> None:
+    """A door that imported at module level would load the upper floor at once."""
+    modules = modules_of(root / "tapegrad")
+    for name in DOORS:
+        tree = ast.parse(modules[name].read_text(encoding="utf-8"))
+        top = ast.Module(
+            [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)], []
+        )
+        at_once = {node.lineno for node in ast.walk(top) if hasattr(node, "lineno")}
+        up = [
+            item
+            for item in imports_of(name, modules[name], modules)
+            if item.line in at_once and FLOORS[place_of(item.target)] > FLOORS["value"]
+        ]
+        assert up == []
+
+
+def test_no_import_in_disguise(root: Path) -> None:
+    """`importlib` would hide an upward import from the test above."""
+    for name, path in modules_of(root / "tapegrad").items():
+        if name:  # the package's face loads its heavy half by name, on first use
+            text = path.read_text(encoding="utf-8")
+            assert "import_module" not in text, name
+            assert "__import__(" not in text, name
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "caught"),
+    [
+        ("rules/core.py", "from tapegrad.sweeps import replay", "sweeps"),
+        ("rules/core.py", "from tapegrad import sweeps", "sweeps"),
+        ("rules/core.py", "import tapegrad.sweeps", "sweeps"),
+        ("rules/core.py", "from ..sweeps import replay", "sweeps"),
+        ("rules/core.py", "from .. import sweeps", "sweeps"),
+        ("rules/core.py", "def f():\n    from tapegrad.sweeps import replay", "sweeps"),
+        ("rules/core.py", "from tapegrad import Value", "tapegrad"),
+        ("readings/numpy.py", "from tapegrad.sweeps import replay", "sweeps"),
+        ("sweeps.py", "import tapegrad.readings.numpy", "readings.numpy"),
+    ],
+)
+def test_a_planted_import_is_caught(
+    tmp_path: Path, module: str, line: str, caught: str
+) -> None:
+    for name in ("__init__", "sweeps", "rules/__init__", "readings/__init__"):
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("", encoding="utf-8")
+    (tmp_path / "readings/numpy.py").write_text("", encoding="utf-8")
+    assert breaches(tmp_path) == []
+    (tmp_path / module).write_text(f"import math\n{line}\n", encoding="utf-8")
+    (report,) = breaches(tmp_path)
+    assert f"imports {caught} (floor" in report
+
+
+def test_a_lower_import_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules/__init__.py").write_text("", encoding="utf-8")
+    (tmp_path / "rules/core.py").write_text("from . import rows", encoding="utf-8")
+    (tmp_path / "rules/rows.py").write_text("import math", encoding="utf-8")
+    (tmp_path / "sweeps.py").write_text("from .rules import core", encoding="utf-8")
+    assert breaches(tmp_path) == []
+
+
+def test_a_module_without_a_floor_is_named(tmp_path: Path) -> None:
+    (tmp_path / "attic.py").write_text("", encoding="utf-8")
+    with pytest.raises(AssertionError, match="tapegrad/attic has no floor"):
+        breaches(tmp_path)
+
+
+def loaded_by(statement: str, root: Path) -> set[str]:
+    """The top-level modules that a fresh interpreter holds after `statement`."""
+    show = "print(*{m.split('.')[0] for m in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{statement}\n{show}"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {*done.stdout.split()}
+
+
+def test_import_loads_nothing_heavy(root: Path) -> None:
+    loaded = loaded_by("import tapegrad", root)
+    assert "numpy" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_eager_use_loads_nothing_heavy(root: Path) -> None:
+    use = "import tapegrad as tg; v = tg.Value(2.0); (v * v).backward()"
+    assert loaded_by(use, root).isdisjoint(HEAVY)
+
+
+def test_the_light_test_can_fail(root: Path) -> None:
+    assert "sympy" in loaded_by("import tapegrad, sympy", root)
