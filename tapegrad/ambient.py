@@ -1,0 +1,126 @@
+"""Which columns an operation appends to: the ambient tape. Floor 4.
+
+Eager Values stand on a chain of short *segments*. A sweep, or a length limit, closes
+the current one; a newer segment may refer to an older one, never the reverse; it
+imports leaves by version; a segment that nothing refers to is freed by Python. So a
+training loop of any length runs in bounded memory. One current segment a context
+(``contextvars``): threads do not mix. Inside a recording the context's columns are the
+recorder's, and under ``no_record()`` there are none.
+"""
+
+from __future__ import annotations
+
+import itertools
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.errors import RecordError
+from tapegrad.tape.recorder import Columns
+
+_serials = itertools.count()
+
+
+class Segment(Columns):
+    """One segment of an ambient tape.
+
+    Attributes:
+        serial: segments made later have larger numbers.
+        imports: (slot, Value): leaves, and Values of older segments, read here.
+        adopted: slot of each imported Value, by identity.
+        adjoints: accumulated adjoints of the slots, once a sweep has been here.
+    """
+
+    __slots__ = ("__weakref__", "adjoints", "adopted", "imports", "serial")
+    eager = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.serial = next(_serials)
+        self.imports: list[tuple[int, Any]] = []
+        self.adopted: dict[int, int] = {}
+        self.adjoints: npt.NDArray[np.float64] | None = None
+
+    def full(self) -> None:
+        """The length limit: close, and let the next operation open another one."""
+        super().full()
+        self.close()
+
+    def close(self) -> None:
+        """No more steps; leaves forget their place here, so nothing holds a cycle."""
+        for _, value in self.imports:
+            if value._rec is self and value._a is None:  # noqa: SLF001
+                value._rec = None  # noqa: SLF001
+        if current() is self:
+            CURRENT.set(CLOSED)
+
+    def slot_of(self, value: Any) -> int:
+        """The slot of a Value here; leaves and older Values are imported."""
+        if value._rec is self:  # noqa: SLF001
+            return int(value._i)  # noqa: SLF001
+        if value._rec is not None and not value._rec.eager:  # noqa: SLF001
+            raise foreign(value)
+        leaf = value._a is None  # noqa: SLF001
+        if not leaf and id(value) in self.adopted:
+            return self.adopted[id(value)]
+        slot = self.input(value._data)  # noqa: SLF001
+        self.imports.append((slot, value))
+        if leaf:
+            value._rec, value._i = self, slot  # noqa: SLF001
+        else:
+            self.adopted[id(value)] = slot
+        return slot
+
+    def adjoint_of(self, slot: int) -> float:
+        """The accumulated adjoint of a slot."""
+        if self.adjoints is None or slot >= len(self.adjoints):
+            return 0.0
+        return float(self.adjoints[slot])
+
+    def reserve(self) -> npt.NDArray[np.float64]:
+        """Accumulated adjoints, long enough for every slot."""
+        have = 0 if self.adjoints is None else len(self.adjoints)
+        if self.adjoints is None or have < self.n:
+            grown = np.zeros(self.n)
+            if self.adjoints is not None:
+                grown[:have] = self.adjoints
+            self.adjoints = grown
+        return self.adjoints
+
+
+def foreign(value: Any) -> RecordError:
+    """The error of a recording's Value that is used outside of it."""
+    return RecordError(
+        f"{value.where_from()} = {value.data} belongs to another recording, or to one "
+        "that is finished; return it from the recorded function, or replay the tape"
+    )
+
+
+class Nowhere:
+    """Stands for columns where there are none."""
+
+    __slots__ = ("eager", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.eager = True
+
+
+# The next eager operation opens a segment.
+CLOSED = Nowhere("closed")
+# Inside no_record().
+SILENT = Nowhere("silent")
+
+CURRENT: ContextVar[Any] = ContextVar("tapegrad_columns", default=CLOSED)
+current = CURRENT.get
+
+
+def opened() -> Any:
+    """The current columns; a new segment where none is open."""
+    columns = current()
+    if columns is CLOSED:
+        columns = Segment()
+        CURRENT.set(columns)
+    return columns

@@ -1,0 +1,213 @@
+"""The reverse sweep of scalar slots in bulk. Floor 4.
+
+The primals are known, so all partials of one operation are computed at once by the
+NumPy reading; only the accumulation runs slot by slot, in reverse order:
+
+    v_bar[j] += v_bar[i] * p[i, j]          for each operand j of i, i falling
+
+It gives what `sweeps.adjoint` gives, in the same order of accumulation; only the atoms
+differ (NumPy's exp in place of libm's), by their ulps. A slot that no adjoint reaches
+is skipped by a mark, not by its value, so 0 * inf is NaN just where the reference has
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.readings import NUMPY, SCALAR
+from tapegrad.rules import TABLE, Primitive
+from tapegrad.tape.recorder import MANY, Columns
+from tapegrad.tape.tape import Tape
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+# Fewer slots than this are swept with plain floats: NumPy's fixed cost per operation
+# is some 10 us, a partial of floats 0.5 us.
+FEW = 128
+# From here on the accumulation is worth native code.
+MANY_SLOTS = 4096
+
+Accumulate = Callable[[Ints, Floats, Floats, npt.NDArray[np.uint8]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Scalar slots as a table.
+
+    Args:
+        opcode: number of the primitive in the process's table, one a slot.
+        reads: shape (arity, slots), -1 where there is no operand.
+        static: index into statics, one a slot.
+        statics: static parameters.
+        primal: the value of every slot.
+    """
+
+    opcode: Ints
+    reads: Ints
+    static: Ints
+    statics: Sequence[Any]
+    primal: Floats
+
+
+def lines_of_columns(columns: Columns, stop: int) -> Lines:
+    """The first slots of growing columns."""
+    opcode, a, b, primal = columns.columns(stop)
+    arity = np.array([max(row.arity, 0) for row in TABLE], dtype=np.int32)
+    count = arity[opcode]
+    wide = (a == MANY) & (count > 0)
+    reads = np.full((int(count.max(initial=1)), stop), -1, np.int32)
+    one, two = (count >= 1) & ~wide, (count == 2) & ~wide  # noqa: PLR2004
+    np.copyto(reads[0], a, where=one)
+    if len(reads) > 1:
+        np.copyto(reads[1], b, where=two)
+    static = np.where(two, 0, b)
+    for slot in np.flatnonzero(wide).tolist():
+        operands, static[slot] = columns.many[b[slot]]
+        reads[: len(operands), slot] = operands
+    return Lines(opcode, reads, static, columns.statics, primal)
+
+
+def lines_of_tape(tape: Tape, primal: Floats) -> Lines:
+    """A flat tape of scalars, with the slot values of a replay."""
+    owns = np.flatnonzero(np.diff(tape.first))
+    low = tape.offsets[:-1][owns]
+    count = np.diff(tape.offsets)[owns]
+    reads = np.full((int(count.max(initial=1)), len(owns)), -1, np.int32)
+    for place in range(len(reads)):
+        has = count > place
+        reads[place, has] = tape.operands[low[has] + place]
+    codes = np.array([TABLE.by_name[name] for name in tape.operations], np.int32)
+    opcode = codes[tape.opcode[owns]] if len(codes) else np.zeros(0, np.int32)
+    return Lines(opcode, reads, tape.static[owns], tape.statics, primal)
+
+
+def adjoint(
+    lines: Lines, seeds: Mapping[int, float], accumulate: Accumulate | None = None
+) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """Adjoints of all slots, and which of them were reached.
+
+    Args:
+        lines: slots up to the highest seed, at least.
+        seeds: adjoints to start from.
+        accumulate: a native accumulation loop, for many slots.
+    """
+    bars = np.zeros(len(lines.opcode))
+    reached = np.zeros(len(lines.opcode), np.uint8)
+    for slot, seed in seeds.items():
+        bars[slot] = bars[slot] + seed if reached[slot] else seed
+        reached[slot] = 1
+    if len(bars) < FEW:
+        _few(lines, bars, reached)
+        return bars, reached
+    reads, partials = _partials(lines)
+    (accumulate or _accumulate)(reads, partials, bars, reached)
+    return bars, reached
+
+
+def _partials(lines: Lines) -> tuple[Ints, Floats]:
+    """Operands that receive something, and their partials; -1 where nothing."""
+    reads = np.full_like(lines.reads, -1)
+    partials = np.zeros(reads.shape)
+    with np.errstate(all="ignore"):
+        for code in np.unique(lines.opcode).tolist():
+            if code < 0 or TABLE.rows[code].partials is None:
+                continue
+            mine = np.flatnonzero(lines.opcode == code)
+            for index in _static_groups(lines, mine):
+                group = mine if index is None else mine[lines.static[mine] == index]
+                static = lines.statics[index or 0]
+                _fill(lines, TABLE.rows[code], group, dict(static), reads, partials)
+    return reads, partials
+
+
+def _static_groups(lines: Lines, mine: npt.NDArray[Any]) -> list[int | None]:
+    found = np.unique(lines.static[mine]).tolist()
+    return [None] if found == [0] else found
+
+
+def _fill(
+    lines: Lines,
+    row: Primitive,
+    slots: npt.NDArray[Any],
+    params: dict[str, Any],
+    reads: Ints,
+    partials: Floats,
+) -> None:
+    """Partials of all steps of one primitive."""
+    operands = lines.reads[: row.arity, slots]
+    xs = [lines.primal[operand] for operand in operands]
+    if row.kind == "select":
+        taken = xs[0] != 0
+        reads[1, slots[taken]] = operands[1, taken]
+        reads[2, slots[~taken]] = operands[2, ~taken]
+        partials[1:3, slots] = 1.0
+        return
+    found = row.partials(NUMPY, lines.primal[slots], *xs, **params)  # type: ignore[misc]
+    for place, partial in enumerate(found):
+        if type(partial) is int and partial == 0:
+            continue
+        reads[place, slots] = operands[place]
+        partials[place, slots] = partial
+
+
+def _accumulate(
+    reads: Ints, partials: Floats, bars: Floats, reached: npt.NDArray[np.uint8]
+) -> None:
+    """The accumulation in Python, the specification of the native loop."""
+    bar, live = bars.tolist(), reached.tolist()
+    pairs = list(zip(reads.tolist(), partials.tolist(), strict=True))
+    for slot in range(len(bar) - 1, -1, -1):
+        if not live[slot]:
+            continue
+        w = bar[slot]
+        for operands, values in pairs:
+            operand = operands[slot]
+            if operand >= 0:
+                part = w * values[slot]
+                bar[operand] = bar[operand] + part if live[operand] else part
+                live[operand] = 1
+    bars[:] = bar
+    reached[:] = live
+
+
+def _few(lines: Lines, bars: Floats, reached: npt.NDArray[np.uint8]) -> None:
+    """A short sweep with plain floats."""
+    opcode, static = lines.opcode.tolist(), lines.static.tolist()
+    columns, primal = lines.reads.T.tolist(), lines.primal.tolist()
+    bar, live = bars.tolist(), reached.tolist()
+    for slot in range(len(bar) - 1, -1, -1):
+        row = TABLE.rows[opcode[slot]]
+        if not live[slot] or row.partials is None:
+            continue
+        operands = columns[slot][: row.arity]
+        found = partials_at(row, slot, operands, primal, lines.statics[static[slot]])
+        for operand, partial in zip(operands, found, strict=True):
+            if partial is None:
+                continue
+            part = bar[slot] * partial
+            bar[operand] = bar[operand] + part if live[operand] else part
+            live[operand] = 1
+    bars[:] = bar
+    reached[:] = live
+
+
+def partials_at(
+    row: Primitive,
+    slot: int,
+    operands: Sequence[int],
+    primal: Sequence[float],
+    static: Any,
+) -> list[Any]:
+    """A step's partials at floats; None where nothing is to be passed on."""
+    xs = [primal[operand] for operand in operands]
+    if row.kind == "select":
+        return [None, 1.0, None] if xs[0] else [None, None, 1.0]
+    found = SCALAR.partials(row, primal[slot], *xs, **dict(static))
+    return [None if type(p) is int and p == 0 else p for p in found]

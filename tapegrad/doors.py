@@ -1,0 +1,46 @@
+"""The methods of a Value that belong to upper floors: one-line doors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import graphviz
+
+    from tapegrad.tape.tape import Tape
+
+
+class ValueDoors:
+    """Sweeps, the tape and pictures of a Value."""
+
+    __slots__ = ()
+
+    def backward(self: Any, seed: float | None = None) -> None:
+        """Reverse sweep from here: adds its adjoints to every ``.grad``."""
+        from tapegrad.eager import backward
+
+        backward(self, seed)
+
+    def _backward(self: Any) -> None:
+        """This step's share of the sweep alone, as in micrograd."""
+        from tapegrad.eager import backward_step
+
+        backward_step(self)
+
+    @property
+    def tape(self: Any) -> Tape:
+        """The frozen tape that leads here; its inputs are the leaves."""
+        from tapegrad.eager import tape_of
+
+        return tape_of(self)
+
+    def draw(self: Any) -> graphviz.Digraph:
+        """The picture of what leads here."""
+        from tapegrad.show.draw import draw
+
+        return draw(self)
+
+    def _repr_svg_(self: Any) -> str | None:
+        from tapegrad.show.draw import svg
+
+        return svg(self)

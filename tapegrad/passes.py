@@ -1,0 +1,61 @@
+"""Passes: tape in, tape out, IEEE meaning kept. Floor 3."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tapegrad.tape.tape import Tape
+
+
+def prune(tape: Tape) -> Tape:
+    """Drop the steps that no output, input or guard needs.
+
+    Inputs stay, used or not: they are the tape's signature.
+    """
+    needed = np.zeros(tape.slot_count, bool)
+    needed[list(tape.outputs)] = True
+    needed[list(tape.inputs)] = True
+    keep = np.zeros(len(tape), bool)
+    first, offsets = tape.first.tolist(), tape.offsets.tolist()
+    operands, marks = tape.operands.tolist(), needed.tolist()
+    for step in range(len(tape) - 1, -1, -1):
+        low, high = first[step], first[step + 1]
+        if low == high or any(marks[low:high]):  # a guard owns no slot and stays
+            keep[step] = True
+            for slot in operands[offsets[step] : offsets[step + 1]]:
+                marks[slot] = True
+    if keep.all():
+        return tape
+    return _only(tape, keep)
+
+
+def _only(tape: Tape, keep: np.ndarray) -> Tape:
+    """The kept steps, slots numbered anew."""
+    owns, reads = np.diff(tape.first), np.diff(tape.offsets)
+    slots = np.repeat(keep, owns)
+    moved = np.cumsum(slots, dtype=np.int32) - 1
+    names, opcode = np.unique(tape.opcode[keep], return_inverse=True)
+    used, static = np.unique(tape.static[keep], return_inverse=True)
+    if not len(used) or used[0] != 0:  # statics[0] is the empty one, always there
+        used, static = np.insert(used, 0, 0), static + 1
+    return dataclasses.replace(
+        tape,
+        operations=tuple(tape.operations[code] for code in names.tolist()),
+        opcode=opcode.astype(np.uint16),
+        offsets=np.append(0, np.cumsum(reads[keep])).astype(np.int32),
+        operands=moved[tape.operands[np.repeat(keep, reads)]],
+        first=np.append(0, np.cumsum(owns[keep])).astype(np.int32),
+        static=static.astype(np.int32),
+        statics=tuple(tape.statics[index] for index in used.tolist()),
+        aval=tape.aval[slots],
+        inputs=tuple(int(moved[slot]) for slot in tape.inputs),
+        outputs=tuple(int(moved[slot]) for slot in tape.outputs),
+        labels={
+            int(moved[slot]): label
+            for slot, label in tape.labels.items()
+            if slots[slot]
+        },
+        _digest=[],
+    )

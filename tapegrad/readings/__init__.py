@@ -1,0 +1,44 @@
+"""Readings: one vocabulary, many arithmetics. Floor 3.
+
+``numeric`` is light; ``sympy`` and ``mpmath`` load their library when they are asked
+for by name through `reading`.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from tapegrad.errors import DomainError
+from tapegrad.readings.base import Reading
+from tapegrad.readings.numeric import FLOAT32, NUMPY, SCALAR
+
+__all__ = ["FLOAT32", "NUMPY", "SCALAR", "Reading", "reading"]
+
+KNOWN = "float64, float32, mpmath:<digits>, sympy"
+
+
+@functools.cache
+def reading(name: str) -> Reading:
+    """The reading of an ``arithmetic=`` name.
+
+    Args:
+        name: "float64", "float32", "mpmath:50" (any number of digits), "sympy".
+
+    Raises:
+        DomainError: no such arithmetic; the message lists those there are.
+    """
+    kind, _, digits = name.partition(":")
+    if name == "float64":
+        return SCALAR
+    if name == "float32":
+        return FLOAT32
+    if name == "sympy":
+        from tapegrad.readings.sympy import SYMPY
+
+        return SYMPY
+    if kind == "mpmath" and (digits.isdecimal() or not digits):
+        from tapegrad.readings.mpmath import MpmathReading
+
+        return MpmathReading(int(digits or 50))
+    msg = f"there is no arithmetic {name!r}; choose one of {KNOWN}"
+    raise DomainError(msg)

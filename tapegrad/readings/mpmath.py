@@ -1,0 +1,157 @@
+"""The mpmath reading: many digits, with IEEE's answers outside the reals. Floor 3.
+
+The reference by which every float result is judged. mpmath raises at poles and turns
+complex outside real domains; here 1/0 is inf and log(-1) is NaN, as in the other
+readings. There is no negative zero in mpmath: a pole reached from -0.0 has the sign of
+the one from 0.0.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from mpmath.ctx_mp import MPContext
+
+from tapegrad.readings.base import Reading
+from tapegrad.rules import Primitive
+
+
+class Big:
+    """A number of many digits whose operators follow IEEE 754."""
+
+    __slots__ = ("ctx", "value")
+
+    def __init__(self, ctx: Any, value: Any) -> None:
+        self.ctx = ctx
+        self.value = value
+
+    def _other(self, other: Any) -> Any:
+        return other.value if isinstance(other, Big) else self.ctx.mpf(other)
+
+    def __add__(self, other: Any) -> Big:
+        return Big(self.ctx, self.value + self._other(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Big:
+        return Big(self.ctx, self.value - self._other(other))
+
+    def __rsub__(self, other: Any) -> Big:
+        return Big(self.ctx, self._other(other) - self.value)
+
+    def __mul__(self, other: Any) -> Big:
+        return Big(self.ctx, self.value * self._other(other))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Big:
+        return Big(self.ctx, _divide(self.ctx, self.value, self._other(other)))
+
+    def __rtruediv__(self, other: Any) -> Big:
+        return Big(self.ctx, _divide(self.ctx, self._other(other), self.value))
+
+    def __neg__(self) -> Big:
+        return Big(self.ctx, -self.value)
+
+    def __pos__(self) -> Big:
+        return self
+
+    def __abs__(self) -> Big:
+        return Big(self.ctx, abs(self.value))
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __repr__(self) -> str:
+        return self.ctx.nstr(self.value, self.ctx.dps)  # type: ignore[no-any-return]
+
+
+def _plain(x: Any) -> Any:
+    """What Python's comparisons and logic understand."""
+    return x.value if isinstance(x, Big) else x
+
+
+def _divide(ctx: Any, a: Any, b: Any) -> Any:
+    if b != 0:
+        return a / b
+    if a == 0 or ctx.isnan(a):
+        return ctx.nan
+    return ctx.inf if a > 0 else ctx.ninf
+
+
+class MpmathReading(Reading):
+    """mpmath at a number of decimal digits, in a context of its own.
+
+    Args:
+        digits: decimal digits carried.
+    """
+
+    def __init__(self, digits: int = 50) -> None:
+        self.name = f"mpmath:{digits}"
+        self.digits = digits
+        # own context: the precision of the caller's mpmath.mp is not touched
+        self.ctx: Any = MPContext()
+        self.ctx.dps = digits
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        if row.kind == "predicate":
+            compare = getattr(operator, row.scalar)
+            return lambda *xs: bool(compare(*(_plain(self.number(x)) for x in xs)))
+        if row.operator:  # arithmetic: Big's own operators
+            return getattr(operator, row.operator)  # type: ignore[no-any-return]
+        found = getattr(self.ctx, row.name, None)
+        if row.body is not None or not callable(found):
+            return None
+        ctx = self.ctx
+
+        def real(*operands: Big) -> Big:
+            values = [x.value if isinstance(x, Big) else ctx.mpf(x) for x in operands]
+            if any(map(ctx.isnan, values)):
+                return Big(ctx, ctx.nan)
+            try:
+                result = found(*values)
+            except (ValueError, ZeroDivisionError):
+                result = ctx.nan
+            return Big(ctx, result if isinstance(result, ctx.mpf) else ctx.nan)
+
+        return real
+
+    def number(self, value: Any) -> Any:
+        """A float, exactly; a string of digits; or an mpf."""
+        if isinstance(value, bool | Big):
+            return value
+        return Big(self.ctx, self.ctx.mpf(value))
+
+    def const(self, name: str) -> Big:
+        return self.number({"nan": math.nan, "half": 0.5}[name])  # type: ignore[no-any-return]
+
+    # -- atoms with other edges than mpmath's ------------------------------------
+
+    def log(self, a: Any) -> Any:
+        x = a.value
+        if x == 0:
+            return Big(self.ctx, self.ctx.ninf)
+        return Big(self.ctx, self.ctx.log(x) if x > 0 else self.ctx.nan)
+
+    def pow(self, x: Any, y: Any) -> Any:
+        base, exponent = self.number(x).value, self.number(y).value
+        ctx = self.ctx
+        if exponent == 0 or base == 1:
+            return Big(ctx, ctx.mpf(1))
+        if base == 0:
+            return Big(ctx, ctx.mpf(0) if exponent > 0 else ctx.inf)
+        if ctx.isinf(exponent):  # mpmath gives NaN, IEEE a limit
+            grows = (abs(base) > 1) == (exponent > 0)
+            return Big(ctx, ctx.one if abs(base) == 1 else ctx.inf if grows else ctx.zero)
+        if base < 0 and exponent != ctx.floor(exponent):
+            return Big(ctx, ctx.nan)
+        return Big(ctx, ctx.power(base, exponent))
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        return self.number(a if condition else b)

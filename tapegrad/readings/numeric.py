@@ -1,0 +1,123 @@
+"""The NumPy reading, and plain Python floats as its quick scalar form. Floor 3.
+
+Arrays go through NumPy's ufuncs. Single floats go through ``math`` and ``operator``,
+some ten times quicker; where those raise instead of following IEEE 754 (1/0, exp(1000),
+log(-1)), the ufunc gives the answer. So scalars follow IEEE, not Python.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad.readings.base import Reading
+from tapegrad.rules import Primitive
+
+CONSTANTS = {"nan": math.nan, "half": 0.5}
+
+# What math and operator raise where IEEE has a result.
+UNLIKE_IEEE = (ValueError, OverflowError, ZeroDivisionError)
+
+
+class NumpyReading(Reading):
+    """Arrays (and NumPy scalars) of one float type.
+
+    Args:
+        dtype: "float64" or "float32".
+    """
+
+    def __init__(self, dtype: str = "float64") -> None:
+        self.name = dtype
+        self.dtype = np.dtype(dtype)
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        """The ufunc of the row; rows with a body use that, alike in every tier."""
+        if row.kind == "select":
+            return np.where
+        found = getattr(np, row.ufunc or row.name, None)
+        return found if isinstance(found, np.ufunc) and row.body is None else None
+
+    def number(self, value: Any) -> Any:
+        """A NumPy scalar: its operators follow IEEE and obey ``np.errstate``."""
+        return value if isinstance(value, bool) else self.dtype.type(value)
+
+    def const(self, name: str) -> Any:
+        return self.dtype.type(CONSTANTS[name])
+
+    def like(self, value: int, other: Any) -> Any:
+        return np.full(np.shape(other), value, self.dtype)[()]
+
+
+class ScalarReading(Reading):
+    """Plain Python floats, IEEE where Python is not."""
+
+    name = "float64"
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        word = row.scalar or row.name
+        found = getattr(math, word, None) or getattr(operator, word, None)
+        if found is None or row.body is not None:
+            return None
+        if row.kind == "predicate":
+            return found  # type: ignore[no-any-return]
+        return self._like_ieee(row, found)
+
+    def _like_ieee(
+        self, row: Primitive, quick: Callable[..., float]
+    ) -> Callable[..., float]:
+        @functools.wraps(quick)
+        def checked(*operands: float) -> float:
+            try:
+                return quick(*operands)
+            except UNLIKE_IEEE:
+                with np.errstate(all="ignore"):
+                    return float(getattr(NUMPY, row.name)(*map(np.float64, operands)))
+
+        return checked
+
+    def number(self, value: Any) -> float | bool:
+        return value if isinstance(value, bool) else float(value)
+
+    def const(self, name: str) -> float:
+        return CONSTANTS[name]
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        """The selected arm."""
+        return a if condition else b
+
+    def partials(self, row: Primitive, y: float, *xs: Any, **params: Any) -> Any:
+        """A row's partials at floats.
+
+        Rule text divides with Python's ``/``; where that raises, NumPy's scalars read
+        the same text.
+        """
+        try:
+            return row.partials(self, y, *xs, **params)  # type: ignore[misc]
+        except UNLIKE_IEEE:
+            with np.errstate(all="ignore"):
+                wide = [x if isinstance(x, bool) else np.float64(x) for x in xs]
+                found = row.partials(NUMPY, np.float64(y), *wide, **params)  # type: ignore[misc]
+                return tuple(p if isinstance(p, int) else float(p) for p in found)
+
+    def apply(self, row: Primitive, *xs: Any, **params: Any) -> Any:
+        """A row's value at floats; bodies divide with ``/`` as rules do."""
+        try:
+            return self.evaluator_of(row)(*xs, **params)
+        except UNLIKE_IEEE:
+            with np.errstate(all="ignore"):
+                wide = [x if isinstance(x, bool) else np.float64(x) for x in xs]
+                return float(getattr(NUMPY, row.name)(*wide, **params))
+
+    def evaluator_of(self, row: Primitive) -> Callable[..., Any]:
+        """The evaluator of a row, looked up once."""
+        return getattr(self, row.name)  # type: ignore[no-any-return]
+
+
+NUMPY = NumpyReading()
+FLOAT32 = NumpyReading("float32")
+SCALAR = ScalarReading()

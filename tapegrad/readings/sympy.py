@@ -1,0 +1,58 @@
+"""The SymPy reading: expressions, conditions as relations. Floor 3; loads SymPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import sympy as sp
+
+from tapegrad.readings.base import Reading
+from tapegrad.rules import Primitive
+
+# A float whose shortest decimal has at most this many characters is read as that
+# decimal (0.1 as 1/10), which is what its author meant and keeps the algebra exact.
+SHORT = 8
+
+
+class SympyReading(Reading):
+    """SymPy expressions. Each row brings its closed form."""
+
+    name = "sympy"
+    symbolic = True
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        form = row.sympy
+        if form is None:
+            return None
+
+        def closed(*operands: Any, **params: Any) -> Any:
+            return form(sp, *operands, **params)
+
+        return closed
+
+    def number(self, value: Any) -> Any:
+        """An exact number where the float is one, or plainly means one."""
+        if isinstance(value, bool):
+            return sp.true if value else sp.false
+        if not isinstance(value, int | float):
+            return sp.sympify(value)
+        if math.isnan(value):
+            return sp.nan
+        if math.isinf(value):
+            return sp.oo if value > 0 else -sp.oo
+        if value == int(value):
+            return sp.Integer(int(value))
+        text = repr(float(value))
+        return sp.Rational(text) if len(text) <= SHORT else sp.Float(text)
+
+    def const(self, name: str) -> Any:
+        return {"nan": sp.nan, "half": sp.Rational(1, 2)}[name]
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        """A Piecewise, or the arm itself when the condition is decided."""
+        return sp.Piecewise((sp.sympify(a), condition), (sp.sympify(b), sp.true))
+
+
+SYMPY = SympyReading()

@@ -1,0 +1,362 @@
+"""Recording a function, or a stretch of code, onto a tape. Floor 6.
+
+``record(f, *examples)`` calls f once with handles in place of the floats among its
+arguments. What f does with them becomes the tape; everything else it does is Python,
+and part of the recording.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ambient import CURRENT, current, foreign
+from tapegrad.errors import RecordError, ShapeError
+from tapegrad.readings.base import Reading
+from tapegrad.rules import Primitive
+from tapegrad.tape.guards import Guard
+from tapegrad.tape.recorder import Columns
+from tapegrad.tape.structure import Structure, Tree, flatten, paths
+from tapegrad.tape.tape import Tape
+from tapegrad.value import Handle, Value, apply, as_number, make
+
+# Arguments of these types become inputs; everything else is static.
+FLOATS = (float, np.floating, Value)
+
+
+class Recorder(Columns):
+    """The columns of one recording."""
+
+    __slots__ = ("born", "open", "root")
+    eager = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = True
+        # eager Values older than this were captured; younger ones are literals that
+        # the recorded code made
+        self.born = Value(0.0)._born
+        self.root: Any = None
+
+    def slot_of(self, value: Value) -> int:
+        """The slot of a Value used inside this recording."""
+        if value._rec is self:
+            if not self.open:
+                raise foreign(value)
+            return value._i
+        if isinstance(value, Handle):
+            raise foreign(value)
+        if value._a is None and value._born > self.born:
+            slot = self.constant(value._data)
+            if value.label:
+                self.labels.setdefault(slot, value.label)
+            return slot
+        name = f" {value.label!r}" if value.label else ""
+        msg = (
+            f"the eager Value{name} = {value._data} was captured by a recording, which "
+            "would freeze it and lose its derivative; pass it to the function as an "
+            "argument, or use value.data if a constant is meant"
+        )
+        raise RecordError(msg)
+
+    def handle(self, slot: int, primal: Any) -> Handle:
+        """The Value that stands for a slot."""
+        return make(self, slot, primal, ())  # type: ignore[no-any-return]
+
+    def variable(self, primal: float, label: str = "") -> Handle:
+        """A new input and its handle."""
+        slot = self.input(primal)
+        if label:
+            self.labels[slot] = label
+        return self.handle(slot, primal)
+
+    def snapshot(self, root: Handle) -> Tape:
+        """The tape so far, with one of its Values as the output."""
+        opcode, _, _, primal = self.columns()
+        from tapegrad.rules import TABLE
+
+        inputs = np.flatnonzero(opcode == TABLE.by_name["input"]).tolist()
+        return self.freeze(
+            inputs=tuple(inputs),
+            outputs=(root._i,),
+            structure=Structure(tuple(Tree() for _ in inputs)),
+            example=tuple(primal[inputs].tolist()),
+        )
+
+
+@contextmanager
+def recording_onto(recorder: Recorder) -> Iterator[Recorder]:
+    """Make a recorder the current columns; it closes at the end."""
+    token = CURRENT.set(recorder)
+    try:
+        yield recorder
+    finally:
+        CURRENT.reset(token)
+        recorder.open = False
+
+
+class RecorderReading(Reading):
+    """The recorder as a reading: rule text becomes steps."""
+
+    name = "recorder"
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        import operator
+
+        if row.operator and row.kind == "elementwise":
+            return getattr(operator, row.operator)  # type: ignore[no-any-return]
+
+        def step(*operands: Any, **params: Any) -> Any:
+            return apply(row, *operands, **params)
+
+        return step
+
+    def number(self, value: Any) -> Any:
+        """A constant's handle, so that operators on it record, too."""
+        return self.recorder.handle(self.recorder.constant(value), value)
+
+    def const(self, name: str) -> Any:
+        return self.number({"nan": math.nan, "half": 0.5}[name])
+
+    def guard(self, guard: Guard, value: Handle) -> None:
+        """Copy a guard."""
+        self.recorder.push_guard(self.recorder.slot_of(value), guard)
+
+
+class Recording:
+    """Recording by hand.
+
+    Example:
+        >>> import numpy as np, tapegrad as tg
+        >>> with tg.Tape.recording() as rec:
+        ...     x = rec.input(2.0, label="x")
+        ...     rec.output(np.exp(x) * x)
+        >>> rec.tape.gradient(0.0)
+        1.0
+    """
+
+    def __init__(self) -> None:
+        self.recorder = Recorder()
+        self._inputs: list[Handle] = []
+        self._outputs: list[int] = []
+        self._context: Any = None
+
+    def __enter__(self) -> Recording:
+        self._context = recording_onto(self.recorder)
+        self._context.__enter__()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._context.__exit__(*problem)
+
+    def input(self, value: float, label: str = "") -> Handle:
+        """A new input.
+
+        Args:
+            value: the number to record at.
+            label: its name.
+        """
+        self._check_open("input")
+        handle = self.recorder.variable(as_number(value), label)
+        self._inputs.append(handle)
+        return handle
+
+    def output(self, *values: Any) -> None:
+        """Declare outputs: Values of this recording, or numbers."""
+        self._check_open("output")
+        for value in values:
+            self._outputs.append(_output_slot(self.recorder, value, "output"))
+
+    def _check_open(self, what: str) -> None:
+        if not self.recorder.open:
+            msg = f"{what}() after the recording has ended; record again"
+            raise RecordError(msg)
+
+    @property
+    def tape(self) -> Tape:
+        """The frozen tape; to be asked for after the ``with`` block."""
+        if self._context is None or self.recorder.open:
+            msg = "the tape is there when the `with` block has ended"
+            raise RecordError(msg)
+        if len(self._outputs) == 1:
+            result = Tree()
+        else:
+            _, result = flatten([0.0] * len(self._outputs), is_dynamic)
+        return self.recorder.freeze(
+            inputs=tuple(handle._i for handle in self._inputs),
+            outputs=tuple(self._outputs),
+            structure=Structure(tuple(Tree() for _ in self._inputs), (), result),
+            example=tuple(handle._data for handle in self._inputs),
+        )
+
+
+def is_dynamic(leaf: Any) -> bool:
+    """Whether an argument leaf becomes an input."""
+    return isinstance(leaf, FLOATS) or (
+        isinstance(leaf, np.ndarray) and leaf.dtype.kind != "O"
+    )
+
+
+def record(f: Callable[..., Any], *args: Any, check: bool = False, **kwargs: Any) -> Tape:
+    """Record a function at example arguments.
+
+    Args:
+        f: a function of numbers in any nesting of dict, list, tuple and dataclass.
+        args, kwargs: where to record it. Floats (and Values) become inputs; ints,
+            bools, strings and other objects are static, part of the recording.
+        check: record twice, and refuse a function whose second tape differs
+            (random numbers, clocks, global state).
+
+    Returns:
+        The tape. Call it for the value; ask it for derivatives.
+
+    Raises:
+        RecordError: the function is not deterministic, captures an eager Value,
+            calls float() on a Value, or returns what is no number.
+        ShapeError: an array where a number is needed.
+
+    Example:
+        >>> import tapegrad as tg
+        >>> tape = tg.record(lambda x, y: x * y + y, 2.0, 3.0)
+        >>> tape(4.0, 5.0), tape.gradient(4.0, 5.0)
+        (25.0, (5.0, 5.0))
+    """
+    tape = _record(f, args, kwargs)
+    if check:
+        _same(tape, _record(f, args, kwargs))
+    return tape
+
+
+def _record(f: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Tape:
+    if not callable(f):
+        msg = f"record() needs a function first, got {type(f).__name__}"
+        raise RecordError(msg)
+    recorder = Recorder()
+    names = _names(f, args, kwargs)
+    trees: list[Tree] = []
+    handles: list[Handle] = []
+    built: list[Any] = []
+    for name, argument in zip(names, [*args, *kwargs.values()], strict=True):
+        leaves, tree = flatten(argument, is_dynamic)
+        labels = paths(tree, name) if leaves else []
+        mine = [
+            recorder.variable(_example(leaf, label), label)
+            for leaf, label in zip(leaves, labels, strict=True)
+        ]
+        handles += mine
+        trees.append(tree)
+        built.append(tree.build(mine))
+    with recording_onto(recorder):
+        result = f(
+            *built[: len(args)],
+            **dict(zip(kwargs, built[len(args) :], strict=True)),
+        )
+        leaves, tree = flatten(result, _is_output)
+        _check_result(f, result, leaves, tree)
+        outputs = [_output_slot(recorder, leaf, _name(f)) for leaf in leaves]
+    return recorder.freeze(
+        inputs=tuple(handle._i for handle in handles),
+        outputs=tuple(outputs),
+        structure=Structure(tuple(trees), tuple(kwargs), tree),
+        example=tuple(handle._data for handle in handles),
+    )
+
+
+def _example(leaf: Any, label: str) -> float:
+    try:
+        return as_number(leaf.data if isinstance(leaf, Value) else leaf)
+    except (RecordError, ShapeError) as problem:
+        msg = f"argument {label}: {problem}"
+        raise type(problem)(msg) from None
+
+
+def _is_output(leaf: Any) -> bool:
+    return isinstance(leaf, (*FLOATS, int)) and not isinstance(leaf, bool)
+
+
+def _output_slot(recorder: Recorder, leaf: Any, where: str) -> int:
+    if isinstance(leaf, Value):
+        return recorder.slot_of(leaf)
+    try:
+        return recorder.constant(as_number(leaf))
+    except RecordError as problem:
+        msg = f"{where} returned what cannot be an output: {problem}"
+        raise RecordError(msg) from None
+
+
+def _check_result(f: Any, result: Any, leaves: Sequence[Any], tree: Tree) -> None:
+    if isinstance(result, np.ndarray):
+        msg = (
+            f"{_name(f)} returned an array of shape {result.shape}; return a list of "
+            "numbers (array.tolist() keeps the Values)"
+        )
+        raise RecordError(msg)
+    if not leaves or tree.statics:
+        other = tree.statics[0][1] if tree.statics else result
+        msg = (
+            f"{_name(f)} returned {other!r}; a recorded function returns Values or "
+            "numbers, nested in lists, tuples, dicts or dataclasses. Is a `return` "
+            "missing?"
+        )
+        raise RecordError(msg)
+
+
+def _name(f: Any) -> str:
+    return getattr(f, "__name__", type(f).__name__) + "()"
+
+
+def _names(f: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
+    """Parameter names of the positional arguments, then the keywords."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):  # builtins without a signature
+        parameters = []
+    names = []
+    for place in range(len(args)):
+        if place < len(parameters) and parameters[place].kind in {
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        }:
+            names.append(parameters[place].name)
+        else:
+            names.append(f"x{place}")
+    return names + list(kwargs)
+
+
+def _same(first: Tape, second: Tape) -> None:
+    """Two recordings of a deterministic function are equal."""
+    if first == second:
+        return
+    for one, two in zip(first, second, strict=False):
+        alike = (one.primitive, one.operands, one.slots) == (
+            two.primitive,
+            two.operands,
+            two.slots,
+        )
+        if not alike or repr(one.params) != repr(two.params):
+            msg = (
+                f"two recordings at the same inputs differ at step {one.number}: "
+                f"{one.sign} {dict(one.params)} and {two.sign} {dict(two.params)}. The "
+                "function reads a random number, a clock or global state; pass that "
+                "as an argument"
+            )
+            raise RecordError(msg)
+    msg = (
+        f"two recordings at the same inputs have {len(first)} and {len(second)} steps; "
+        "the function reads a random number, a clock or global state: pass that as an "
+        "argument"
+    )
+    raise RecordError(msg)
+
+
+def is_recording() -> bool:
+    """Whether the code runs inside a recording."""
+    return isinstance(current(), Recorder)

@@ -1,0 +1,20 @@
+"""The table of primitives: one row each, written once, read many ways. Floor 1.
+
+To add a primitive, add a row in the module of its family. Nothing else lists them.
+"""
+
+from tapegrad.rules import arithmetic, elementary, kinks, structure
+from tapegrad.rules.primitive import INF, REAL, TABLE, Edge, Primitive, Table
+
+__all__ = [
+    "INF",
+    "REAL",
+    "TABLE",
+    "Edge",
+    "Primitive",
+    "Table",
+    "arithmetic",
+    "elementary",
+    "kinks",
+    "structure",
+]

@@ -1,0 +1,170 @@
+"""What a row of the table is. Floor 1: imports only the errors.
+
+A primitive is one row: name, arity, atoms, domain, source, closed form and partials.
+The partials are written once, as a function of a *reading* ``m`` (an interpretation of
+the vocabulary), the primal result ``y`` and the operands:
+
+    y = f(x_1, ..., x_n)      partials(m, y, x_1, ..., x_n) = (df/dx_1, ..., df/dx_n)
+
+Read by NumPy they give the reverse sweep, by the recorder the adjoint tape, by SymPy a
+proof, by mpmath the reference (Griewank & Walther, Evaluating Derivatives, 2nd ed.,
+section 2.2 for the elemental functions and section 3.2 for the sweep).
+
+Laws of rule text
+-----------------
+* Operators ``+ - * /`` and unary ``-``; everything else through ``m``: ``m.exp(x)``,
+  ``m.less(x, 0)``, ``m.where(c, a, b)``, ``m.const("nan")``.
+* Integers and named constants only, never float literals: a float would break the
+  proof, and should.
+* The arms of ``m.where`` are analytic across the switch, because rules are
+  differentiated again.
+* A partial that is the int 0, 1 or -1 is *structural*: the sweep drops the
+  contribution, or passes the adjoint on without a multiplication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tapegrad.errors import RecordError
+
+INF = float("inf")
+
+# An operand's domain: a closed interval of the real line. Outside it the value and
+# every partial are NaN.
+Interval = tuple[float, float]
+REAL: Interval = (-INF, INF)
+NONNEGATIVE: Interval = (0.0, INF)
+
+# Rule texts are generic in the number type, which Python's types cannot say.
+Rule = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One row of the edge table: what is expected at a point where care is needed.
+
+    Args:
+        at: the operands, dimensionless floats.
+        partials: the expected first partials (``nan`` means NaN is expected).
+        why: what goes wrong elsewhere, one line.
+        value: the expected primal, or None where it is not the point.
+        params: static parameters of the step.
+        relative: allowed relative error; 0 asks for equality.
+    """
+
+    at: tuple[float, ...]
+    partials: tuple[float, ...]
+    why: str = ""
+    value: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    relative: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """One row of the table of primitives.
+
+    Args:
+        name: the vocabulary's word for it, an identifier.
+        arity: number of operands; -1 for any number.
+        partials: ``partials(m, y, *operands, **params)`` -> one partial an operand;
+            None for rows that have no derivative of their own (comparisons, guards).
+        sympy: the closed form, ``sympy(sp, *operands, **params)``, with the module
+            ``sympy`` handed in so that the table does not import it.
+        source: where the identity is printed.
+        symbol: how a step is written in lists and pictures (``+``, ``ReLU``).
+        ufunc: name of the NumPy ufunc, when its own name is not the row's.
+        llvm: instruction or call in LLVM's language; empty when there is none.
+        scalar: name in Python's ``operator`` or ``math`` for plain floats.
+        body: the row in smaller vocabulary, for readings that have no such atom.
+        domain: one interval an operand.
+        pieces: the open pieces on which the row is analytic: each a function of a
+            maker of symbols ``s`` (``s.real, s.positive, s.negative``) that returns
+            the operands. The proof goes piece by piece.
+        params: static parameters to test the row with.
+        edges: points where the derivative needs care.
+        kind: "elementwise"; "select" (where); "predicate" (a boolean result); or
+            "structure" (input, constant, guard, call), which sweeps know by name.
+        slots: how many slots a step owns; -1 when its static parameters say.
+        operator: Python's binary or unary operator, for rows that have one.
+    """
+
+    name: str
+    arity: int
+    partials: Rule | None = None
+    sympy: Rule | None = None
+    source: str = ""
+    symbol: str = ""
+    ufunc: str = ""
+    llvm: str = ""
+    scalar: str = ""
+    body: Rule | None = None
+    domain: tuple[Interval, ...] = ()
+    pieces: tuple[Rule, ...] = ()
+    params: tuple[Mapping[str, Any], ...] = ({},)
+    edges: tuple[Edge, ...] = ()
+    kind: str = "elementwise"
+    slots: int = 1
+    operator: str = ""
+
+    def sign(self, params: Mapping[str, Any]) -> str:
+        """How a step of this row is written: ``+``, ``tanh``, ``**2``."""
+        return self.symbol.format(**params) if self.symbol else self.name
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the table-driven proofs apply to this row."""
+        return self.partials is not None and self.sympy is not None
+
+
+class Table:
+    """The table of all rows, by name and by opcode (the order of registration)."""
+
+    __slots__ = ("by_name", "by_ufunc", "rows")
+
+    def __init__(self) -> None:
+        self.rows: list[Primitive] = []
+        self.by_name: dict[str, int] = {}
+        self.by_ufunc: dict[str, Primitive] = {}
+
+    def add(self, row: Primitive) -> Primitive:
+        """Register a row and return it; a second row of one name is refused."""
+        if not row.name.isidentifier():
+            msg = f"primitive name {row.name!r} is not an identifier"
+            raise RecordError(msg)
+        if row.name in self.by_name:
+            msg = f"there is a primitive {row.name!r} already; choose another name"
+            raise RecordError(msg)
+        self.by_name[row.name] = len(self.rows)
+        self.rows.append(row)
+        if row.kind != "structure":
+            self.by_ufunc.setdefault(row.ufunc or row.name, row)
+        return row
+
+    def opcode(self, row: Primitive) -> int:
+        """The number of a row in this process (files hold names, not numbers)."""
+        return self.by_name[row.name]
+
+    def __getitem__(self, name: str) -> Primitive:
+        try:
+            return self.rows[self.by_name[name]]
+        except KeyError:
+            known = ", ".join(sorted(self.by_name))
+            msg = f"there is no primitive {name!r}; the table has: {known}"
+            raise RecordError(msg) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.by_name
+
+    def __iter__(self) -> Any:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+TABLE = Table()
+row = TABLE.add

@@ -1,0 +1,276 @@
+"""Sweeps over a tape, generic over the reading: replay, tangent, adjoint. Floor 3.
+
+    replay    v_i     = f(v_a, v_b, ...)
+    tangent   v_dot_i = sum_j  df/dv_j * v_dot_j                 in step order
+    adjoint   v_bar_j += v_bar_i * df/dv_j                       in reverse step order
+
+(Griewank & Walther sections 3.1 and 3.2.) A slot that no derivative reaches holds None,
+a *structural* zero; a derivative that happens to be 0 is a number like any other, or
+(exp(x) - 1)^2 would lose its second derivative at 0. The arm of a ``where`` that is not
+selected is absent: what it receives carries the arm's mask, and contributes
+``where(mask, adjoint * partial, 0)``. The order of accumulation, reverse step order, is
+part of the tape's meaning: every tier adds in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.rules import TABLE, Primitive
+from tapegrad.tape.inline import inline
+from tapegrad.tape.tape import Tape
+
+
+def replay(
+    tape: Tape,
+    m: Any,
+    inputs: Sequence[Any],
+    replace: Mapping[int, Any] | None = None,
+) -> list[Any]:
+    """All slot values of a flat tape at new inputs.
+
+    Args:
+        tape: a tape without call steps (see `flat`).
+        m: the reading.
+        inputs: one value an input, already numbers of the reading.
+        replace: values put into slots in place of what the step gives.
+
+    Raises:
+        BranchChanged: a guard does not hold.
+    """
+    rows = [TABLE[name] for name in tape.operations]
+    functions: list[Any] = [
+        None if row.kind == "structure" else m.evaluator(row) for row in rows
+    ]
+    given = dict(zip(tape.inputs, inputs, strict=True))
+    statics = [dict(static) for static in tape.statics]
+    offsets, operands = tape.offsets.tolist(), tape.operands.tolist()
+    values: list[Any] = []
+    push = values.append
+    low = 0
+    for step, (code, static, high) in enumerate(
+        zip(tape.opcode.tolist(), tape.static.tolist(), offsets[1:], strict=True)
+    ):
+        function = functions[code]
+        if function is None:
+            _structure(tape, m, values, rows[code], step, statics[static], given)
+        elif static:
+            push(function(*[values[i] for i in operands[low:high]], **statics[static]))
+        elif high - low == 2:  # noqa: PLR2004 - the usual step, without a list
+            push(function(values[operands[low]], values[operands[low + 1]]))
+        else:
+            push(function(*[values[i] for i in operands[low:high]]))
+        low = high
+        if replace and len(values) - 1 in replace:
+            values[-1] = replace[len(values) - 1]
+    return values
+
+
+def _structure(
+    tape: Tape,
+    m: Any,
+    values: list[Any],
+    row: Primitive,
+    step: int,
+    params: Mapping[str, Any],
+    given: Mapping[int, Any],
+) -> None:
+    """Steps that are no functions: inputs, constants, guards."""
+    if row.name == "input":
+        values.append(given[len(values)])
+    elif row.name == "const":
+        values.append(m.number(params["value"]))
+    elif not m.symbolic:  # a symbolic guard is an assumption
+        slot = int(tape.operands[tape.offsets[step]])
+        guard = params["guard"]
+        if m.guard is not None:
+            m.guard(guard, values[slot])
+        elif not guard.holds(values[slot]):
+            text, operands = condition(tape, slot)
+            shown = tuple(values[i] for i in operands)
+            raise guard.changed(step, text, shown)
+
+
+def condition(tape: Tape, slot: int) -> tuple[str, tuple[int, ...]]:
+    """How a guarded slot reads (``a < b``), and the slots that it compares."""
+    made = tape.step(tape.owner(slot))
+    names = [tape.label_of(i) for i in made.operands]
+    if len(names) == 2:  # noqa: PLR2004 - infix
+        return f"{names[0]} {made.sign} {names[1]}", made.operands
+    if made.primitive.kind == "predicate":
+        return f"{made.sign} {names[0]}", made.operands
+    return tape.label_of(slot), (slot,)
+
+
+def flat(tape: Tape) -> Tape:
+    """The tape as sweeps want it: sub-tapes in place of the steps that call them."""
+    return inline(tape)
+
+
+def active(tape: Tape, wrt: Sequence[int]) -> list[bool]:
+    """Which slots depend on the chosen input slots through differentiable steps."""
+    reached = bytearray(tape.slot_count)
+    for slot in wrt:
+        reached[slot] = 1
+    kinds = [TABLE[name].kind in {"elementwise", "select"} for name in tape.operations]
+    offsets, operands = tape.offsets.tolist(), tape.operands.tolist()
+    first = tape.first.tolist()
+    low = 0
+    for code, slot, high in zip(tape.opcode.tolist(), first, offsets[1:], strict=False):
+        if kinds[code] and any(reached[i] for i in operands[low:high]):
+            reached[slot] = 1
+        low = high
+    return list(map(bool, reached))
+
+
+def partials_of(m: Any, row: Primitive, y: Any, xs: Sequence[Any], params: Any) -> Any:
+    """A row's partials, through the reading's own way if it has one."""
+    if m.partials is not None:
+        return m.partials(row, y, *xs, **params)
+    return row.partials(m, y, *xs, **params)  # type: ignore[misc]
+
+
+def scaled(derivative: Any, partial: Any) -> Any:
+    """derivative * partial, without the multiplication where it is structural."""
+    if type(partial) is int:
+        if partial == 0:
+            return None
+        if partial == 1:
+            return derivative
+        if partial == -1:
+            return -derivative
+    return derivative * partial
+
+
+def tangent(
+    tape: Tape, m: Any, values: Sequence[Any], seeds: Mapping[int, Any]
+) -> list[Any]:
+    """Forward sweep: the tangent of every slot, None where it is structurally 0.
+
+    Args:
+        tape: a flat tape.
+        m: the reading.
+        values: slot values of a replay in that reading.
+        seeds: tangents of input slots.
+    """
+    dots: list[Any] = [None] * tape.slot_count
+    for slot, seed in seeds.items():
+        dots[slot] = seed
+    live = active(tape, list(seeds))
+    for step in tape:
+        row = step.primitive
+        if not step.slots or not live[step.slots.start] or not step.operands:
+            continue
+        slot = step.slots.start
+        xs = [values[i] for i in step.operands]
+        if row.kind == "select":
+            arms = [dots[i] for i in step.operands[1:]]
+            zero = m.like(0, values[slot])
+            arms = [zero if arm is None else arm for arm in arms]
+            dots[slot] = m.where(xs[0], *arms)
+            continue
+        total = None
+        partials = partials_of(m, row, values[slot], xs, step.params)
+        for operand, partial in zip(step.operands, partials, strict=True):
+            if dots[operand] is None:
+                continue
+            part = scaled(dots[operand], partial)
+            if part is not None:
+                total = part if total is None else total + part
+        dots[slot] = total
+    return dots
+
+
+def adjoint(
+    tape: Tape,
+    m: Any,
+    values: Sequence[Any],
+    seeds: Mapping[int, Any],
+    wrt: Sequence[int] | None = None,
+    watch: Callable[[int, int, Any, Any], None] | None = None,
+) -> list[Any]:
+    """Reverse sweep: the adjoint of every slot, None where it is structurally 0.
+
+    Args:
+        tape: a flat tape.
+        m: the reading.
+        values: slot values of a replay in that reading.
+        seeds: adjoints of output slots.
+        wrt: input slots asked for; all inputs by default.
+        watch: called with (step, operand slot, partial, contribution) for each
+            accumulation, for traces.
+    """
+    bars: list[Any] = [None] * tape.slot_count
+    masks: dict[int, Any] = {}
+    for slot, seed in seeds.items():
+        bars[slot] = seed if bars[slot] is None else bars[slot] + seed
+    live = active(tape, tape.inputs if wrt is None else wrt)
+    rows = [TABLE[name] for name in tape.operations]
+    statics = [dict(static) for static in tape.statics]
+    opcode, static = tape.opcode.tolist(), tape.static.tolist()
+    offsets, operands = tape.offsets.tolist(), tape.operands.tolist()
+    first = tape.first.tolist()
+    for step in range(len(opcode) - 1, -1, -1):
+        slot = first[step]
+        low, high = offsets[step], offsets[step + 1]
+        if slot == first[step + 1] or low == high or not live[slot]:
+            continue
+        bar = bars[slot]
+        if bar is None:
+            continue
+        row = rows[opcode[step]]
+        reads = operands[low:high]
+        xs = [values[i] for i in reads]
+        mask = masks.get(slot)
+        if row.kind == "select":
+            parts = _arms(m, xs[0], bar, mask)
+        else:
+            found = partials_of(m, row, values[slot], xs, statics[static[step]])
+            parts = [
+                (partial, None if not live[i] else scaled(bar, partial), mask)
+                for i, partial in zip(reads, found, strict=True)
+            ]
+        for operand, (partial, part, under) in zip(reads, parts, strict=True):
+            if part is None or not live[operand]:
+                continue
+            if under is not None and row.kind != "select":
+                part = m.where(under, part, m.like(0, values[operand]))
+            if watch is not None:
+                watch(step, operand, partial, part)
+            before = bars[operand]
+            if before is None:
+                bars[operand] = part
+                if under is not None:
+                    masks[operand] = under
+            else:
+                bars[operand] = before + part
+                if operand in masks:
+                    if under is None:
+                        del masks[operand]
+                    else:
+                        masks[operand] = m.logical_or(masks[operand], under)
+    return bars
+
+
+def _arms(m: Any, chosen: Any, bar: Any, mask: Any) -> list[tuple[Any, Any, Any]]:
+    """What a ``where`` passes to its condition and its two arms, with their masks.
+
+    A condition that is decided (a plain bool) makes the other arm absent outright.
+    """
+    nothing = (0, None, None)
+    if isinstance(chosen, bool | np.bool_):
+        taken = (1, bar, mask)
+        return [nothing, taken, nothing] if chosen else [nothing, nothing, taken]
+    other = m.logical_not(chosen)
+    zero = m.like(0, bar)
+    masks = (chosen, other)
+    if mask is not None:
+        masks = (m.logical_and(mask, chosen), m.logical_and(mask, other))
+    return [
+        nothing,
+        (1, m.where(chosen, bar, zero), masks[0]),
+        (1, m.where(chosen, zero, bar), masks[1]),
+    ]

@@ -1,0 +1,231 @@
+"""Growing columns: what a recording appends to. Floor 2.
+
+Handles append `opcode, a, b, primal` to one flat list: of the styles measured (flat
+list, three lists, tuples, array columns, an object a step) it is the cheapest, and a
+chunk of it becomes NumPy columns in one go, at 18 bytes a step. Steps with more than
+two operands keep them in a side table. Row i of the columns is slot i; steps that own
+no slot (guards) stand beside the columns with the slot number they come before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tapegrad.rules import TABLE, Primitive
+from tapegrad.rules.structure import CALL, CONST, GUARD, INPUT
+from tapegrad.tape.guards import Guard
+from tapegrad.tape.structure import Structure
+from tapegrad.tape.tape import BOOLEAN, SCALAR, Aval, Static, Tape
+
+# Rows of the flat list that are turned into columns at a time: the list stays in the
+# cache, and 64 Ki rows make the conversion's fixed cost vanish.
+BLOCK = 1 << 16
+
+# In column `a`: the operands stand in the side table, at index `b`.
+MANY = -1
+# Opcode of the second and later slots of a step that owns several.
+CONTINUED = -1
+
+_INPUT, _CONST = TABLE.opcode(INPUT), TABLE.opcode(CONST)
+
+
+class Columns:
+    """Columns that grow, one row a slot.
+
+    Attributes:
+        flat: rows not yet in blocks: opcode, a, b, primal, flattened.
+        n: number of slots so far.
+        limit: slot number at which `full` is called.
+        many: operands and static index of steps that the columns cannot hold.
+        guards: (slot number it comes before, slot read, guard).
+        avals: shape and dtype of slots that are not float64 scalars.
+        statics: distinct static parameters.
+    """
+
+    __slots__ = (
+        "_constants",
+        "_static_index",
+        "avals",
+        "blocks",
+        "flat",
+        "guards",
+        "labels",
+        "limit",
+        "many",
+        "n",
+        "statics",
+    )
+
+    def __init__(self) -> None:
+        self.flat: list[Any] = []
+        self.blocks: list[tuple[npt.NDArray[Any], ...]] = []
+        self.n = 0
+        self.limit = BLOCK - 1
+        self.many: list[tuple[tuple[int, ...], int]] = []
+        self.guards: list[tuple[int, int, Guard]] = []
+        self.avals: dict[int, Aval] = {}
+        self.labels: dict[int, str] = {}
+        self.statics: list[Static] = [()]
+        self._static_index: dict[Any, int] = {(): 0}
+        self._constants: dict[Any, int] = {}
+
+    # -- growing ---------------------------------------------------------------
+
+    def full(self) -> None:
+        """Turn the flat rows into columns; called when `limit` is reached."""
+        self.blocks.append(_convert(self.flat))
+        self.flat = []
+        self.limit = self.n + BLOCK - 1
+
+    def _row(self, code: int, a: int, b: int, primal: Any) -> int:
+        slot = self.n
+        self.n = slot + 1
+        self.flat += code, a, b, primal
+        if slot >= self.limit:
+            self.full()
+        return slot
+
+    def intern(self, params: Mapping[str, Any]) -> int:
+        """The index of static parameters in `statics`."""
+        if not params:
+            return 0
+        static = tuple(sorted(params.items()))
+        # 2 and 2.0 are equal keys but different content, and so are 0.0 and -0.0
+        key = tuple((name, type(value), value or repr(value)) for name, value in static)
+        index = self._static_index.get(key)
+        if index is None:
+            index = self._static_index[key] = len(self.statics)
+            self.statics.append(static)
+        return index
+
+    def input(self, primal: Any) -> int:
+        """Append an independent variable."""
+        return self._row(_INPUT, 0, 0, primal)
+
+    def constant(self, value: float | bool) -> int:
+        """The slot of a constant; equal ones (by bits) share one."""
+        truth = isinstance(value, bool)
+        key = value if value and not truth else (value, math.copysign(1.0, value), truth)
+        slot = self._constants.get(key)
+        if slot is None:
+            if truth:
+                self.avals[self.n] = BOOLEAN
+            slot = self._row(_CONST, 0, self.intern({"value": value}), value)
+            if value == value:  # noqa: PLR0124 - NaN is never found again as a key
+                self._constants[key] = slot
+        return slot
+
+    def push(
+        self,
+        row: Primitive,
+        operands: Sequence[int],
+        params: Mapping[str, Any],
+        primal: Any,
+    ) -> int:
+        """Append a step that owns one slot; returns the slot."""
+        static = self.intern(params)
+        count = len(operands)
+        code = TABLE.opcode(row)
+        if row.kind == "predicate":
+            self.avals[self.n] = BOOLEAN
+        if count == 1:
+            return self._row(code, operands[0], static, primal)
+        if count == 2 and not static:  # noqa: PLR2004 - what a row of columns holds
+            return self._row(code, operands[0], operands[1], primal)
+        self.many.append((tuple(operands), static))
+        return self._row(code, MANY, len(self.many) - 1, primal)
+
+    def push_call(
+        self, tape: Tape, operands: Sequence[int], primals: Sequence[Any]
+    ) -> list[int]:
+        """Append a call of a sub-tape; returns its slots."""
+        if not tape.outputs:
+            return []
+        self.many.append((tuple(operands), self.intern({"tape": tape})))
+        place = len(self.many) - 1
+        codes = [TABLE.opcode(CALL)] + [CONTINUED] * (len(tape.outputs) - 1)
+        return [
+            self._row(code, MANY, place, primal)
+            for code, primal in zip(codes, primals, strict=True)
+        ]
+
+    def push_guard(self, slot: int, guard: Guard) -> None:
+        """Append a guard on the value of a slot."""
+        self.guards.append((self.n, slot, guard))
+
+    def append(
+        self,
+        row: Primitive,
+        operands: Sequence[int],
+        params: Mapping[str, Any],
+        avals: Sequence[Aval],
+    ) -> list[int]:
+        """Append any kind of step, primals unknown; returns its slots."""
+        if row is GUARD:
+            self.push_guard(operands[0], params["guard"])
+            return []
+        if row is CALL:
+            tape = params["tape"]
+            return self.push_call(tape, operands, [math.nan] * len(tape.outputs))
+        if row is INPUT:
+            slot = self.input(math.nan)
+        elif row is CONST:
+            slot = self.constant(params["value"])
+        else:
+            slot = self.push(row, operands, params, math.nan)
+        if avals[0] != SCALAR:
+            self.avals[slot] = avals[0]
+        return [slot]
+
+    # -- reading ---------------------------------------------------------------
+
+    def columns(self, stop: int | None = None) -> tuple[npt.NDArray[Any], ...]:
+        """Columns opcode, a, b (int32) and primal (float64) of the first slots."""
+        stop = self.n if stop is None else stop
+        filled = sum(len(block[0]) for block in self.blocks)
+        parts = list(self.blocks)
+        if stop > filled:
+            parts.append(_convert(self.flat[: 4 * (stop - filled)]))
+        if len(parts) == 1:
+            return tuple(column[:stop] for column in parts[0])
+        if not parts:
+            return _convert([])
+        return tuple(
+            np.concatenate(columns)[:stop] for columns in zip(*parts, strict=True)
+        )
+
+    def row_at(self, slot: int) -> tuple[int, int, int]:
+        """Opcode, a and b of one slot, without converting anything."""
+        for block in self.blocks:
+            if slot < len(block[0]):
+                return int(block[0][slot]), int(block[1][slot]), int(block[2][slot])
+            slot -= len(block[0])
+        code, a, b = self.flat[4 * slot : 4 * slot + 3]
+        return code, a, b
+
+    def freeze(
+        self,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        labels: Mapping[int, str] | None = None,
+        structure: Structure | None = None,
+        example: tuple[Any, ...] | None = None,
+    ) -> Tape:
+        """A frozen tape of everything appended so far."""
+        from tapegrad.tape.freeze import freeze
+
+        return freeze(self, inputs, outputs, labels, structure, example)
+
+
+def _convert(flat: list[Any]) -> tuple[npt.NDArray[Any], ...]:
+    return (
+        np.array(flat[0::4], dtype=np.int32),
+        np.array(flat[1::4], dtype=np.int32),
+        np.array(flat[2::4], dtype=np.int32),
+        np.array(flat[3::4], dtype=np.float64),
+    )

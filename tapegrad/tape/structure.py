@@ -1,0 +1,169 @@
+"""How arguments and results nest. Floor 2; loads optree when something nests.
+
+Plain positional floats, by far the most frequent case, need no tree at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tapegrad.errors import ShapeError
+
+NAMESPACE = "tapegrad"
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A nesting: the tree of its leaves, which are dynamic, and the other ones.
+
+    Args:
+        spec: optree's description, or None for one bare leaf.
+        dynamic: places, among the leaves, of those that are slots.
+        statics: the other leaves by place, part of the recording.
+    """
+
+    spec: Any = None
+    dynamic: tuple[int, ...] = (0,)
+    statics: tuple[tuple[int, Any], ...] = ()
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is one bare leaf."""
+        return self.spec is None
+
+    def build(self, leaves: Sequence[Any], statics: bool = True) -> Any:
+        """Nest the dynamic leaves again; static places get their value, or None."""
+        if self.spec is None:
+            return leaves[0]
+        places: list[Any] = [None] * self.spec.num_leaves
+        for place, leaf in zip(self.dynamic, leaves, strict=True):
+            places[place] = leaf
+        if statics:
+            for place, value in self.statics:
+                places[place] = value
+        import optree
+
+        return optree.tree_unflatten(self.spec, places)
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """How a tape is called.
+
+    Args:
+        arguments: a tree for each argument, positional ones first.
+        keywords: names of the arguments that were passed by keyword, last.
+        result: the tree of the outputs.
+    """
+
+    arguments: tuple[Tree, ...] = ()
+    keywords: tuple[str, ...] = ()
+    result: Tree = Tree()
+
+    @property
+    def positional(self) -> int:
+        """Number of positional arguments."""
+        return len(self.arguments) - len(self.keywords)
+
+
+def flatten(value: Any, is_dynamic: Callable[[Any], bool]) -> tuple[list[Any], Tree]:
+    """Take a nesting apart.
+
+    Args:
+        value: any nesting of dict, list, tuple and dataclass.
+        is_dynamic: tells the leaves that become slots.
+
+    Returns:
+        The dynamic leaves in order, and the tree.
+    """
+    if is_dynamic(value):
+        return [value], Tree()
+    import optree
+
+    while True:
+        leaves, spec = optree.tree_flatten(
+            value, none_is_leaf=True, namespace=NAMESPACE
+        )
+        unknown = {type(leaf) for leaf in leaves if _is_dataclass(leaf)}
+        if not unknown:
+            break
+        for kind in unknown:
+            _register(kind)
+    dynamic = tuple(place for place, leaf in enumerate(leaves) if is_dynamic(leaf))
+    statics = tuple(
+        (place, leaf) for place, leaf in enumerate(leaves) if not is_dynamic(leaf)
+    )
+    return [leaves[place] for place in dynamic], Tree(spec, dynamic, statics)
+
+
+def paths(tree: Tree, name: str) -> list[str]:
+    """Names of the dynamic leaves: ``w``, ``w[0]``, ``w['a'].b``."""
+    if tree.spec is None:
+        return [name]
+    accessors = tree.spec.accessors()
+    return [accessors[place].codify(name) for place in tree.dynamic]
+
+
+def match(tree: Tree, value: Any, is_dynamic: Callable[[Any], bool], name: str) -> Any:
+    """The dynamic leaves of an argument that must nest as the recorded one did.
+
+    Raises:
+        ShapeError: another nesting, or another static value; names the argument.
+    """
+    leaves, found = flatten(value, is_dynamic)
+    if found.spec is None and tree.spec is None:
+        return leaves
+    if found.spec != tree.spec or found.dynamic != tree.dynamic:
+        msg = (
+            f"argument {name} nests as {_describe(found)}, but was recorded as "
+            f"{_describe(tree)}; pass the same structure, or record again"
+        )
+        raise ShapeError(msg)
+    for (_, given), (place, kept) in zip(found.statics, tree.statics, strict=True):
+        if type(given) is not type(kept) or given != kept:
+            msg = (
+                f"argument {name} holds the static value {given!r} at leaf {place}, "
+                f"but was recorded with {kept!r}; static values are part of the "
+                "recording: record again, or pass a float"
+            )
+            raise ShapeError(msg)
+    return leaves
+
+
+def _describe(tree: Tree) -> str:
+    if tree.spec is None:
+        return "one number"
+    text = str(tree.spec)
+    statics = ", ".join(repr(value) for _, value in tree.statics)
+    return text + (f" with static {statics}" if statics else "")
+
+
+def _is_dataclass(leaf: Any) -> bool:
+    return dataclasses.is_dataclass(leaf) and not isinstance(leaf, type)
+
+
+def _register(kind: type) -> None:
+    """Teach optree a dataclass: its fields are its children."""
+    import optree
+
+    names = [field.name for field in dataclasses.fields(kind)]
+
+    def take_apart(value: Any) -> tuple[list[Any], None, list[str]]:
+        return [getattr(value, name) for name in names], None, names
+
+    def put_together(_: None, children: Sequence[Any]) -> Any:
+        made = object.__new__(kind)  # no __init__: it may check or compute
+        for name, child in zip(names, children, strict=True):
+            object.__setattr__(made, name, child)
+        return made
+
+    optree.register_pytree_node(
+        kind,
+        take_apart,
+        put_together,
+        path_entry_type=optree.GetAttrEntry,
+        namespace=NAMESPACE,
+    )

@@ -1,0 +1,605 @@
+"""Value: a number that remembers, on a tape, how it was computed. Floor 5.
+
+The arithmetic of a Value appends one row to the current columns (see ``ambient``):
+
+    c = a * b      appends      mul, slot of a, slot of b, primal
+
+Eager Values hold their operands, so that ``_prev`` gives back the very objects; handles
+of a recording do not, or a long recording could not be freed as it goes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import numbers
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ambient import CURRENT, SILENT, current, opened
+from tapegrad.doors import ValueDoors
+from tapegrad.errors import RecordError, ShapeError
+from tapegrad.readings import SCALAR
+from tapegrad.rules import TABLE, Primitive
+from tapegrad.tape.guards import Guard, user_line
+
+new = object.__new__
+_births = itertools.count()
+
+
+def as_number(value: Any) -> float:
+    """A real number as a Python float.
+
+    Raises:
+        ShapeError: an array that is not a single number.
+        RecordError: anything else that is no real number.
+    """
+    if type(value) is float:
+        return value
+    if isinstance(value, numbers.Real | np.bool_):
+        return float(value)
+    if isinstance(value, np.ndarray):
+        if value.ndim == 0 and value.dtype.kind in "fiub":
+            return float(value)
+        msg = (
+            f"got an array of shape {value.shape} and dtype {value.dtype} where a "
+            "number is needed; a Value is a scalar: make a list, or an object array, "
+            "of one Value an entry"
+        )
+        raise ShapeError(msg)
+    if isinstance(value, complex | np.complexfloating):
+        msg = f"got the complex number {value!r}; derivatives here are of real numbers"
+        raise RecordError(msg)
+    msg = (
+        f"got {value!r} of type {type(value).__name__} where a real number is needed; "
+        "pass a float, an int or a Value"
+    )
+    raise RecordError(msg)
+
+
+class Value(ValueDoors):
+    """A scalar that records what is done with it.
+
+    Args:
+        data: a real number.
+        label: a name, for lists and pictures.
+
+    Example:
+        >>> a, b = Value(2.0), Value(3.0)
+        >>> c = a * b + b
+        >>> c.backward()
+        >>> a.grad, b.grad
+        (3.0, 3.0)
+    """
+
+    # _a, _b: operands (Values or plain numbers); _a is None for a leaf, and a tuple
+    # where there are more than two. _grad, _label, _born may be unset.
+    __slots__ = ("__weakref__", "_a", "_b", "_born", "_data", "_grad", "_i", "_label",
+                 "_rec")  # fmt: skip
+
+    def __init__(self, data: Any, label: str = "") -> None:
+        if isinstance(data, Value):
+            msg = "Value(value): it is a Value already; use value.detach() for a copy"
+            raise RecordError(msg)
+        self._data = as_number(data)
+        self._rec = self._a = self._b = None
+        self._i = -1
+        self._label = label
+        self._born = next(_births)
+
+    # -- what it is ------------------------------------------------------------
+
+    @property
+    def data(self) -> Any:
+        """The number itself, a float."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._check_eager("assign .data")
+        self._data = as_number(value)
+        # a new version: recorded steps keep the old number; later ones see a leaf
+        self._rec = self._a = self._b = None
+        if not hasattr(self, "_born"):
+            self._born = next(_births)
+
+    @property
+    def grad(self) -> float:
+        """The accumulated adjoint, 0.0 before any sweep."""
+        if self._a is None:
+            return getattr(self, "_grad", 0.0)
+        return self._rec.adjoint_of(self._i)  # type: ignore[no-any-return]
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        self._check_eager("assign .grad")
+        number = as_number(value)
+        if self._a is None:
+            self._grad = number
+        else:
+            self._rec.reserve()[self._i] = number
+
+    @property
+    def label(self) -> str:
+        """The name, "" when there is none."""
+        return getattr(self, "_label", "")
+
+    @label.setter
+    def label(self, text: str) -> None:
+        self._label = str(text)
+
+    shape: tuple[int, ...] = ()
+    ndim = 0
+    size = 1
+    dtype = np.dtype("float64")
+
+    @property
+    def T(self) -> Value:  # noqa: N802 - NumPy's name
+        """The transpose: a scalar is its own."""
+        return self
+
+    def _check_eager(self, what: str) -> None:
+        del what  # handles of a recording refuse; see Handle
+
+    # -- micrograd's inside names ----------------------------------------------
+
+    @property
+    def _operands(self) -> tuple[Any, ...]:
+        """Operands in order, constants as Values; the same objects every time."""
+        if self._a is None:
+            return ()
+        if isinstance(self._a, tuple):
+            self._a = tuple(map(_as_value, self._a))
+            return self._a
+        self._a = _as_value(self._a)
+        if self._b is None:
+            return (self._a,)
+        self._b = _as_value(self._b)
+        return self._a, self._b
+
+    @property
+    def _prev(self) -> set[Value]:
+        """The operands, as micrograd calls them."""
+        return set(self._operands)
+
+    @property
+    def _step(self) -> tuple[Primitive, dict[str, Any]] | None:
+        """The row and static parameters of the step that made it; None for a leaf."""
+        if self._a is None:
+            return None
+        code, a, b = self._rec.row_at(self._i)
+        row = TABLE.rows[code]
+        index = self._rec.many[b][1] if a < 0 else b if row.arity == 1 else 0
+        return row, dict(self._rec.statics[index])
+
+    @property
+    def _op(self) -> str:
+        """How the operation is written: '+', '**2', 'tanh'; '' for a leaf."""
+        made = self._step
+        return made[0].sign(made[1]) if made else ""
+
+    # -- arithmetic (the hot operators are made below) -------------------------
+
+    def __pow__(self, exponent: Any) -> Any:
+        if isinstance(exponent, Value):
+            return apply(TABLE["pow"], self, exponent)
+        if isinstance(exponent, np.ndarray):
+            return NotImplemented
+        return apply(TABLE["powc"], self, exponent=_exponent(exponent))
+
+    def __rpow__(self, base: Any) -> Any:
+        return apply(TABLE["pow"], base, self)
+
+    def __pos__(self) -> Value:
+        return self
+
+    # -- comparisons: plain bools here, steps inside a recording ---------------
+
+    def __eq__(self, other: object) -> Any:
+        return _compare("equal", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _compare("not_equal", self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return _compare("less", self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _compare("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _compare("greater", self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _compare("greater_equal", self, other)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    # -- conversions -----------------------------------------------------------
+
+    def __float__(self) -> float:
+        return float(self._data)
+
+    def __int__(self) -> int:
+        return int(self._data)
+
+    def __index__(self) -> int:
+        msg = f"{self!r} is a float and no index; use int(value)"
+        raise RecordError(msg)
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __repr__(self) -> str:
+        return f"Value(data={self._data})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data, spec) if spec else repr(self)
+
+    def item(self) -> float:
+        """The number as a plain float."""
+        return float(self)
+
+    def detach(self) -> Value:
+        """A new leaf with the same number and no history."""
+        return Value(self._data, self.label)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Value, (self._data, self.label)
+
+    # -- NumPy -----------------------------------------------------------------
+
+    def __array_function__(
+        self, function: Any, types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        """``np.where`` of Values; every other function is an error that names it."""
+        del types
+        if function is np.where and len(args) == 3 and not kwargs:  # noqa: PLR2004
+            return where(*args)
+        return _unsupported(function, "__call__", kwargs)
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
+    ) -> Any:
+        """``np.tanh(v)`` records; arrays are taken entry by entry, as objects."""
+        if any(isinstance(x, np.ndarray) and x.ndim for x in inputs):
+            objects = [_object(x) if isinstance(x, Value) else x for x in inputs]
+            objects = [np.asarray(x, dtype=object) for x in objects]
+            return getattr(ufunc, method)(*objects, **kwargs)
+        row = TABLE.by_ufunc.get(_UFUNC_ALIASES.get(ufunc.__name__, ufunc.__name__))
+        if method != "__call__" or kwargs or row is None:
+            return _unsupported(ufunc, method, kwargs)
+        if row.kind == "predicate":
+            return _compare(row.name, *inputs)
+        if row.name == "pow" and not isinstance(inputs[1], Value):
+            return inputs[0] ** inputs[1]
+        return apply(row, *inputs)
+
+
+# ufuncs that are another one under a second name
+_UFUNC_ALIASES = {"fabs": "absolute", "float_power": "power", "true_divide": "divide"}
+
+
+def _unsupported(ufunc: Any, method: str, kwargs: dict[str, Any]) -> Any:
+    name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+    if kwargs:
+        name += "(" + ", ".join(f"{key}=" for key in kwargs) + ")"
+    known = ", ".join(sorted(set(TABLE.by_ufunc)))
+    msg = (
+        f"{name} cannot be recorded on a Value; recorded ufuncs: {known}. Write it in "
+        "these, or convert with float(value) where no derivative is needed"
+    )
+    raise RecordError(msg)
+
+
+def _object(value: Value) -> Any:
+    box = np.empty((), dtype=object)
+    box[()] = value
+    return box
+
+
+def _as_value(operand: Any) -> Value:
+    return operand if isinstance(operand, Value) else Value(operand)
+
+
+def _exponent(exponent: Any) -> int | float:
+    """A constant exponent as it was written: 2 stays an int, 0.5 a float."""
+    if type(exponent) is int and abs(exponent) < 2**53:
+        return exponent
+    return as_number(exponent)
+
+
+def _compare(name: str, *operands: Any) -> Any:
+    """A comparison: a step where one operand belongs to a recording, else a bool."""
+    plain = []
+    for x in operands:
+        if isinstance(x, Handle):
+            return apply(TABLE[name], *operands)
+        if isinstance(x, Value):
+            plain.append(x._data)  # noqa: SLF001
+        elif isinstance(x, numbers.Real | np.bool_):
+            plain.append(x)
+        else:
+            return NotImplemented
+    return bool(getattr(SCALAR, name)(*plain))
+
+
+# -- recording an operation ------------------------------------------------------
+
+
+def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
+    """Apply a primitive to Values and numbers, and record the step.
+
+    Args:
+        row: a row of the table whose result is one number.
+        operands: Values or real numbers.
+        params: static parameters of the step.
+
+    Returns:
+        A Value (a bool for a predicate outside a recording).
+
+    Raises:
+        RecordError: an operand is no real number, or belongs to another recording.
+    """
+    columns = opened()
+    if columns is SILENT:
+        return Value(SCALAR.apply(row, *map(_primal, operands), **params))
+    slots, primals = [], []
+    for x in operands:
+        if isinstance(x, Value):
+            slots.append(columns.slot_of(x))
+            primals.append(x._data)  # noqa: SLF001
+        elif isinstance(x, bool | np.bool_) and row.kind == "select" and not slots:
+            slots.append(columns.constant(bool(x)))
+            primals.append(bool(x))
+        else:
+            number = as_number(x)
+            slots.append(columns.constant(number))
+            primals.append(number)
+    y = SCALAR.apply(row, *primals, **params)
+    return make(columns, columns.push(row, slots, params, y), y, operands)
+
+
+def make(columns: Any, slot: int, primal: Any, operands: tuple[Any, ...]) -> Any:
+    """The Value that stands for a slot."""
+    if columns.eager:
+        made = new(Value)
+        if len(operands) > 2:  # noqa: PLR2004 - what _a and _b hold
+            made._a, made._b = operands, None
+        else:
+            made._a = operands[0]
+            made._b = operands[1] if len(operands) == 2 else None  # noqa: PLR2004
+    else:
+        made = new(Handle)
+        made._a = made._b = None
+    made._data, made._rec, made._i = primal, columns, slot
+    return made
+
+
+def _primal(x: Any) -> Any:
+    if isinstance(x, Value):
+        return x._data  # noqa: SLF001
+    return bool(x) if isinstance(x, bool | np.bool_) else as_number(x)
+
+
+class Handle(Value):
+    """A Value inside a recording: it stands for a slot and holds no operands."""
+
+    __slots__ = ()
+
+    @property
+    def label(self) -> str:
+        return self._rec.labels.get(self._i, "")  # type: ignore[no-any-return]
+
+    @label.setter
+    def label(self, text: str) -> None:
+        self._rec.labels[self._i] = str(text)
+
+    def _check_eager(self, what: str) -> None:
+        msg = (
+            f"cannot {what} of {self.where_from()} inside a recording: the tape has "
+            "one value a slot; compute a new Value, and use tg.grad for derivatives"
+        )
+        raise RecordError(msg)
+
+    def where_from(self) -> str:
+        """The slot, for messages."""
+        return self.label or f"slot v{self._i}"
+
+    def __bool__(self) -> bool:
+        outcome = bool(self._data)
+        self._guard(outcome)
+        return outcome
+
+    def __int__(self) -> int:
+        outcome = int(self._data)
+        self._guard(outcome)
+        return outcome
+
+    def __index__(self) -> int:
+        if self._data != int(self._data):
+            msg = f"{self.where_from()} = {self._data} is used as an index; use int()"
+            raise RecordError(msg)
+        return int(self)
+
+    def _guard(self, outcome: bool | int) -> None:
+        columns = opened()
+        columns.push_guard(columns.slot_of(self), Guard(outcome, *user_line()))
+
+    def __float__(self) -> float:
+        msg = (
+            f"float() of {self.where_from()} inside a recording would lose its "
+            f"derivative silently ({':'.join(map(str, user_line()))}); use the "
+            "functions of NumPy (np.sin(v), not math.sin(v)), and lists in place of "
+            "float arrays to collect results"
+        )
+        raise RecordError(msg)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    __eq__ = Value.__eq__
+    __ne__ = Value.__ne__
+
+    def __reduce__(self) -> Any:
+        msg = "a Value of a recording cannot be copied or pickled; return it instead"
+        raise RecordError(msg)
+
+    def detach(self) -> Value:
+        msg = (
+            f"detach() of {self.where_from()} inside a recording would freeze a number "
+            "of this run into the tape; use tg.stop_gradient(v)"
+        )
+        raise RecordError(msg)
+
+
+# -- operators, made from the table ----------------------------------------------
+#
+# One text for + - * / on Values and on handles: two attribute checks, the Python
+# operation, one row. Written out once here because a shared function would cost a call.
+
+_BINARY = '''
+def {dunder}(self, other):
+    if type(other) is {kind}:
+        rec = current()
+        if self._rec is rec and other._rec is rec:
+            {compute}
+            made = new({kind})
+            made._data = data
+            made._rec = rec{hold}
+            made._i = slot = rec.n
+            rec.n = slot + 1
+            rec.flat += {code}, self._i, other._i, data
+            if slot >= rec.limit:
+                rec.full()
+            return made
+    elif isinstance(other, ndarray):
+        return NotImplemented
+    return apply(ROW, self, other)
+
+def {reflected}(self, other):
+    return apply(ROW, other, self)
+'''
+_HOLD = """
+            made._a = self
+            made._b = other"""
+_QUICK = "data = self._data {symbol} other._data"
+# Python raises where IEEE has a result
+_CAREFUL = """try:
+                data = self._data {symbol} other._data
+            except ZeroDivisionError:
+                data = ieee(self._data, other._data)"""
+
+
+def _install_operators() -> None:
+    for row in TABLE:
+        if not row.operator or row.kind != "elementwise":
+            continue
+        word = row.operator
+        if row.arity == 1:
+            setattr(Value, f"__{word}__", _unary(row))
+            continue
+        for kind in (Value, Handle):
+            careful = word == "truediv"
+            text = _BINARY.format(
+                dunder=f"__{word}__",
+                reflected=f"__r{word}__",
+                kind=kind.__name__,
+                code=TABLE.opcode(row),
+                hold=_HOLD if kind is Value else "",
+                compute=(_CAREFUL if careful else _QUICK).format(symbol=row.symbol),
+            )
+            space: dict[str, Any] = {
+                "Value": Value,
+                "Handle": Handle,
+                "new": new,
+                "current": current,
+                "apply": apply,
+                "ROW": row,
+                "ndarray": np.ndarray,
+                "ieee": SCALAR.evaluator_of(row),
+            }
+            exec(text, space)  # noqa: S102 - our own text, as in dataclasses
+            for dunder in (f"__{word}__", f"__r{word}__"):
+                setattr(kind, dunder, space[dunder])
+
+
+def _unary(row: Primitive) -> Callable[[Any], Any]:
+    def method(self: Value) -> Any:
+        return apply(row, self)
+
+    method.__name__ = row.name
+    method.__doc__ = f"{row.name} of the value, recorded. {row.source}."
+    return method
+
+
+def install_method(row: Primitive) -> None:
+    """Give Value the method of a unary row: ``v.tanh()``."""
+    if row.arity == 1 and row.kind == "elementwise" and not hasattr(Value, row.name):
+        setattr(Value, row.name, _unary(row))
+
+
+_install_operators()
+for _row in TABLE:
+    if _row.params == ({},):
+        install_method(_row)
+
+
+# -- functions on values ---------------------------------------------------------
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """Select: a where the condition holds, else b.
+
+    The arm that is not selected contributes nothing to any derivative, whatever
+    infinities it holds. For numbers without any Value the result is a plain float.
+
+    Args:
+        condition: a bool, a comparison of Values, or a number (non-zero is true).
+        a, b: Values or real numbers.
+
+    Example:
+        >>> x = Value(0.0)
+        >>> y = where(x > 0, x.log(), x)
+        >>> y.backward()
+        >>> x.grad
+        1.0
+    """
+    if not any(isinstance(x, Value) for x in (condition, a, b)):
+        return as_number(a) if condition else as_number(b)
+    if isinstance(condition, Value) and not isinstance(condition._data, bool):  # noqa: SLF001
+        condition = condition != 0
+    elif not isinstance(condition, Value):
+        condition = bool(condition)
+    return apply(TABLE["where"], condition, a, b)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger of two; at a tie each gets half of the derivative."""
+    return apply(TABLE["max"], a, b)
+
+
+@contextmanager
+def no_record() -> Iterator[None]:
+    """``with tg.no_record():`` operations give numbers and leave no history."""
+    token = CURRENT.set(SILENT)
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
+
+
+__all__ = [
+    "Handle",
+    "Value",
+    "apply",
+    "as_number",
+    "make",
+    "maximum",
+    "no_record",
+    "where",
+]
