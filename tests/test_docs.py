@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import doctest
+import math
 import os
 import re
 import shlex
@@ -38,6 +39,30 @@ SET_UP = {"make", "pip", "git"}
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 FENCE = re.compile(r"^(?P<indent> *)(?P<marks>`{3,}|:{3,})(?P<info>.*)$")
+
+
+# A float written out in full: two libms may differ in the last units of it.
+LONG_FLOAT = re.compile(r"\d+\.\d{12,}(?:e[+-]?\d+)?")
+LAST_UNITS = 1e-13
+
+
+class Checker(doctest.OutputChecker):
+    """Output as shown, but for the last units of floats that are written in full."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        """Whether the output is the one that the page shows."""
+        shown = LONG_FLOAT.findall(want)
+
+        def as_shown(found: re.Match[str]) -> str:
+            near = (
+                text
+                for text in shown
+                if math.isclose(float(text), float(found[0]), rel_tol=LAST_UNITS)
+            )
+            return next(near, found[0])
+
+        got = LONG_FLOAT.sub(as_shown, got)
+        return super().check_output(want, got, optionflags)
 
 
 class Block(NamedTuple):
@@ -85,7 +110,7 @@ def run_session(block: Block, page: Path, names: dict[str, Any]) -> None:
         block.text, names, page.name, str(page), block.line - 1
     )
     report: list[str] = []
-    runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
+    runner = doctest.DocTestRunner(Checker(), optionflags=FLAGS, verbose=False)
     results = runner.run(test, out=report.append, clear_globs=False)
     names.update(test.globs)
     if results.failed:
@@ -133,7 +158,7 @@ def run_console(block: Block, page: Path, where: Path) -> None:
             raise PageError(
                 f"{here}: `{line}` ended with {done.returncode}:\n{done.stderr}"
             )
-        same = doctest.OutputChecker().check_output(expected, done.stdout, FLAGS)
+        same = Checker().check_output(expected, done.stdout, FLAGS)
         if expected.strip() and not same:
             raise PageError(f"{here}: `{line}` printed\n{done.stdout}\nnot\n{expected}")
 
@@ -179,6 +204,10 @@ def test_pages_are_found() -> None:
 
 WRONG = {
     "wrong output": "```python\n>>> 1 + 1\n3\n```\n",
+    "wrong in the tenth digit": (
+        "```python\n>>> 0.1234567891234567\n0.1234567881234567\n```\n"
+    ),
+    "wrong sign": "```python\n>>> -0.1234567891234567\n0.1234567891234567\n```\n",
     "wrong assertion": "```python\nassert 1 + 1 == 3\n```\n",
     "error": "```python\nundefined_name\n```\n",
     "wrong value of tapegrad": (
@@ -209,11 +238,12 @@ def test_a_right_page_passes(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "```python\n# saved.py\nx = 2\n```\n\n```python\n>>> x + 1\n3\n```\n"
+        "```python\n>>> [0.1 + 0.2, 0.1]\n[0.3000000000000000, 0.1]\n```\n"
         "```console\n$ make test\n$ tapegrad --help\n...Usage...\n```\n"
         "```text\nanything\n```\n",
         encoding="utf-8",
     )
-    assert run_page(page, tmp_path) == 3
+    assert run_page(page, tmp_path) == 4
     assert (tmp_path / "saved.py").exists()
 
 
