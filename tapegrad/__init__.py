@@ -6,6 +6,9 @@ load when they are first needed.
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from tapegrad.errors import (
     BranchChanged,
     CompileError,
@@ -22,3 +25,37 @@ from tapegrad.tape import Step, Tape
 from tapegrad.value import Value, maximum, no_record, where
 
 __version__ = "0.1.0"
+
+# Loaded when first asked for, each from its place: the import stays light.
+_LAZY = {
+    "check_gradient": "tapegrad.proof",
+    "compile": "tapegrad.native.compiled",
+    "derive": "tapegrad.symbolic.derive",
+    "draw": "tapegrad.show.draw",
+    "grad": "tapegrad.transforms",
+    "hessian": "tapegrad.transforms",
+    "hvp": "tapegrad.transforms",
+    "jacobian": "tapegrad.transforms",
+    "jvp": "tapegrad.transforms",
+    "stop_gradient": "tapegrad.transforms",
+    "value_and_grad": "tapegrad.transforms",
+    "verify": "tapegrad.proof",
+    "vjp": "tapegrad.transforms",
+}
+_OTHER_NAMES = {"compile": "compile_function"}  # compile() is a builtin's name
+
+
+def __getattr__(name: str) -> Any:
+    if name == "nn":
+        return importlib.import_module("tapegrad.nn")
+    if name not in _LAZY:
+        msg = f"module 'tapegrad' has no attribute {name!r}"
+        raise AttributeError(msg)
+    module = importlib.import_module(_LAZY[name])
+    found = getattr(module, _OTHER_NAMES.get(name, name))
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, "nn"})

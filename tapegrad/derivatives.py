@@ -5,6 +5,7 @@ So every order exists, and a second derivative is a sweep over the tape of the f
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,22 +13,26 @@ from tapegrad import sweeps
 from tapegrad.errors import ShapeError
 from tapegrad.passes import prune
 from tapegrad.recording import Recorder, RecorderReading, recording_onto
-from tapegrad.tape.structure import Structure, Tree
+from tapegrad.tape.structure import Structure, Tree, flatten
 from tapegrad.tape.tape import Tape
 
 
-def gradient_tape(tape: Tape, *, values: bool = True) -> Tape:
+def gradient_tape(
+    tape: Tape, *, values: bool = True, wrt: Sequence[int] | None = None
+) -> Tape:
     """A tape that gives the outputs and, after them, every output's gradient.
 
     Args:
         tape: a tape of scalars.
         values: put the outputs first.
+        wrt: places of the inputs asked for, all by default.
 
     Returns:
         A tape with flat outputs: the values, then for each output the adjoint of each
         input, in order.
     """
     base = sweeps.flat(tape)
+    chosen = base.inputs if wrt is None else [base.inputs[place] for place in wrt]
     recorder = Recorder()
     with recording_onto(recorder):
         m = RecorderReading(recorder)
@@ -35,12 +40,10 @@ def gradient_tape(tape: Tape, *, values: bool = True) -> Tape:
         slots = sweeps.replay(base, m, inputs)
         outputs = [slots[slot] for slot in base.outputs] if values else []
         for slot in base.outputs:
-            bars = sweeps.adjoint(base, m, slots, {slot: m.number(1.0)})
-            outputs += [
-                m.number(0.0) if bars[i] is None else bars[i] for i in base.inputs
-            ]
+            bars = sweeps.adjoint(base, m, slots, {slot: m.number(1.0)}, chosen)
+            outputs += [m.number(0.0) if bars[i] is None else bars[i] for i in chosen]
         found = [recorder.slot_of(output) for output in outputs]
-    return _frozen(recorder, inputs, found, base)
+    return _frozen(recorder, inputs, found)
 
 
 def adjoint_tape(tape: Tape) -> Tape:
@@ -51,22 +54,19 @@ def adjoint_tape(tape: Tape) -> Tape:
     """
     scalar_output(tape)
     grown = gradient_tape(tape, values=False)
-    return Tape(
-        **{
-            name: getattr(grown, name)
-            for name in Tape.__dataclass_fields__
-            if name not in {"structure", "_digest"}
-        },
-        structure=Structure(
-            tape.structure.arguments,
-            tape.structure.keywords,
-            gradient_tree(tape.structure),
-        ),
+    structure = dataclasses.replace(
+        tape.structure, result=gradient_tree(tape.structure)
     )
+    return dataclasses.replace(grown, structure=structure, _digest=[])
 
 
-def tangent_tape(tape: Tape) -> Tape:
-    """Forward mode as a tape: inputs and then their tangents give output tangents."""
+def tangent_tape(tape: Tape, *, values: bool = False) -> Tape:
+    """Forward mode as a tape: inputs and then their tangents give output tangents.
+
+    Args:
+        tape: a tape of scalars.
+        values: put the outputs before their tangents.
+    """
     base = sweeps.flat(tape)
     recorder = Recorder()
     with recording_onto(recorder):
@@ -78,16 +78,12 @@ def tangent_tape(tape: Tape) -> Tape:
         slots = sweeps.replay(base, m, inputs)
         seeds = dict(zip(base.inputs, dots, strict=True))
         found = sweeps.tangent(base, m, slots, seeds)
-        outputs = [
-            recorder.slot_of(m.number(0.0) if found[i] is None else found[i])
-            for i in base.outputs
-        ]
+        outputs = [slots[slot] for slot in base.outputs] if values else []
+        outputs += [m.number(0.0) if found[i] is None else found[i] for i in base.outputs]
+        places = [recorder.slot_of(output) for output in outputs]
+    structure = Structure(tape.structure.arguments * 2, (), tape.structure.result)
     return _frozen(
-        recorder,
-        [*inputs, *dots],
-        outputs,
-        base,
-        Structure(tape.structure.arguments * 2, (), tape.structure.result),
+        recorder, [*inputs, *dots], places, None if values else structure
     )
 
 
@@ -103,18 +99,13 @@ def scalar_output(tape: Tape) -> None:
 
 def gradient_tree(structure: Structure) -> Tree:
     """How a gradient nests: bare for one argument, a tuple for several."""
-    import optree
-
     trees = [tree for tree in structure.arguments if tree.dynamic]
     if len(trees) == 1:
         return trees[0]
     nested = tuple(
         tree.build([0.0] * len(tree.dynamic), statics=False) for tree in trees
     )
-    from tapegrad.tape.structure import flatten
-
-    leaves, tree = flatten(nested, lambda leaf: isinstance(leaf, float))
-    del leaves, optree
+    _, tree = flatten(nested, lambda leaf: isinstance(leaf, float))
     return tree
 
 
@@ -130,14 +121,11 @@ def _frozen(
     recorder: Recorder,
     inputs: Sequence[Any],
     outputs: Sequence[int],
-    base: Tape,
     structure: Structure | None = None,
 ) -> Tape:
     if structure is None:
         result = Tree()
         if len(outputs) != 1:
-            from tapegrad.tape.structure import flatten
-
             _, result = flatten([0.0] * len(outputs), lambda x: isinstance(x, float))
         structure = Structure(tuple(Tree() for _ in inputs), (), result)
     grown = recorder.freeze(
@@ -146,5 +134,4 @@ def _frozen(
         structure=structure,
         example=tuple(handle._data for handle in inputs),
     )
-    del base
     return prune(grown)

@@ -30,18 +30,26 @@ FLOATS = (float, np.floating, Value)
 
 
 class Recorder(Columns):
-    """The columns of one recording."""
+    """The columns of one recording.
 
-    __slots__ = ("born", "open", "root")
+    Args:
+        around: the recording that a nested transform runs in. Its Values are captured
+            as further inputs: each level of differentiation has slots of its own, so
+            perturbations cannot be confused.
+    """
+
+    __slots__ = ("around", "born", "captured", "open", "places")
     eager = False
 
-    def __init__(self) -> None:
+    def __init__(self, around: Recorder | None = None) -> None:
         super().__init__()
         self.open = True
+        self.around = around
+        self.captured: list[Handle] = []
+        self.places: list[int] = []
         # eager Values older than this were captured; younger ones are literals that
         # the recorded code made
         self.born = Value(0.0)._born
-        self.root: Any = None
 
     def slot_of(self, value: Value) -> int:
         """The slot of a Value used inside this recording."""
@@ -50,7 +58,7 @@ class Recorder(Columns):
                 raise foreign(value)
             return value._i
         if isinstance(value, Handle):
-            raise foreign(value)
+            return self._capture(value)
         if value._a is None and value._born > self.born:
             slot = self.constant(value._data)
             if value.label:
@@ -63,6 +71,20 @@ class Recorder(Columns):
             "argument, or use value.data if a constant is meant"
         )
         raise RecordError(msg)
+
+    def _capture(self, value: Handle) -> int:
+        """The input that stands for a Value of an enclosing recording."""
+        for slot, known in zip(self.places, self.captured, strict=True):
+            if known is value:
+                return slot
+        around = self.around
+        while around is not None and around is not value._rec:
+            around = around.around
+        if around is None or not around.open:
+            raise foreign(value)
+        self.captured.append(value)
+        self.places.append(self.input(value._data))
+        return self.places[-1]
 
     def handle(self, slot: int, primal: Any) -> Handle:
         """The Value that stands for a slot."""
@@ -235,11 +257,31 @@ def record(f: Callable[..., Any], *args: Any, check: bool = False, **kwargs: Any
     return tape
 
 
-def _record(f: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Tape:
+def record_inside(
+    f: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+) -> tuple[Tape, list[Handle]]:
+    """Record for a transform, which may run inside a recording.
+
+    Returns:
+        The tape, and the Values of enclosing recordings that f reads; they are the
+        tape's last inputs, beyond its structure.
+    """
+    around = current()
+    recorder = Recorder(around if isinstance(around, Recorder) else None)
+    tape = _record(f, args, kwargs, recorder)
+    return tape, recorder.captured
+
+
+def _record(
+    f: Callable[..., Any],
+    args: Any,
+    kwargs: dict[str, Any],
+    recorder: Recorder | None = None,
+) -> Tape:
     if not callable(f):
         msg = f"record() needs a function first, got {type(f).__name__}"
         raise RecordError(msg)
-    recorder = Recorder()
+    recorder = recorder or Recorder()
     names = _names(f, args, kwargs)
     trees: list[Tree] = []
     handles: list[Handle] = []
@@ -263,10 +305,10 @@ def _record(f: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Tape:
         _check_result(f, result, leaves, tree)
         outputs = [_output_slot(recorder, leaf, _name(f)) for leaf in leaves]
     return recorder.freeze(
-        inputs=tuple(handle._i for handle in handles),
+        inputs=(*(handle._i for handle in handles), *recorder.places),
         outputs=tuple(outputs),
         structure=Structure(tuple(trees), tuple(kwargs), tree),
-        example=tuple(handle._data for handle in handles),
+        example=tuple(handle._data for handle in [*handles, *recorder.captured]),
     )
 
 

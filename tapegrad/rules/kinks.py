@@ -112,6 +112,18 @@ WHERE = row(
     )
 )
 
+STOP = row(
+    Primitive(
+        "stop_gradient",
+        1,
+        sympy=lambda sp, x: x,
+        source="the identity, taken as a constant by every derivative",
+        body=lambda m, x: x,
+        kind="cut",
+        domain=(REAL,),
+    )
+)
+
 
 def _predicate(
     name: str, symbol: str, operator: str, llvm: str, sympy: Any, arity: int = 2

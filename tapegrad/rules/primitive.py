@@ -86,8 +86,9 @@ class Primitive:
             the operands. The proof goes piece by piece.
         params: static parameters to test the row with.
         edges: points where the derivative needs care.
-        kind: "elementwise"; "select" (where); "predicate" (a boolean result); or
-            "structure" (input, constant, guard, call), which sweeps know by name.
+        kind: "elementwise"; "select" (where); "predicate" (a boolean result);
+            "cut" (no derivative passes); or "structure" (input, constant, guard,
+            call), which sweeps know by name.
         slots: how many slots a step owns; -1 when its static parameters say.
         operator: Python's binary or unary operator, for rows that have one.
     """

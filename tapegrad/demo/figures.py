@@ -1,0 +1,198 @@
+"""The figures of the demonstration: derivatives by three ways, and times.
+
+Imports the public surface of tapegrad and the reference problems; SymPy is loaded when
+a check needs it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import numpy as np
+
+import tapegrad as tg
+from tapegrad.demo.nist import WANTED_DIGITS, Fit, Model, Problem, read_problem
+
+# Two float evaluations of one derivative in different order of operations.
+AGREEMENT = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One partial derivative by three ways.
+
+    Attributes:
+        name: the parameter.
+        tape: by the reverse sweep in float64.
+        mpmath: by the same sweep at 50 digits, rounded.
+        sympy: by SymPy's formula at 50 digits, rounded.
+    """
+
+    name: str
+    tape: float
+    mpmath: float
+    sympy: float
+
+    @property
+    def difference(self) -> float:
+        """Largest relative difference of the tape to the two others."""
+        scale = max(abs(self.sympy), math.ulp(0.0))
+        apart = (abs(self.tape - self.sympy), abs(self.tape - self.mpmath))
+        # max() would drop a NaN in second place.
+        return math.nan if any(map(math.isnan, apart)) else max(apart) / scale
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds for one value and gradient."""
+
+    what: str
+    interpreter: float
+    native: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All figures of the demonstration."""
+
+    derivatives: dict[str, str]
+    checks: tuple[Check, ...]
+    fits: tuple[Fit, ...]
+    timings: tuple[Timing, ...]
+    picture: Path
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the derivatives agree and every parameter is reproduced."""
+        agree = all(check.difference <= AGREEMENT for check in self.checks)
+        return agree and all(min(fit.digits) >= WANTED_DIGITS for fit in self.fits)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as a dict of plain Python values."""
+        return {
+            "ok": self.ok,
+            "derivatives": self.derivatives,
+            "checks": [
+                {
+                    "parameter": check.name,
+                    "tape": check.tape,
+                    "mpmath": check.mpmath,
+                    "sympy": check.sympy,
+                    "relative_difference": check.difference,
+                }
+                for check in self.checks
+            ],
+            "fits": [
+                {
+                    "problem": fit.problem.name,
+                    "start": fit.start + 1,
+                    "found": list(fit.found),
+                    "certified": list(fit.problem.certified),
+                    "digits": list(fit.digits),
+                    "residual_sum": fit.residual_sum,
+                    "evaluations": fit.evaluations,
+                }
+                for fit in self.fits
+            ],
+            "seconds_per_gradient": [
+                {"of": t.what, "interpreter": t.interpreter, "native": t.native}
+                for t in self.timings
+            ],
+            "picture": str(self.picture),
+            "seconds": self.seconds,
+        }
+
+
+def thurber(
+    x: Any, b1: Any, b2: Any, b3: Any, b4: Any, b5: Any, b6: Any, b7: Any
+) -> Any:
+    """Electron mobility in a semiconductor by log density (Thurber, NIST)."""
+    return (b1 + b2 * x + b3 * x**2 + b4 * x**3) / (1 + b5 * x + b6 * x**2 + b7 * x**3)
+
+
+def cross_check(model: Model, arguments: dict[str, float]) -> tuple[Check, ...]:
+    """Differentiate a model at a point by the tape, by mpmath and by SymPy."""
+    import sympy
+
+    tape = tg.record(model, *arguments.values())
+    point = tuple(arguments.values())
+    swept = tape.gradient(*point)
+    precise = tape.gradient(*point, arithmetic="mpmath:50")
+    formulas = tape.to_sympy(derivative=True)
+    # A float is a rational number: nothing is rounded on the way into SymPy.
+    exact = {
+        symbol: sympy.Rational(arguments[symbol.name])
+        for symbol in set().union(*(f.free_symbols for f in formulas.values()))
+    }
+    return tuple(
+        Check(name, float(one), float(two), float(formulas[name].subs(exact).n(50)))
+        for name, one, two in zip(arguments, swept, precise, strict=True)
+    )
+
+
+def seconds_per_call(function: Callable[..., Any], *args: Any) -> float:
+    """Shortest mean time of a call over a few short runs, in seconds."""
+    calls, best = 1, math.inf
+    while True:
+        began = time.perf_counter()
+        for _ in range(calls):
+            function(*args)
+        spent = time.perf_counter() - began
+        best = min(best, spent / calls)
+        if spent > 0.05:
+            return best
+        calls *= 4
+
+
+def timings(problem: Problem) -> tuple[Timing, ...]:
+    """Time one value and gradient, interpreted and native: one row, and all rows."""
+
+    def total(*b: Any) -> Any:
+        pairs = zip(problem.x, problem.y, strict=True)
+        return sum((thurber(x, *b) - y) ** 2 for x, y in pairs)
+
+    point = problem.certified
+    rows = []
+    for what, function, args in [
+        ("the model, one observation", thurber, (problem.x[0], *point)),
+        (f"the sum of squares, {len(problem.x)} observations", total, point),
+    ]:
+        tape = tg.record(function, *args)
+        native = tape.compile()
+        rows.append(
+            Timing(
+                f"{what} ({len(tape)} steps)",
+                seconds_per_call(tape.value_and_gradient, *args),
+                seconds_per_call(native.value_and_gradient, *args),
+            )
+        )
+    return tuple(rows)
+
+
+def draw_small_tape(target: Path) -> Path:
+    """Draw one row of Misra1a, b1 (1 - exp(-b2 x)), with its data and gradients.
+
+    Returns:
+        The picture's path: an SVG, or the source as ``.dot`` where Graphviz is missing.
+    """
+    problem = read_problem("Misra1a")
+    b1, b2 = (tg.Value(b, label=f"b{i}") for i, b in enumerate(problem.certified, 1))
+    y = b1 * (1 - np.exp(-b2 * problem.x[0]))
+    y.label = "y"
+    y.backward()
+    picture = tg.draw(y)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if which("dot"):
+        target = target.with_suffix(".svg")
+        target.write_bytes(picture.pipe(format="svg"))
+    else:
+        target = target.with_suffix(".dot")
+        target.write_text(picture.source, encoding="utf-8")
+    return target

@@ -1,0 +1,127 @@
+"""What `tapegrad demo` prints. Imports the other two files of the demonstration.
+
+rich is loaded when something is printed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tapegrad as tg
+from tapegrad.demo.figures import (
+    Check,
+    Report,
+    Timing,
+    cross_check,
+    draw_small_tape,
+    thurber,
+    timings,
+)
+from tapegrad.demo.nist import Fit, fit, read_problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PICTURE = "demo-output/small-tape.svg"
+
+
+def run(picture: str | Path = PICTURE, *, console: Console | None = None) -> Report:
+    """Show the whole way on Thurber's data, and return the figures.
+
+    Args:
+        picture: where to write the picture of a small tape; folders are made.
+        console: where to print; None is standard output, and a quiet
+            ``Console(quiet=True)`` prints nothing.
+    """
+    from rich.console import Console as Terminal
+
+    began = time.perf_counter()
+    out = console or Terminal(highlight=False)
+    problem = read_problem("Thurber")
+    names = ("x", *(f"b{i}" for i in range(1, 8)))
+    arguments = dict(zip(names, (problem.x[0], *problem.certified), strict=True))
+
+    out.rule("A plain function, recorded")
+    tape = tg.record(thurber, *arguments.values())
+    lines = str(tape).splitlines()
+    for line in lines[:16]:
+        out.print(line, markup=False, no_wrap=True, overflow="ellipsis")
+    out.print(f"... {max(0, len(lines) - 16)} more lines", style="dim")
+
+    out.rule("Its derivatives, as formulas")
+    derivatives = {
+        name: str(formula) for name, formula in tape.to_sympy(derivative=True).items()
+    }
+    for name in names[1:]:
+        out.print(f"dy/d{name} = {derivatives[name]}", markup=False)
+
+    checks = cross_check(thurber, arguments)
+    out.print(_checks_table(checks))
+
+    fits = tuple(fit(problem, thurber, start) for start in (0, 1))
+    out.print(_fits_table(fits))
+
+    times = timings(problem)
+    out.print(_timings_table(times))
+
+    path = draw_small_tape(Path(picture))
+    report = Report(derivatives, checks, fits, times, path, time.perf_counter() - began)
+    out.print(f"Picture of a small tape: {path}", markup=False, soft_wrap=True)
+    if path.suffix == ".dot":
+        out.print("(its source only: the program `dot` of Graphviz is not installed)")
+    verdict = "all agree" if report.ok else "SOMETHING DISAGREES"
+    out.print(f"{verdict}; {report.seconds:.1f} s", style="bold")
+    return report
+
+
+def _checks_table(checks: Iterable[Check]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="One gradient by three ways, at the first observation")
+    for heading in ("", "tape", "tape in mpmath, 50 digits", "SymPy, 50 digits"):
+        table.add_column(heading, justify="right")
+    table.add_column("relative difference", justify="right")
+    for check in checks:
+        figures = (check.tape, check.mpmath, check.sympy)
+        shown = [f"{figure:.15e}" for figure in figures]
+        table.add_row(f"dy/d{check.name}", *shown, f"{check.difference:.1e}")
+    return table
+
+
+def _fits_table(fits: Iterable[Fit]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="Thurber: fitted with the tape's exact Jacobian")
+    for heading in ("", "certified"):
+        table.add_column(heading, justify="right")
+    fits = tuple(fits)
+    for one in fits:
+        table.add_column(f"from start {one.start + 1}", justify="right")
+        table.add_column("digits", justify="right")
+    for i, certified in enumerate(fits[0].problem.certified):
+        cells = [f"b{i + 1}", f"{certified:.10e}"]
+        for one in fits:
+            cells += [f"{one.found[i]:.10e}", f"{one.digits[i]:.1f}"]
+        table.add_row(*cells)
+    return table
+
+
+def _timings_table(times: Iterable[Timing]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="One value and gradient, in microseconds")
+    table.add_column("of")
+    for heading in ("interpreter", "native", "times faster"):
+        table.add_column(heading, justify="right")
+    for one in times:
+        faster = one.interpreter / one.native
+        table.add_row(
+            one.what,
+            f"{one.interpreter * 1e6:.2f}",
+            f"{one.native * 1e6:.3f}",
+            f"{faster:.0f}",
+        )
+    return table
