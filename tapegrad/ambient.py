@@ -28,7 +28,7 @@ class Segment(Columns):
 
     Attributes:
         serial: segments made later have larger numbers.
-        imports: (slot, Value): leaves, and Values of older segments, read here.
+        imports: the Value that stands in a slot: a leaf, or one of an older segment.
         adopted: slot of each imported Value, by identity.
         adjoints: accumulated adjoints of the slots, once a sweep has been here.
     """
@@ -39,7 +39,7 @@ class Segment(Columns):
     def __init__(self) -> None:
         super().__init__()
         self.serial = next(_serials)
-        self.imports: list[tuple[int, Any]] = []
+        self.imports: dict[int, Any] = {}
         self.adopted: dict[int, int] = {}
         self.adjoints: npt.NDArray[np.float64] | None = None
 
@@ -50,7 +50,7 @@ class Segment(Columns):
 
     def close(self) -> None:
         """No more steps; leaves forget their place here, so nothing holds a cycle."""
-        for _, value in self.imports:
+        for value in self.imports.values():
             if value._rec is self and value._a is None:  # noqa: SLF001
                 value._rec = None  # noqa: SLF001
         if current() is self:
@@ -66,7 +66,7 @@ class Segment(Columns):
         if not leaf and id(value) in self.adopted:
             return self.adopted[id(value)]
         slot = self.input(value._data)  # noqa: SLF001
-        self.imports.append((slot, value))
+        self.imports[slot] = value
         if leaf:
             value._rec, value._i = self, slot  # noqa: SLF001
         else:

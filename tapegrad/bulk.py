@@ -28,9 +28,9 @@ from tapegrad.tape.tape import Tape
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
-# Fewer slots than this are swept with plain floats: NumPy's fixed cost per operation
+# As many slots are swept with plain floats: the fixed cost of NumPy per operation
 # is some 10 us, a partial of floats 0.5 us.
-FEW = 128
+FEW = 100
 # From here on the accumulation is worth native code.
 MANY_SLOTS = 4096
 
@@ -103,9 +103,6 @@ def adjoint(
     for slot, seed in seeds.items():
         bars[slot] = bars[slot] + seed if reached[slot] else seed
         reached[slot] = 1
-    if len(bars) < FEW:
-        _few(lines, bars, reached)
-        return bars, reached
     reads, partials = _partials(lines)
     (accumulate or _accumulate)(reads, partials, bars, reached)
     return bars, reached
@@ -177,37 +174,49 @@ def _accumulate(
     reached[:] = live
 
 
-def _few(lines: Lines, bars: Floats, reached: npt.NDArray[np.uint8]) -> None:
-    """A short sweep with plain floats."""
-    opcode, static = lines.opcode.tolist(), lines.static.tolist()
-    columns, primal = lines.reads.T.tolist(), lines.primal.tolist()
-    bar, live = bars.tolist(), reached.tolist()
-    for slot in range(len(bar) - 1, -1, -1):
-        row = TABLE.rows[opcode[slot]]
-        if not live[slot] or row.partials is None:
+def adjoint_of_few(
+    columns: Columns, seeds: Mapping[int, float], limit: int
+) -> dict[int, float] | None:
+    """A short sweep with plain floats, over just the slots that lead to the seeds.
+
+    Args:
+        columns: growing columns, however long.
+        seeds: adjoints to start from.
+        limit: the most slots that count as few.
+
+    Returns:
+        Adjoints of the slots reached; None when there are more than few.
+    """
+    rows: dict[int, tuple[Primitive, Sequence[int], Any, float]] = {}
+    todo = list(seeds)
+    while todo:
+        slot = todo.pop()
+        if slot in rows:
             continue
-        operands = columns[slot][: row.arity]
-        found = partials_at(row, slot, operands, primal, lines.statics[static[slot]])
+        if len(rows) == limit:
+            return None
+        rows[slot] = found = columns.step_at(slot)
+        todo += found[1]
+    bars = dict(seeds)
+    for slot in sorted(rows, reverse=True):
+        row, operands, static, primal = rows[slot]
+        if slot not in bars or row.partials is None:
+            continue
+        bar = bars[slot]
+        xs = [rows[operand][3] for operand in operands]
+        found = partials_at(row, primal, xs, static)
         for operand, partial in zip(operands, found, strict=True):
-            if partial is None:
-                continue
-            part = bar[slot] * partial
-            bar[operand] = bar[operand] + part if live[operand] else part
-            live[operand] = 1
-    bars[:] = bar
-    reached[:] = live
+            if partial is not None:
+                part = bar * partial
+                bars[operand] = bars[operand] + part if operand in bars else part
+    return bars
 
 
 def partials_at(
-    row: Primitive,
-    slot: int,
-    operands: Sequence[int],
-    primal: Sequence[float],
-    static: Any,
+    row: Primitive, primal: float, xs: Sequence[float], static: Any
 ) -> list[Any]:
     """A step's partials at floats; None where nothing is to be passed on."""
-    xs = [primal[operand] for operand in operands]
     if row.kind == "select":
         return [None, 1.0, None] if xs[0] else [None, None, 1.0]
-    found = SCALAR.partials(row, primal[slot], *xs, **dict(static))
+    found = SCALAR.partials(row, primal, *xs, **dict(static))
     return [None if type(p) is int and p == 0 else p for p in found]

@@ -59,21 +59,29 @@ def _sweep(
     segment: Segment, seeds: dict[int, float]
 ) -> list[tuple[Segment, int, float]]:
     """Sweep one segment; returns adjoints for slots of older ones."""
-    stop = max(seeds) + 1
-    lines = bulk.lines_of_columns(segment, stop)
-    bars, reached = bulk.adjoint(lines, seeds, accumulator(stop))
     held = segment.reserve()
-    held[:stop] += bars
+    few = bulk.adjoint_of_few(segment, seeds, bulk.FEW)
+    if few is not None:
+        for slot, bar in few.items():
+            held[slot] += bar
+        found = ((slot, few[slot]) for slot in segment.imports if slot in few)
+    else:
+        stop = max(seeds) + 1
+        lines = bulk.lines_of_columns(segment, stop)
+        bars, reached = bulk.adjoint(lines, seeds, accumulator(stop))
+        held[:stop] += bars
+        found = (
+            (slot, float(bars[slot]))
+            for slot in segment.imports
+            if slot < stop and reached[slot]
+        )
     onward = []
-    for slot, value in segment.imports:
-        if slot >= stop:
-            break
-        if not reached[slot]:
-            continue
+    for slot, bar in found:
+        value = segment.imports[slot]
         if value._a is None:
-            value._grad = getattr(value, "_grad", 0.0) + float(bars[slot])
+            value._grad = getattr(value, "_grad", 0.0) + bar
         else:
-            onward.append((value._rec, value._i, float(bars[slot])))
+            onward.append((value._rec, value._i, bar))
     return onward
 
 
@@ -93,11 +101,8 @@ def backward_step(value: Value) -> None:
         return
     row, params = made
     operands = value._operands
-    primal = [operand.data for operand in operands]
-    places = range(len(operands))
-    found = bulk.partials_at(
-        row, len(operands), list(places), [*primal, value.data], params
-    )
+    primals = [operand.data for operand in operands]
+    found = bulk.partials_at(row, value.data, primals, params)
     for operand, partial in zip(operands, found, strict=True):
         if partial is not None:
             operand.grad = operand.grad + value.grad * partial
@@ -144,11 +149,3 @@ def history(root: Value) -> list[Value]:
             operands = value._operands
             stack.extend((operand, False) for operand in reversed(operands))
     return list(found.values())
-
-
-def known_gradients(root: Value) -> dict[Any, float]:
-    """``.grad`` of every Value that leads to one, by identity, for pictures."""
-    return {id(value): value.grad for value in history(root)}
-
-
-__all__ = ["backward", "backward_step", "history", "known_gradients", "tape_of"]

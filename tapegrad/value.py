@@ -170,10 +170,8 @@ class Value(ValueDoors):
         """The row and static parameters of the step that made it; None for a leaf."""
         if self._a is None:
             return None
-        code, a, b = self._rec.row_at(self._i)
-        row = TABLE.rows[code]
-        index = self._rec.many[b][1] if a < 0 else b if row.arity == 1 else 0
-        return row, dict(self._rec.statics[index])
+        row, _, static, _ = self._rec.step_at(self._i)
+        return row, dict(static)
 
     @property
     def _op(self) -> str:

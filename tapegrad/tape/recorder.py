@@ -199,14 +199,24 @@ class Columns:
             np.concatenate(columns)[:stop] for columns in zip(*parts, strict=True)
         )
 
-    def row_at(self, slot: int) -> tuple[int, int, int]:
-        """Opcode, a and b of one slot, without converting anything."""
+    def step_at(self, slot: int) -> tuple[Primitive, tuple[int, ...], Static, Any]:
+        """Row, operands, static parameters and primal of one slot's step."""
         for block in self.blocks:
             if slot < len(block[0]):
-                return int(block[0][slot]), int(block[1][slot]), int(block[2][slot])
+                code, a, b, primal = (column[slot].item() for column in block)
+                break
             slot -= len(block[0])
-        code, a, b = self.flat[4 * slot : 4 * slot + 3]
-        return code, a, b
+        else:
+            code, a, b, primal = self.flat[4 * slot : 4 * slot + 4]
+        row = TABLE.rows[code]
+        if row.arity == 0:
+            return row, (), self.statics[b], primal
+        if a == MANY:
+            operands, static = self.many[b]
+            return row, operands, self.statics[static], primal
+        if row.arity == 1:
+            return row, (a,), self.statics[b], primal
+        return row, (a, b), (), primal
 
     def freeze(
         self,
