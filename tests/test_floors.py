@@ -86,41 +86,27 @@ def modules_of(package: Path) -> dict[str, Path]:
 
 def imports_of(name: str, path: Path, modules: dict[str, Path]) -> list[Import]:
     """Each import, at any depth of the file, of something inside the package."""
-    inside = name.split(".") if name else []
-    package = inside if path.name == "__init__.py" else inside[:-1]
+    package = ["tapegrad", *name.split(".")] if name else ["tapegrad"]
+    if path.name != "__init__.py":
+        package.pop()
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            bases = [
-                (alias.name.partition(".")[2], [])
-                for alias in node.names
-                if alias.name.split(".")[0] == "tapegrad"
-            ]
+            named = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                base = package[: len(package) - node.level + 1]
-            elif (node.module or "").split(".")[0] == "tapegrad":
-                base = ["tapegrad"]
-            else:
-                continue
-            rest = (node.module or "").split(".") if node.module else []
-            full = ".".join([*base, *rest]).removeprefix("tapegrad").lstrip(".")
-            if not node.level:
-                full = ".".join(rest[1:])
-            bases = [(full, [alias.name for alias in node.names])]
-        else:
-            continue
-        for base_name, names in bases:
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
             # `from tapegrad import sweeps` names a module; `from tapegrad import grad`
             # names a thing of the package itself.
-            targets = {
-                inner if (inner := f"{base_name}.{n}".strip(".")) in modules else None
-                for n in names
-            } or {None}
-            found += [
-                Import(name, node.lineno, base_name if t is None else t)
-                for t in sorted(targets, key=str)
-            ]
+            inner = [f"{base}.{alias.name}" for alias in node.names]
+            named = [n if n.partition(".")[2] in modules else base for n in inner]
+        else:
+            continue
+        found += [
+            Import(name, node.lineno, target.partition(".")[2])
+            for target in sorted({*named})
+            if target.split(".")[0] == "tapegrad"
+        ]
     return found
 
 
