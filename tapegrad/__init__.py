@@ -24,6 +24,39 @@ from tapegrad.recording import record
 from tapegrad.tape import Step, Tape
 from tapegrad.value import Value, maximum, no_record, where
 
+__all__ = [  # noqa: PLE0604, F822 - half of them are loaded by __getattr__
+    "BranchChanged",
+    "CompileError",
+    "DomainError",
+    "GradientMismatch",
+    "ParseError",
+    "RecordError",
+    "ShapeError",
+    "Step",
+    "Tape",
+    "TapeFormatError",
+    "TapegradError",
+    "Value",
+    "check_gradient",
+    "compile",
+    "derive",
+    "draw",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "maximum",
+    "nn",
+    "no_record",
+    "record",
+    "stop_gradient",
+    "value_and_grad",
+    "verify",
+    "vjp",
+    "where",
+]
+
 __version__ = "0.1.0"
 
 # Loaded when first asked for, each from its place: the import stays light.

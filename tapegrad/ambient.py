@@ -51,24 +51,24 @@ class Segment(Columns):
     def close(self) -> None:
         """No more steps; leaves forget their place here, so nothing holds a cycle."""
         for value in self.imports.values():
-            if value._rec is self and value._a is None:  # noqa: SLF001
-                value._rec = None  # noqa: SLF001
+            if value._rec is self and value._a is None:
+                value._rec = None
         if current() is self:
             CURRENT.set(CLOSED)
 
     def slot_of(self, value: Any) -> int:
         """The slot of a Value here; leaves and older Values are imported."""
-        if value._rec is self:  # noqa: SLF001
-            return int(value._i)  # noqa: SLF001
-        if value._rec is not None and not value._rec.eager:  # noqa: SLF001
+        if value._rec is self:
+            return int(value._i)
+        if value._rec is not None and not value._rec.eager:
             raise foreign(value)
-        leaf = value._a is None  # noqa: SLF001
+        leaf = value._a is None
         if not leaf and id(value) in self.adopted:
             return self.adopted[id(value)]
-        slot = self.input(value._data)  # noqa: SLF001
+        slot = self.input(value._data)
         self.imports[slot] = value
         if leaf:
-            value._rec, value._i = self, slot  # noqa: SLF001
+            value._rec, value._i = self, slot
         else:
             self.adopted[id(value)] = slot
         return slot

@@ -63,7 +63,7 @@ def lines_of_columns(columns: Columns, stop: int) -> Lines:
     count = arity[opcode]
     wide = (a == MANY) & (count > 0)
     reads = np.full((int(count.max(initial=1)), stop), -1, np.int32)
-    one, two = (count >= 1) & ~wide, (count == 2) & ~wide  # noqa: PLR2004
+    one, two = (count >= 1) & ~wide, (count == 2) & ~wide
     np.copyto(reads[0], a, where=one)
     if len(reads) > 1:
         np.copyto(reads[1], b, where=two)
@@ -204,8 +204,8 @@ def adjoint_of_few(
             continue
         bar = bars[slot]
         xs = [rows[operand][3] for operand in operands]
-        found = partials_at(row, primal, xs, static)
-        for operand, partial in zip(operands, found, strict=True):
+        partials = partials_at(row, primal, xs, static)
+        for operand, partial in zip(operands, partials, strict=True):
             if partial is not None:
                 part = bar * partial
                 bars[operand] = bars[operand] + part if operand in bars else part

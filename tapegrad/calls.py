@@ -14,11 +14,11 @@ from tapegrad.derivatives import gradient_tree, scalar_output
 from tapegrad.eager import accumulator
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.readings import SCALAR, reading
-from tapegrad.recording import Recorder, is_dynamic
+from tapegrad.recording import VALUES, Recorder, is_dynamic
 from tapegrad.rules import TABLE
 from tapegrad.tape.structure import Tree, match
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Value, apply, as_number, make
+from tapegrad.value import Value, as_number, make
 
 # From this size on a gradient is swept in bulk.
 BULK = 512
@@ -75,7 +75,9 @@ def argument_names(tape: Tape) -> list[str]:
             names.append(mine[0].split("[")[0].split(".")[0])
         else:
             names.append(f"x{place}")
-    return names if len(set(names)) == len(names) else [f"x{i}" for i in range(len(names))]
+    return (
+        names if len(set(names)) == len(names) else [f"x{i}" for i in range(len(names))]
+    )
 
 
 def numbers(tape: Tape, m: Any, leaves: Sequence[Any]) -> list[Any]:
@@ -164,50 +166,24 @@ def _bind_for(tape: Tape, args: Any, kwargs: Any, arithmetic: str) -> list[Any]:
 
 def on_values(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
     """A tape applied to Values: one call step in a recording, else step by step."""
-    columns = current()
+    columns, base = current(), sweeps.flat(tape)
     if isinstance(columns, Recorder):
-        slots = [
+        reads = [
             columns.slot_of(x)
             if isinstance(x, Value)
             else columns.constant(as_number(x))
             for x in leaves
         ]
         primals = [x.data if isinstance(x, Value) else as_number(x) for x in leaves]
-        base = sweeps.flat(tape)
         found = sweeps.replay(base, SCALAR, primals)
         values = [found[slot] for slot in base.outputs]
-        made = columns.push_call(tape, slots, values)
+        made = columns.push_call(tape, reads, values)
         return [
             make(columns, slot, value, ())
             for slot, value in zip(made, values, strict=True)
         ]
-    return _step_by_step(sweeps.flat(tape), leaves)
-
-
-def _step_by_step(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
-    values: list[Any] = []
-    given = dict(zip(tape.inputs, leaves, strict=True))
-    for step in tape:
-        name = step.primitive.name
-        if name == "input":
-            values.append(given[step.slots.start])
-        elif name == "const":
-            values.append(step.params["value"])
-        elif name == "guard":
-            value = values[step.operands[0]]
-            guard = step.params["guard"]
-            if not guard.holds(value):
-                text, operands = sweeps.condition(tape, step.operands[0])
-                shown = tuple(values[i] for i in operands)
-                raise guard.changed(step.number, text, shown)
-        else:
-            operands = [values[slot] for slot in step.operands]
-            if step.primitive.kind == "predicate":
-                plain = [x.data if isinstance(x, Value) else x for x in operands]
-                values.append(SCALAR.apply(step.primitive, *plain))
-            else:
-                values.append(apply(step.primitive, *operands, **step.params))
-    return [values[slot] for slot in tape.outputs]
+    found = sweeps.replay(base, VALUES, leaves)
+    return [found[slot] for slot in base.outputs]
 
 
 # -- derivatives -----------------------------------------------------------------
@@ -236,7 +212,7 @@ def sweep(
 
 def _wide(tape: Tape) -> bool:
     """Whether a step has more operands than a bulk table should have columns."""
-    return max((TABLE[name].arity for name in tape.operations), default=0) > 8  # noqa: PLR2004
+    return max((TABLE[name].arity for name in tape.operations), default=0) > 8
 
 
 def _nest(tape: Tape, m: Any, bars: Sequence[Any]) -> Any:

@@ -72,19 +72,17 @@ def tangent_tape(tape: Tape, *, values: bool = False) -> Tape:
     with recording_onto(recorder):
         m = RecorderReading(recorder)
         inputs = _inputs(recorder, base)
-        dots = [
-            recorder.variable(0.0, f"{label}_dot") for label in base.input_labels()
-        ]
+        dots = [recorder.variable(0.0, f"{label}_dot") for label in base.input_labels()]
         slots = sweeps.replay(base, m, inputs)
         seeds = dict(zip(base.inputs, dots, strict=True))
         found = sweeps.tangent(base, m, slots, seeds)
         outputs = [slots[slot] for slot in base.outputs] if values else []
-        outputs += [m.number(0.0) if found[i] is None else found[i] for i in base.outputs]
+        outputs += [
+            m.number(0.0) if found[i] is None else found[i] for i in base.outputs
+        ]
         places = [recorder.slot_of(output) for output in outputs]
     structure = Structure(tape.structure.arguments * 2, (), tape.structure.result)
-    return _frozen(
-        recorder, [*inputs, *dots], places, None if values else structure
-    )
+    return _frozen(recorder, [*inputs, *dots], places, None if values else structure)
 
 
 def scalar_output(tape: Tape) -> None:

@@ -7,8 +7,6 @@ second ``backward()`` doubles them exactly, intermediates included.
 from __future__ import annotations
 
 import heapq
-from typing import Any
-
 
 from tapegrad import bulk
 from tapegrad.ambient import Segment, current

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 
 from tapegrad.tape.tape import Tape
 
@@ -31,7 +32,7 @@ def prune(tape: Tape) -> Tape:
     return _only(tape, keep)
 
 
-def _only(tape: Tape, keep: np.ndarray) -> Tape:
+def _only(tape: Tape, keep: npt.NDArray[np.bool_]) -> Tape:
     """The kept steps, slots numbered anew."""
     owns, reads = np.diff(tape.first), np.diff(tape.offsets)
     slots = np.repeat(keep, owns)

@@ -8,22 +8,23 @@ and part of the recording.
 from __future__ import annotations
 
 import inspect
-import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from tapegrad.ambient import CURRENT, current, foreign
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.readings.base import Reading
-from tapegrad.rules import Primitive
+from tapegrad.readings.numeric import CONSTANTS
+from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.recorder import Columns
 from tapegrad.tape.structure import Structure, Tree, flatten, paths
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Handle, Value, apply, as_number, make
+from tapegrad.value import Handle, Value, apply, as_number, compare, make
 
 # Arguments of these types become inputs; everything else is static.
 FLOATS = (float, np.floating, Value)
@@ -100,8 +101,6 @@ class Recorder(Columns):
     def snapshot(self, root: Handle) -> Tape:
         """The tape so far, with one of its Values as the output."""
         opcode, _, _, primal = self.columns()
-        from tapegrad.rules import TABLE
-
         inputs = np.flatnonzero(opcode == TABLE.by_name["input"]).tolist()
         return self.freeze(
             inputs=tuple(inputs),
@@ -131,8 +130,7 @@ class RecorderReading(Reading):
         self.recorder = recorder
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
-        import operator
-
+        """Python's operator where there is one, else a recorded step."""
         if row.operator and row.kind == "elementwise":
             return getattr(operator, row.operator)  # type: ignore[no-any-return]
 
@@ -146,11 +144,31 @@ class RecorderReading(Reading):
         return self.recorder.handle(self.recorder.constant(value), value)
 
     def const(self, name: str) -> Any:
-        return self.number({"nan": math.nan, "half": 0.5}[name])
+        """A named constant, as a handle."""
+        return self.number(CONSTANTS[name])
 
     def guard(self, guard: Guard, value: Handle) -> None:
         """Copy a guard."""
         self.recorder.push_guard(self.recorder.slot_of(value), guard)
+
+
+class ValueReading(Reading):
+    """Eager Values as a reading: a tape is applied to them step by step."""
+
+    name = "Value"
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        """A recorded step; predicates give plain bools, as they do in eager use."""
+        if row.kind == "predicate":
+            return lambda *xs: compare(row.name, *xs)
+        return lambda *xs, **params: apply(row, *xs, **params)
+
+    def number(self, value: Any) -> Any:
+        """A constant stays a number."""
+        return value
+
+
+VALUES = ValueReading()
 
 
 class Recording:
@@ -171,7 +189,7 @@ class Recording:
         self._outputs: list[int] = []
         self._context: Any = None
 
-    def __enter__(self) -> Recording:
+    def __enter__(self) -> Self:
         self._context = recording_onto(self.recorder)
         self._context.__enter__()
         return self
@@ -227,15 +245,18 @@ def is_dynamic(leaf: Any) -> bool:
     )
 
 
-def record(f: Callable[..., Any], *args: Any, check: bool = False, **kwargs: Any) -> Tape:
+def record(
+    f: Callable[..., Any], *args: Any, check: bool = False, **kwargs: Any
+) -> Tape:
     """Record a function at example arguments.
 
     Args:
         f: a function of numbers in any nesting of dict, list, tuple and dataclass.
-        args, kwargs: where to record it. Floats (and Values) become inputs; ints,
-            bools, strings and other objects are static, part of the recording.
+        *args: where to record it. Floats (and Values) become inputs; ints, bools,
+            strings and other objects are static, part of the recording.
         check: record twice, and refuse a function whose second tape differs
             (random numbers, clocks, global state).
+        **kwargs: as args, by keyword.
 
     Returns:
         The tape. Call it for the value; ask it for derivatives.

@@ -59,7 +59,7 @@ def replay(
             _structure(tape, m, values, rows[code], step, statics[static], given)
         elif static:
             push(function(*[values[i] for i in operands[low:high]], **statics[static]))
-        elif high - low == 2:  # noqa: PLR2004 - the usual step, without a list
+        elif high - low == 2:
             push(function(values[operands[low]], values[operands[low + 1]]))
         else:
             push(function(*[values[i] for i in operands[low:high]]))
@@ -98,7 +98,7 @@ def condition(tape: Tape, slot: int) -> tuple[str, tuple[int, ...]]:
     """How a guarded slot reads (``a < b``), and the slots that it compares."""
     made = tape.step(tape.owner(slot))
     names = [tape.label_of(i) for i in made.operands]
-    if len(names) == 2:  # noqa: PLR2004 - infix
+    if len(names) == 2:
         return f"{names[0]} {made.sign} {names[1]}", made.operands
     if made.primitive.kind == "predicate":
         return f"{made.sign} {names[0]}", made.operands
@@ -237,16 +237,18 @@ def adjoint(
             if part is None or not live[operand]:
                 continue
             if under is not None and row.kind != "select":
-                part = m.where(under, part, m.like(0, values[operand]))
+                share = m.where(under, part, m.like(0, values[operand]))
+            else:
+                share = part
             if watch is not None:
-                watch(step, operand, partial, part)
+                watch(step, operand, partial, share)
             before = bars[operand]
             if before is None:
-                bars[operand] = part
+                bars[operand] = share
                 if under is not None:
                     masks[operand] = under
             else:
-                bars[operand] = before + part
+                bars[operand] = before + share
                 if operand in masks:
                     if under is None:
                         del masks[operand]

@@ -34,7 +34,9 @@ class _Call:
         given: what the inputs stand for: numbers, or Values outside.
     """
 
-    def __init__(self, f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, f: Function, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> None:
         self.args = args
         self.tape, captured = record_inside(f, args, kwargs)
         leaves: list[Any] = []
@@ -113,7 +115,9 @@ class _Call:
         return built[0] if isinstance(argnums, int) else tuple(built)
 
 
-def _transform(wrapped: Function, word: str, text: str) -> Callable[[Function], Function]:
+def _transform(
+    wrapped: Function, word: str, text: str
+) -> Callable[[Function], Function]:
     def name(made: Function) -> Function:
         functools.update_wrapper(made, wrapped)
         made.__name__ = f"{word}({getattr(wrapped, '__name__', 'function')})"
@@ -185,7 +189,9 @@ def hessian(f: Function, argnums: Argnums = 0) -> Function:
     return jacobian(grad(f, argnums), argnums)
 
 
-def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(
+    f: Function, primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Any, Any]:
     """(value, tangent): the derivative along a direction, in forward mode.
 
     Args:
@@ -221,9 +227,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
         (3.0, 2.0)
     """
     call = _Call(f, primals, {})
-    everything = tuple(
-        number for number, places in enumerate(call.places) if places
-    )
+    everything = tuple(number for number, places in enumerate(call.places) if places)
     values, rows = call.gradients(call.chosen(everything))
     result = call.tape.structure.result
 

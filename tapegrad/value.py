@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import numbers
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -79,6 +78,14 @@ class Value(ValueDoors):
     # where there are more than two. _grad, _label, _born may be unset.
     __slots__ = ("__weakref__", "_a", "_b", "_born", "_data", "_grad", "_i", "_label",
                  "_rec")  # fmt: skip
+    _a: Any
+    _b: Any
+    _born: int
+    _data: Any
+    _grad: float
+    _i: int
+    _label: str
+    _rec: Any
 
     def __init__(self, data: Any, label: str = "") -> None:
         if isinstance(data, Value):
@@ -152,8 +159,8 @@ class Value(ValueDoors):
         if self._a is None:
             return ()
         if isinstance(self._a, tuple):
-            self._a = tuple(map(_as_value, self._a))
-            return self._a
+            self._a = many = tuple(map(_as_value, self._a))
+            return many
         self._a = _as_value(self._a)
         if self._b is None:
             return (self._a,)
@@ -197,22 +204,22 @@ class Value(ValueDoors):
     # -- comparisons: plain bools here, steps inside a recording ---------------
 
     def __eq__(self, other: object) -> Any:
-        return _compare("equal", self, other)
+        return compare("equal", self, other)
 
     def __ne__(self, other: object) -> Any:
-        return _compare("not_equal", self, other)
+        return compare("not_equal", self, other)
 
     def __lt__(self, other: Any) -> Any:
-        return _compare("less", self, other)
+        return compare("less", self, other)
 
     def __le__(self, other: Any) -> Any:
-        return _compare("less_equal", self, other)
+        return compare("less_equal", self, other)
 
     def __gt__(self, other: Any) -> Any:
-        return _compare("greater", self, other)
+        return compare("greater", self, other)
 
     def __ge__(self, other: Any) -> Any:
-        return _compare("greater_equal", self, other)
+        return compare("greater_equal", self, other)
 
     def __hash__(self) -> int:
         return id(self)
@@ -256,7 +263,7 @@ class Value(ValueDoors):
     ) -> Any:
         """``np.where`` of Values; every other function is an error that names it."""
         del types
-        if function is np.where and len(args) == 3 and not kwargs:  # noqa: PLR2004
+        if function is np.where and len(args) == 3 and not kwargs:
             return where(*args)
         return _unsupported(function, "__call__", kwargs)
 
@@ -272,7 +279,7 @@ class Value(ValueDoors):
         if method != "__call__" or kwargs or row is None:
             return _unsupported(ufunc, method, kwargs)
         if row.kind == "predicate":
-            return _compare(row.name, *inputs)
+            return compare(row.name, *inputs)
         if row.name == "pow" and not isinstance(inputs[1], Value):
             return inputs[0] ** inputs[1]
         return apply(row, *inputs)
@@ -311,14 +318,14 @@ def _exponent(exponent: Any) -> int | float:
     return as_number(exponent)
 
 
-def _compare(name: str, *operands: Any) -> Any:
+def compare(name: str, *operands: Any) -> Any:
     """A comparison: a step where one operand belongs to a recording, else a bool."""
-    plain = []
+    plain: list[Any] = []
     for x in operands:
         if isinstance(x, Handle):
             return apply(TABLE[name], *operands)
         if isinstance(x, Value):
-            plain.append(x._data)  # noqa: SLF001
+            plain.append(x._data)
         elif isinstance(x, numbers.Real | np.bool_):
             plain.append(x)
         else:
@@ -350,7 +357,7 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
     for x in operands:
         if isinstance(x, Value):
             slots.append(columns.slot_of(x))
-            primals.append(x._data)  # noqa: SLF001
+            primals.append(x._data)
         elif isinstance(x, bool | np.bool_) and row.kind == "select" and not slots:
             slots.append(columns.constant(bool(x)))
             primals.append(bool(x))
@@ -366,11 +373,11 @@ def make(columns: Any, slot: int, primal: Any, operands: tuple[Any, ...]) -> Any
     """The Value that stands for a slot."""
     if columns.eager:
         made = new(Value)
-        if len(operands) > 2:  # noqa: PLR2004 - what _a and _b hold
+        if len(operands) > 2:
             made._a, made._b = operands, None
         else:
             made._a = operands[0]
-            made._b = operands[1] if len(operands) == 2 else None  # noqa: PLR2004
+            made._b = operands[1] if len(operands) == 2 else None
     else:
         made = new(Handle)
         made._a = made._b = None
@@ -380,7 +387,7 @@ def make(columns: Any, slot: int, primal: Any, operands: tuple[Any, ...]) -> Any
 
 def _primal(x: Any) -> Any:
     if isinstance(x, Value):
-        return x._data  # noqa: SLF001
+        return x._data
     return bool(x) if isinstance(x, bool | np.bool_) else as_number(x)
 
 
@@ -391,6 +398,7 @@ class Handle(Value):
 
     @property
     def label(self) -> str:
+        """The slot's name, "" when there is none."""
         return self._rec.labels.get(self._i, "")  # type: ignore[no-any-return]
 
     @label.setter
@@ -448,6 +456,7 @@ class Handle(Value):
         raise RecordError(msg)
 
     def detach(self) -> Value:
+        """Refused: a number of this run would be frozen into the tape."""
         msg = (
             f"detach() of {self.where_from()} inside a recording would freeze a number "
             "of this run into the tape; use tg.stop_gradient(v)"
@@ -460,7 +469,7 @@ class Handle(Value):
 # One text for + - * / on Values and on handles: two attribute checks, the Python
 # operation, one row. Written out once here because a shared function would cost a call.
 
-_BINARY = '''
+_BINARY = """
 def {dunder}(self, other):
     if type(other) is {kind}:
         rec = current()
@@ -481,7 +490,7 @@ def {dunder}(self, other):
 
 def {reflected}(self, other):
     return apply(ROW, other, self)
-'''
+"""
 _HOLD = """
             made._a = self
             made._b = other"""
@@ -558,7 +567,8 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
     Args:
         condition: a bool, a comparison of Values, or a number (non-zero is true).
-        a, b: Values or real numbers.
+        a: a Value or real number, the result where the condition holds.
+        b: the same, the result elsewhere.
 
     Example:
         >>> x = Value(0.0)
@@ -569,7 +579,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     """
     if not any(isinstance(x, Value) for x in (condition, a, b)):
         return as_number(a) if condition else as_number(b)
-    if isinstance(condition, Value) and not isinstance(condition._data, bool):  # noqa: SLF001
+    if isinstance(condition, Value) and not isinstance(condition._data, bool):
         condition = condition != 0
     elif not isinstance(condition, Value):
         condition = bool(condition)

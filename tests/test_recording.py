@@ -27,7 +27,13 @@ def test_any_nesting_of_arguments_and_results():
     args = (Point(1.0, 2.0), {"w": [3.0, 4.0], "n": 5})
     tape = tg.record(f, *args, scale=2.0)
     tape.check()
-    assert tape.input_labels() == ("p.x", "p.y", "rest['w'][0]", "rest['w'][1]", "scale")
+    assert tape.input_labels() == (
+        "p.x",
+        "p.y",
+        "rest['w'][0]",
+        "rest['w'][1]",
+        "scale",
+    )
     assert tape(*args, scale=10.0) == {"sum": 31.0, "pair": (2.0, 4.0)}
 
 
@@ -117,7 +123,7 @@ def test_values_of_a_finished_recording_are_refused():
 
 def test_float_inside_a_recording_would_lose_the_derivative():
     with pytest.raises(tg.RecordError, match=r"np\.sin"):
-        tg.record(lambda x: math.sin(x), 1.0)
+        tg.record(math.sin, 1.0)
     with pytest.raises((tg.RecordError, ValueError, TypeError)):
         tg.record(lambda x: np.zeros(2).__setitem__(0, x), 1.0)
 
@@ -126,7 +132,7 @@ def test_repr_and_formatting_leave_no_trace():
     def f(x):
         assert repr(x) == "Value(data=2.0)"
         assert f"{x:.1f} {x}"
-        assert str(x)
+        assert str(x).startswith("Value")
         return x * 2
 
     assert len(tg.record(f, 2.0)) == 3
@@ -165,7 +171,12 @@ def test_constant_result_has_exact_zero_gradient():
 def test_unused_input_and_duplicate_output():
     tape = tg.record(lambda x, y: (x * x, x * x, x), 2.0, 3.0)
     assert tape.jacobian(2.0, 3.0) == ((4.0, 0.0), (4.0, 0.0), (1.0, 0.0))
-    twice = tg.record(lambda x: (lambda y: (y, y))(x * x), 3.0)
+
+    def same(x):
+        y = x * x
+        return y, y
+
+    twice = tg.record(same, 3.0)
     value, adjoint = twice.vjp(3.0, (1.0, 10.0))
     assert value == (9.0, 9.0)
     assert adjoint == 66.0
@@ -231,7 +242,7 @@ def test_replace_nudges_a_labelled_slot():
     tape = tg.record(f, 2.0, -3.0, 10.0)
     assert tape(2.0, -3.0, 10.0) == 4.0
     assert tape(2.0, -3.0, 10.0, replace={"e": 3.0}) == 13.0
-    with pytest.raises(tg.RecordError, match="no slot is labelled 'z'.*e"):
+    with pytest.raises(tg.RecordError, match=r"no slot is labelled 'z'.*e"):
         tape(2.0, -3.0, 10.0, replace={"z": 1.0})
 
 

@@ -92,7 +92,9 @@ def test_second_derivative_is_not_lost_at_a_zero_value():
     assert tg.record(f, 0.0).hessian(0.0) == 2.0
 
 
-@pytest.mark.parametrize("bad", [np.log, lambda x: 1 / x, np.sqrt, lambda x: x * np.inf])
+@pytest.mark.parametrize(
+    "bad", [np.log, lambda x: 1 / x, np.sqrt, lambda x: x * np.inf]
+)
 def test_an_unselected_arm_is_absent_at_every_order(bad):
     f = lambda x: tg.where(x > 0, bad(x), x * x)  # noqa: E731
     assert tg.grad(f)(0.0) == 0.0

@@ -8,7 +8,6 @@ the one from 0.0.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from mpmath.ctx_mp import MPContext
 
 from tapegrad.readings.base import Reading
+from tapegrad.readings.numeric import CONSTANTS
 from tapegrad.rules import Primitive
 
 
@@ -129,7 +129,7 @@ class MpmathReading(Reading):
         return Big(self.ctx, self.ctx.mpf(value))
 
     def const(self, name: str) -> Big:
-        return self.number({"nan": math.nan, "half": 0.5}[name])  # type: ignore[no-any-return]
+        return self.number(CONSTANTS[name])  # type: ignore[no-any-return]
 
     # -- atoms with other edges than mpmath's ------------------------------------
 
@@ -148,7 +148,9 @@ class MpmathReading(Reading):
             return Big(ctx, ctx.mpf(0) if exponent > 0 else ctx.inf)
         if ctx.isinf(exponent):  # mpmath gives NaN, IEEE a limit
             grows = (abs(base) > 1) == (exponent > 0)
-            return Big(ctx, ctx.one if abs(base) == 1 else ctx.inf if grows else ctx.zero)
+            return Big(
+                ctx, ctx.one if abs(base) == 1 else ctx.inf if grows else ctx.zero
+            )
         if base < 0 and exponent != ctx.floor(exponent):
             return Big(ctx, ctx.nan)
         return Big(ctx, ctx.power(base, exponent))

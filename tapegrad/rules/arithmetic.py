@@ -155,7 +155,7 @@ def _power_of(m: Any, x: Any, exponent: Any) -> Any:
         return m.like(1, x)
     if exponent == 1:
         return +x
-    if exponent == 2:  # noqa: PLR2004 - the exponent itself
+    if exponent == 2:
         return x * x
     if exponent == -1:
         return 1 / x
@@ -169,7 +169,7 @@ def _powc_partial(m: Any, p: Any, x: Any, exponent: Any) -> Any:
     lower = exponent - 1
     if exponent == 1:
         return 1
-    if exponent == 2:  # noqa: PLR2004 - the exponent itself
+    if exponent == 2:
         return 2 * x
     # n - 1 exact, or a symbol: see _base_partial for the other case
     if lower + 1 == exponent:

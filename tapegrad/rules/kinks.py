@@ -76,9 +76,7 @@ MAX = row(
         source="convex kink at a tie, minimum-norm subgradient (1/2, 1/2)",
         ufunc="maximum",
         # a tie gives the first operand, so the sign of a zero is the same everywhere
-        body=lambda m, a, b: m.where(
-            m.less(a, b), b, m.where(m.equal(b, b), a, b)
-        ),
+        body=lambda m, a, b: m.where(m.less(a, b), b, m.where(m.equal(b, b), a, b)),
         domain=(REAL, REAL),
         pieces=(
             lambda s: (s.real("x") + s.positive("t"), s.real("x")),

@@ -5,7 +5,7 @@ Run after every pass in the tests, when a tape is unpickled, and on every load.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +33,8 @@ def check(tape: Tape) -> None:
         if len(late) or tape.operands.min() < 0:
             place = int(late[0]) if len(late) else int(np.argmin(tape.operands))
             number = int(np.searchsorted(tape.offsets, place, side="right")) - 1
-            _fail(number, f"reads slot {tape.operands[place]}, which is not below its own")
+            read = tape.operands[place]
+            _fail(number, f"reads slot {read}, which is not below its own")
     for slot in tape.inputs:
         step = tape.owner(slot)
         if tape.operations[tape.opcode[step]] != "input":
@@ -60,7 +61,7 @@ def _lengths(tape: Tape, steps: int) -> None:
 
 
 def _ranges(tape: Tape) -> None:
-    tables = {
+    tables: dict[str, tuple[Any, int]] = {
         "opcode": (tape.opcode, len(tape.operations)),
         "static": (tape.static, len(tape.statics)),
         "aval": (tape.aval, len(tape.avals)),

@@ -124,12 +124,6 @@ class Doors:
 
         return tangent_tape(self)
 
-    def simplify(self: Any) -> Tape:
-        """Constants folded, common steps shared, dead steps dropped; IEEE kept."""
-        from tapegrad.passes import simplify
-
-        return simplify(self)
-
     # -- native ----------------------------------------------------------------
 
     def compile(self: Any, level: str = "auto") -> Compiled:
@@ -197,5 +191,3 @@ class Doors:
         from tapegrad.symbolic.export import latex_or_none
 
         return latex_or_none(self)
-
-

@@ -39,7 +39,7 @@ def freeze(
     np.cumsum(count, out=offsets[1:])
     operands = np.zeros(int(offsets[-1]), np.int32)
     plain = ~many
-    has_one, has_two = plain & (count >= 1), plain & (count == 2)  # noqa: PLR2004
+    has_one, has_two = plain & (count >= 1), plain & (count == 2)
     operands[offsets[:-1][has_one]] = a[has_one]
     operands[offsets[:-1][has_two] + 1] = b[has_two]
     # rows with at most one operand keep their static index in b
@@ -51,6 +51,7 @@ def freeze(
         static[step] = index
 
     first = np.append(first, np.int32(grown.n))
+    steps: tuple[npt.NDArray[Any], ...]
     steps = (opcode, offsets, operands, first, static)
     statics = list(grown.statics)
     if grown.guards:

@@ -110,7 +110,9 @@ class Columns:
     def constant(self, value: float | bool) -> int:
         """The slot of a constant; equal ones (by bits) share one."""
         truth = isinstance(value, bool)
-        key = value if value and not truth else (value, math.copysign(1.0, value), truth)
+        key: Any = value
+        if truth or not value:
+            key = (value, math.copysign(1.0, value), truth)
         slot = self._constants.get(key)
         if slot is None:
             if truth:
@@ -135,7 +137,7 @@ class Columns:
             self.avals[self.n] = BOOLEAN
         if count == 1:
             return self._row(code, operands[0], static, primal)
-        if count == 2 and not static:  # noqa: PLR2004 - what a row of columns holds
+        if count == 2 and not static:
             return self._row(code, operands[0], operands[1], primal)
         self.many.append((tuple(operands), static))
         return self._row(code, MANY, len(self.many) - 1, primal)

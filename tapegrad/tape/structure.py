@@ -6,7 +6,7 @@ Plain positional floats, by far the most frequent case, need no tree at all.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,8 +154,8 @@ def _register(kind: type) -> None:
     def take_apart(value: Any) -> tuple[list[Any], None, list[str]]:
         return [getattr(value, name) for name in names], None, names
 
-    def put_together(_: None, children: Sequence[Any]) -> Any:
-        made = object.__new__(kind)  # no __init__: it may check or compute
+    def put_together(_: object, children: Iterable[Any]) -> Any:
+        made: Any = object.__new__(kind)  # no __init__: it may check or compute
         for name, child in zip(names, children, strict=True):
             object.__setattr__(made, name, child)
         return made

@@ -77,9 +77,11 @@ BREAKAGES = {
     "'inputs'": lambda t: {"inputs": (-1, 0)},
     "unknown primitive": lambda t: {"operations": ("nope", *t.operations[1:])},
     "no input step": lambda t: {"inputs": (2, 1)},
-    "must read": lambda t: {"operations": tuple(sorted({*t.operations} - {"tanh"} | {"add3"}))}
-    if "add3" in TABLE
-    else {"operations": ("add", "const", "input", "mul", "add", "tanh")},
+    "must read": lambda t: (
+        {"operations": tuple(sorted({*t.operations} - {"tanh"} | {"add3"}))}
+        if "add3" in TABLE
+        else {"operations": ("add", "const", "input", "mul", "add", "tanh")}
+    ),
     "lacks its parameter": lambda t: {"static": np.zeros_like(t.static)},
 }
 

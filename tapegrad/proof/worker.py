@@ -1,0 +1,130 @@
+"""A process that decides whether expressions are zero. Imports SymPy alone.
+
+Started as a script by `prover`: SymPy's simplification may take for ever, or sit in one
+long multiplication of integers that no signal interrupts; a process can be ended.
+It reads pickled expressions from standard input and answers each with one pickled pair
+(verdict, detail):
+
+    proved    the strategy that made it 0
+    refuted   a point, and the value there, not 0 to 30 digits
+    unproved  the strategies that were tried
+"""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sympy as sp
+
+# Exact points: small, near 1, and large enough to tell growth apart.
+POSITIVE = [sp.Rational(n) for n in ("1/3", "2", "1", "7/5", "1/50", "31/4")]
+DIGITS = 40
+ZERO = sp.Float("1e-30", DIGITS)
+
+
+def decide(expression: Any) -> tuple[str, str]:
+    """Whether an expression is identically zero where its symbols may be."""
+    if expression == 0:
+        return "proved", "identical"
+    against = counterexample(expression)
+    if against:
+        return "refuted", against
+    for name, strategy in STRATEGIES.items():
+        if _vanishes(strategy, expression):
+            return "proved", name
+    return "unproved", "none of " + ", ".join(STRATEGIES)
+
+
+def counterexample(expression: Any) -> str:
+    """A point where the expression is plainly not zero, or ""."""
+    symbols = sorted(expression.free_symbols, key=str)
+    for point in _points(symbols):
+        found = expression.subs(point, simultaneous=True)
+        if found == 0 or not found.is_number or found.has(sp.nan, sp.zoo):
+            continue
+        value = found.evalf(DIGITS)
+        # infinities and what does not evaluate tell nothing either way
+        if not value.is_Number or not value.is_finite or abs(value) <= ZERO:
+            continue
+        where = ", ".join(f"{symbol} = {at}" for symbol, at in point.items())
+        return f"at {where or 'every point'} the difference is {value.evalf(12)}"
+    return ""
+
+
+def _points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
+    choices = [_values(symbol) for symbol in symbols]
+    diagonal = zip(*choices, strict=False) if choices else [()]
+    for values in itertools.chain(diagonal, itertools.product(*choices)):
+        yield dict(zip(symbols, values, strict=True))
+
+
+def _values(symbol: Any) -> list[Any]:
+    if symbol.is_positive:
+        return POSITIVE
+    negative = [-value for value in POSITIVE]
+    if symbol.is_negative:
+        return negative
+    return [*POSITIVE[:3], sp.Integer(0), *negative[:3]]
+
+
+def _vanishes(strategy: Callable[[Any], Any], expression: Any) -> bool:
+    try:
+        return bool(strategy(expression) == 0)
+    except (TypeError, ValueError, NotImplementedError, RecursionError):
+        return False  # a strategy that fails has not answered
+
+
+def _arms(expression: Any) -> Any:
+    """Each arm of a Piecewise on its own: all zero, or the first that is not."""
+    folded = sp.piecewise_fold(expression)
+    if not isinstance(folded, sp.Piecewise):
+        return expression
+    for arm, _ in folded.args:
+        if not any(_vanishes(strategy, arm) for strategy in SIMPLE.values()):
+            return arm
+    return sp.Integer(0)
+
+
+def _signs(expression: Any) -> Any:
+    """Each sign of each real symbol on its own: |x| is x, -x and 0."""
+    cases = [expression]
+    for symbol in sorted(expression.free_symbols, key=str):
+        if symbol.is_positive is None:
+            p = sp.Symbol(f"{symbol}_p", positive=True)
+            cases = [case.subs(symbol, v) for case in cases for v in (p, -p, 0)]
+    for case in cases:
+        if not any(_vanishes(strategy, case) for strategy in SIMPLE.values()):
+            return case
+    return sp.Integer(0)
+
+
+SIMPLE: dict[str, Callable[[Any], Any]] = {
+    "expand": sp.expand,
+    "powsimp": lambda e: sp.powsimp(sp.expand(e)),
+    "simplify": sp.simplify,
+    "rewrite(exp)": lambda e: sp.simplify(sp.expand(e.rewrite(sp.exp))),
+    "trigsimp": sp.trigsimp,
+    "together": lambda e: sp.expand(sp.numer(sp.together(e.rewrite(sp.exp)))),
+}
+STRATEGIES = {**SIMPLE, "arm by arm": _arms, "sign by sign": _signs}
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # nothing that prints may get among the answers
+    while True:
+        try:
+            expression = pickle.load(source)  # noqa: S301 - from our own parent
+        except EOFError:
+            return
+        pickle.dump(decide(expression), sink)
+        sink.flush()
+
+
+if __name__ == "__main__":
+    main()
