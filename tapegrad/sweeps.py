@@ -14,7 +14,7 @@ part of the tape's meaning: every tier adds in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ import numpy as np
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape.inline import inline
 from tapegrad.tape.tape import Tape
+
+# Steps whose columns are lists at a time: ten million of them would be gigabytes.
+BLOCK = 1 << 16
 
 
 def replay(
@@ -47,26 +50,40 @@ def replay(
     ]
     given = dict(zip(tape.inputs, inputs, strict=True))
     statics = [dict(static) for static in tape.statics]
-    offsets, operands = tape.offsets.tolist(), tape.operands.tolist()
     values: list[Any] = []
     push = values.append
-    low = 0
-    for step, (code, static, high) in enumerate(
-        zip(tape.opcode.tolist(), tape.static.tolist(), offsets[1:], strict=True)
-    ):
+    for step, code, static, reads in _rows(tape):
         function = functions[code]
         if function is None:
             _structure(tape, m, values, rows[code], step, statics[static], given)
         elif static:
-            push(function(*[values[i] for i in operands[low:high]], **statics[static]))
-        elif high - low == 2:
-            push(function(values[operands[low]], values[operands[low + 1]]))
+            push(function(*[values[i] for i in reads], **statics[static]))
+        elif len(reads) == 2:  # the usual step, without a list
+            push(function(values[reads[0]], values[reads[1]]))
         else:
-            push(function(*[values[i] for i in operands[low:high]]))
-        low = high
+            push(function(*[values[i] for i in reads]))
         if replace and len(values) - 1 in replace:
             values[-1] = replace[len(values) - 1]
     return values
+
+
+def _rows(tape: Tape) -> Iterator[tuple[int, int, int, list[int]]]:
+    """Step number, opcode, static index and operands; lists of one block at a time."""
+    for start in range(0, len(tape), BLOCK):
+        stop = min(start + BLOCK, len(tape))
+        offsets = tape.offsets[start : stop + 1]
+        operands = tape.operands[offsets[0] : offsets[-1]].tolist()
+        bounds = (offsets - offsets[0]).tolist()
+        low = 0
+        for step, code, static, high in zip(
+            range(start, stop),
+            tape.opcode[start:stop].tolist(),
+            tape.static[start:stop].tolist(),
+            bounds[1:],
+            strict=True,
+        ):
+            yield step, code, static, operands[low:high]
+            low = high
 
 
 def _structure(

@@ -57,16 +57,15 @@ def freeze(
     if grown.guards:
         steps = _with_guards(grown, steps, statics)
     opcode, offsets, operands, first, static = steps
-    names, opcode = np.unique(opcode, return_inverse=True)
     avals, aval = _avals(grown)
     # the table's order is the order of registration; names make it canonical
-    names_text = [TABLE.rows[code].name for code in names.tolist()]
-    order = np.argsort(names_text)
-    rank = np.empty(len(order), np.uint16)
-    rank[order] = np.arange(len(order))
+    present = np.flatnonzero(np.bincount(opcode, minlength=len(TABLE))).tolist()
+    names = sorted(TABLE.rows[code].name for code in present)
+    rank = np.zeros(len(TABLE), np.uint16)
+    rank[[TABLE.by_name[name] for name in names]] = range(len(names))
     return Tape(
-        operations=tuple(names_text[place] for place in order),
-        opcode=rank[opcode] if len(opcode) else np.zeros(0, np.uint16),
+        operations=tuple(names),
+        opcode=rank[opcode],
         offsets=offsets,
         operands=operands,
         first=first,
