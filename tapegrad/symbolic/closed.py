@@ -1,0 +1,276 @@
+"""Tapes as SymPy expressions: symbols, closed forms, kinks. Floor 9; loads SymPy.
+
+A tape is replayed in SymPy's reading. Two kinds of rows need more than their closed
+form, because SymPy's own derivative of it is another one than the table's:
+
+* a kink: SymPy has Max(x, 0)' = Heaviside(x), 1/2 at 0, where the table says 0 for relu
+  and 1/2 for max; and Heaviside' is a Dirac delta, where the table says 0;
+* a cut (stop_gradient): the identity, but a constant to every derivative.
+
+While derivatives are taken such a row stands as a function of its own, whose derivative
+is the row's rule text, read by SymPy; afterwards its closed form is put in.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sympy as sp
+
+from tapegrad import sweeps
+from tapegrad.errors import DomainError, ShapeError
+from tapegrad.readings import SCALAR
+from tapegrad.readings.sympy import SYMPY, SympyReading
+from tapegrad.rules import TABLE, Primitive
+from tapegrad.tape.tape import Tape
+
+# A formula of more operations helps nobody, and SymPy's functions recurse over it.
+MAX_STEPS = 2_000
+MAX_SIZE = 20_000
+MAX_DEPTH = 100
+
+# SymPy holds a sum of sums as one sum, so such a chain is not nested.
+_FLATTENED = {"add": "+", "sub": "+", "neg": "+", "mul": "*", "div": "*"}
+
+# Exact arithmetic on constants up to here; beyond it a power could fill the memory.
+EXACT = 1_000
+LARGE = 1e15
+
+# Floats that can only mean one thing.
+_KNOWN = {
+    math.pi: sp.pi,
+    math.e: sp.E,
+    2 * math.pi: 2 * sp.pi,
+    math.pi / 2: sp.pi / 2,
+}
+
+_UNSMOOTH = (sp.Heaviside, sp.sign, sp.DiracDelta, sp.Derivative, sp.Subs)
+
+
+class Formulas(SympyReading):
+    """SymPy's reading, for formulas: pi by name, kinks held, constants kept small."""
+
+    def number(self, value: Any) -> Any:
+        """A number; the float nearest to pi or e is pi or e."""
+        if type(value) is float and abs(value) in _KNOWN:
+            return _KNOWN[abs(value)] * (1 if value > 0 else -1)
+        return super().number(value)
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        """The closed form, guarded; or the stand-in of a kink or cut."""
+        closed = super().atom(row)
+        if closed is None or row.kind in {"predicate", "select"}:
+            return closed
+
+        def guarded(*operands: Any, **params: Any) -> Any:
+            if all(operand.is_number for operand in operands) and (
+                row.kind == "elementwise"
+            ):
+                return self._of_constants(row, closed, operands, params)
+            static = tuple(sorted(params.items()))
+            stand_in = held(row.name, static)
+            if stand_in is not None:
+                return stand_in(*operands)
+            return closed(*operands, **params)
+
+        return guarded
+
+    def _of_constants(
+        self, row: Primitive, closed: Any, operands: Sequence[Any], params: Any
+    ) -> Any:
+        """Exact where the numbers stay small: 10**10**10 is a float, here inf."""
+        exponents = [sp.nsimplify(x, rational=True) for x in params.values()]
+        small = all(
+            not x.is_Rational or max(abs(x.p), x.q) <= EXACT
+            for x in [*operands, *exponents]
+        )
+        try:
+            value = SCALAR.apply(row, *map(float, operands), **params)
+        except TypeError:  # complex: log(-1) on the way; SymPy keeps it symbolic
+            return closed(*operands, **params)
+        if small and math.isfinite(value) and abs(value) <= LARGE:
+            return closed(*operands, **params)
+        return self.number(value) if not math.isnan(value) else sp.nan
+
+
+FORMULAS = Formulas()
+
+
+@functools.cache
+def held(name: str, static: tuple[tuple[str, Any], ...]) -> Any:
+    """The function that stands in for a kinked or cut row; None for a smooth one."""
+    row, params = TABLE[name], dict(static)
+    cut = row.kind == "cut"
+    if not cut and (len(row.pieces) < 2 or row.partials is None):
+        return None
+    xs = [sp.Dummy(f"x{i}", real=True) for i in range(row.arity)]
+    form = row.sympy(sp, *xs, **params)  # type: ignore[misc]
+    if not cut and not any(sp.diff(form, x).has(*_UNSMOOTH) for x in xs):
+        return None
+
+    def fdiff(self: Any, argindex: int = 1) -> Any:
+        if cut:
+            return sp.Integer(0)
+        found = row.partials(SYMPY, form, *xs, **params)  # type: ignore[misc]
+        given = dict(zip(xs, self.args, strict=True))
+        return decided(sp.sympify(found[argindex - 1])).xreplace(given)
+
+    return type(
+        name,
+        (sp.Function,),
+        {
+            "fdiff": fdiff,
+            "closed": lambda self: row.sympy(sp, *self.args, **params),  # type: ignore[misc]
+            "_eval_is_extended_real": lambda self: True,
+            "is_held": True,
+        },
+    )
+
+
+def released(expression: Any) -> Any:
+    """The expression with the closed forms of held rows put in."""
+    found = expression.replace(
+        lambda part: getattr(part, "is_held", False), lambda part: part.closed()
+    )
+    return found.replace(sp.Piecewise, _as_sign)
+
+
+def decided(expression: Any) -> Any:
+    """A Piecewise flattened, without the NaN that is left when all cases are named."""
+    if not isinstance(expression, sp.Piecewise):
+        return expression
+    arms: list[tuple[Any, Any]] = []
+    rest = expression
+    while isinstance(rest, sp.Piecewise):
+        arms += rest.args[:-1]
+        last, condition = rest.args[-1]
+        if condition is not sp.true:
+            return expression
+        rest = last
+    if rest is not sp.nan:
+        return sp.Piecewise(*arms, (rest, sp.true))
+    if sp.Or(*(condition for _, condition in arms)).simplify() is not sp.true:
+        return sp.Piecewise(*arms, (rest, sp.true))
+    return sp.Piecewise(*arms[:-1], (arms[-1][0], sp.true))
+
+
+def _as_sign(*arms: Any) -> Any:
+    """1, -1 and 0 on the sides of 0 is what SymPy calls sign."""
+    made = sp.Piecewise(*arms)
+    if isinstance(made, sp.Piecewise) and made.args[0][0] == 1:
+        above = made.args[0][1]
+        if isinstance(above, sp.Gt):
+            below = sp.Lt(above.lhs, above.rhs)
+            sign = sp.Piecewise((1, above), (-1, below), (0, True))
+            return sp.sign(above.lhs - above.rhs) if made == sign else made
+    return made
+
+
+def symbols_of(tape: Tape) -> list[Any]:
+    """A real symbol for each input, named by its label: ``b[0]`` becomes ``b_0``."""
+    taken: set[str] = set()
+    found = []
+    for label, slot in zip(tape.input_labels(), tape.inputs, strict=True):
+        name = re.sub(r"\W+", "_", label).strip("_") or f"v{slot}"
+        if name in taken:
+            name = f"{name}_v{slot}"
+        taken.add(name)
+        found.append(sp.Symbol(name, real=True))
+    return found
+
+
+def keys_of(tape: Tape) -> list[str]:
+    """A name for each input: its label, or its symbol's where two labels are alike."""
+    labels = tape.input_labels()
+    return [
+        label if labels.count(label) == 1 else symbol.name
+        for label, symbol in zip(labels, symbols_of(tape), strict=True)
+    ]
+
+
+def expressions(tape: Tape, symbols: Sequence[Any]) -> list[Any]:
+    """The outputs of a tape as expressions, kinked rows held.
+
+    Raises:
+        ShapeError: the formula would be too long to be of use.
+    """
+    base = sweeps.flat(tape)
+    limited(base)
+    try:
+        slots = sweeps.replay(base, FORMULAS, symbols)
+    except RecursionError:
+        raise _too_long(tape) from None
+    return [sp.sympify(slots[slot]) for slot in base.outputs]
+
+
+def limited(tape: Tape) -> None:
+    """Raise unless the outputs, written out, keep within size and nesting."""
+    if len(tape) > MAX_STEPS:
+        raise _too_long(tape)
+    sizes: list[int] = []
+    depths: list[int] = []
+    families: list[str] = []
+    for step in tape:
+        family = _FLATTENED.get(step.primitive.name, "")
+        size, depth = 1, 0
+        for slot in step.operands:
+            size += sizes[slot]
+            nested = not family or families[slot] != family
+            depth = max(depth, depths[slot] + nested)
+        if depth > MAX_DEPTH:
+            raise _too_long(tape)
+        if step.slots:
+            # capped, or the size of x = x*x a thousand times has 300 digits
+            sizes.append(min(size, MAX_SIZE + 1))
+            depths.append(depth)
+            families.append(family)
+    if sum(sizes[slot] for slot in tape.outputs) > MAX_SIZE:
+        raise _too_long(tape)
+
+
+def _too_long(tape: Tape) -> ShapeError:
+    return ShapeError(
+        f"written out as one formula, this tape of {len(tape)} steps is too long or "
+        "too deeply nested; print(tape) lists it, and tape.trace(symbolic=True) gives "
+        "a formula for each step"
+    )
+
+
+def careful(task: Callable[[], Any], what: str) -> Any:
+    """Run a task of SymPy's, which recurses over its expressions."""
+    try:
+        return task()
+    except RecursionError:
+        msg = (
+            f"{what} is nested too deeply for SymPy; tape.trace(symbolic=True) gives a "
+            "formula for each step"
+        )
+        raise ShapeError(msg) from None
+
+
+def value_at(expression: Any, point: Mapping[Any, float], digits: int = 30) -> float:
+    """A formula at a point, as a float; NaN where it is no real number.
+
+    The point is put in with many digits but not exactly: x**1000000 at a rational
+    number would be a rational number of millions of digits.
+
+    Raises:
+        DomainError: a symbol is left without a value.
+    """
+    missing = sorted(s.name for s in expression.free_symbols - set(point))
+    if missing:
+        msg = f"the formula also holds {', '.join(missing)}; give a value for each"
+        raise DomainError(msg)
+    exact = {symbol: _float(value, 2 * digits) for symbol, value in point.items()}
+    found = careful(lambda: expression.xreplace(exact).evalf(digits), "the formula")
+    if found in {sp.oo, -sp.oo}:
+        return math.inf if found == sp.oo else -math.inf
+    return float(found) if found.is_Float or found.is_Rational else math.nan
+
+
+def _float(value: float, digits: int) -> Any:
+    return sp.Float(value, digits) if math.isfinite(value) else FORMULAS.number(value)

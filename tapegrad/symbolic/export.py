@@ -1,0 +1,190 @@
+"""Tapes as formulas: `to_sympy` and `latex`. Floor 9; loads SymPy.
+
+    to_sympy(tape)                    f(x, y) in the input labels
+    to_sympy(tape, derivative=True)   {"x": df/dx, "y": df/dy}
+
+The derivatives are SymPy's own, of the closed form: a second opinion on the sweeps
+rather than their echo. Guards are assumptions of the formula; `latex` prints them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sympy as sp
+from sympy.logic.boolalg import Boolean
+
+from tapegrad import sweeps
+from tapegrad.symbolic.closed import (
+    FORMULAS,
+    careful,
+    expressions,
+    keys_of,
+    released,
+    symbols_of,
+)
+from tapegrad.tape.tape import Tape
+
+# simplify() takes its time beyond this many operations, and seldom finds anything.
+SIMPLIFIED = 30
+# In a power or product of powers beyond this, simplify() may multiply out.
+TAME = 16
+
+# What a notebook shows beside a tape: a line or two.
+SHOWN_STEPS = 60
+SHOWN_LATEX = 1_500
+
+
+def to_sympy(tape: Tape, *, derivative: bool = False) -> Any:
+    """The outputs of a tape as SymPy expressions, or their derivatives.
+
+    Args:
+        tape: any tape whose written-out formula is of reasonable length.
+        derivative: give derivatives instead.
+
+    Returns:
+        Without `derivative`, the expressions, nested as the function returned its
+        results. With it, for one output a dict from input label to expression; for
+        several, a list of such dicts. The symbols are real and carry the input labels
+        (the label ``b[0]`` becomes the symbol ``b_0``).
+
+    Raises:
+        ShapeError: the formula would be too long or too deeply nested.
+
+    Example:
+        >>> import numpy as np, tapegrad as tg
+        >>> tape = tg.record(lambda x, y: x * np.tanh(y), 1.0, 2.0)
+        >>> tape.to_sympy()
+        x*tanh(y)
+        >>> tape.to_sympy(derivative=True)
+        {'x': tanh(y), 'y': x/cosh(y)**2}
+    """
+    symbols = symbols_of(tape)
+    outputs = expressions(tape, symbols)
+    if not derivative:
+        return tape.structure.result.build(
+            careful(lambda: [released(output) for output in outputs], "the formula")
+        )
+    keys = keys_of(tape)
+    found = [
+        {
+            key: differentiated(output, symbol)
+            for key, symbol in zip(keys, symbols, strict=True)
+        }
+        for output in outputs
+    ]
+    return found[0] if tape.structure.result.bare else found
+
+
+def differentiated(expression: Any, *symbols: Any) -> Any:
+    """A derivative by SymPy, made readable, held kinks released."""
+    if expression.has(sp.nan):  # SymPy would take it for a constant
+        return sp.nan
+
+    def task() -> Any:
+        found = expression
+        for symbol in symbols:
+            found = sp.diff(found, symbol)
+        return released(readable(found))
+
+    return careful(task, "the derivative")
+
+
+def readable(expression: Any) -> Any:
+    """The simplified form where it is shorter, and found quickly."""
+    operations = expression.count_ops()
+    if operations > SIMPLIFIED or not _tame(expression):
+        return expression
+    simplified = sp.simplify(expression)
+    return simplified if simplified.count_ops() < operations else expression
+
+
+def _tame(expression: Any) -> bool:
+    """Whether no power in it is so high that multiplying out would take for ever."""
+    return all(
+        max(abs(power.exp.p), power.exp.q) <= TAME
+        for power in expression.atoms(sp.Pow)
+        if power.exp.is_Rational and not power.base.is_Symbol
+    ) and all(max(abs(n.p), n.q) < 10**6 for n in expression.atoms(sp.Rational))
+
+
+def latex(tape: Tape, *, derivative: bool = False) -> str:
+    r"""The outputs of a tape, or their derivatives, as LaTeX without dollar signs.
+
+    Args:
+        tape: any tape whose written-out formula is of reasonable length.
+        derivative: an aligned list of partial derivatives instead.
+
+    Example:
+        >>> import tapegrad as tg
+        >>> tg.record(lambda x: x**0.5, 2.0).latex()
+        '\\sqrt{x}'
+    """
+    if not derivative:
+        found = to_sympy(tape)
+        return _latex(found) + _assumptions(tape)
+    found = to_sympy(tape, derivative=True)
+    several = isinstance(found, list)
+    lines = []
+    for number, row in enumerate(found if several else [found], 1):
+        name = f"f_{{{number}}}" if several else "f"
+        for symbol, formula in zip(symbols_of(tape), row.values(), strict=True):
+            under = _latex(symbol)
+            lines.append(
+                rf"\frac{{\partial {name}}}{{\partial {under}}} &= {_latex(formula)}"
+            )
+    body = " \\\\\n".join(lines)
+    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}" + _assumptions(tape)
+
+
+def latex_or_none(tape: Tape) -> str | None:
+    """What a notebook shows: the formula between dollar signs, or None when long."""
+    if len(tape) > SHOWN_STEPS:
+        return None
+    try:
+        text = latex(tape)
+    except Exception:  # noqa: BLE001 - a picture of a tape must not fail
+        return None
+    return f"$\\displaystyle {text}$" if len(text) <= SHOWN_LATEX else None
+
+
+def _latex(found: Any) -> str:
+    """LaTeX of an expression, or of expressions in lists, tuples and dicts."""
+    return careful(lambda: sp.latex(_symbolic(found)), "the formula")  # type: ignore[no-any-return]
+
+
+def _symbolic(found: Any) -> Any:
+    """Keys of dicts as symbols: SymPy would print a text as bare TeX."""
+    if isinstance(found, dict):
+        return {sp.Symbol(str(k)): _symbolic(value) for k, value in found.items()}
+    if isinstance(found, list | tuple):
+        return type(found)(map(_symbolic, found))
+    return found
+
+
+def _assumptions(tape: Tape) -> str:
+    """The guards of a tape: where the formula is the function."""
+    if not tape.guards:
+        return ""
+    base = sweeps.flat(tape)
+    slots = sweeps.replay(base, FORMULAS, symbols_of(tape))
+    found: list[Any] = []
+    for step in base:
+        if step.primitive.name == "guard":
+            condition = released(sp.sympify(slots[step.operands[0]]))
+            found.append(_assumption(condition, step.params["guard"].outcome))
+    shown = dict.fromkeys(_latex(part) for part in found if part not in _TRUTHS)
+    return rf" \quad \text{{for }} {', '.join(shown)}" if shown else ""
+
+
+_TRUTHS: Sequence[Any] = (sp.true, sp.false)
+
+
+def _assumption(condition: Any, outcome: bool | int) -> Any:
+    """A guard as a relation."""
+    if not isinstance(outcome, bool):
+        return sp.Eq(sp.Function("int")(condition), outcome)
+    if not isinstance(condition, Boolean):
+        condition = sp.Ne(condition, 0)
+    return condition if outcome else sp.Not(condition)
