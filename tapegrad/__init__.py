@@ -20,11 +20,12 @@ from tapegrad.errors import (
     TapeFormatError,
     TapegradError,
 )
+from tapegrad.operations import maximum, no_record, where
 from tapegrad.recording import record
 from tapegrad.tape import Step, Tape
-from tapegrad.value import Value, maximum, no_record, where
+from tapegrad.value import Value
 
-__all__ = [  # noqa: PLE0604, F822 - half of them are loaded by __getattr__
+__all__ = [
     "BranchChanged",
     "CompileError",
     "DomainError",

@@ -30,10 +30,11 @@ class Segment(Columns):
         serial: segments made later have larger numbers.
         imports: the Value that stands in a slot: a leaf, or one of an older segment.
         adopted: slot of each imported Value, by identity.
+        literals: the Value that stands for a number met in an expression.
         adjoints: accumulated adjoints of the slots, once a sweep has been here.
     """
 
-    __slots__ = ("__weakref__", "adjoints", "adopted", "imports", "serial")
+    __slots__ = ("__weakref__", "adjoints", "adopted", "imports", "literals", "serial")
     eager = True
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Segment(Columns):
         self.serial = next(_serials)
         self.imports: dict[int, Any] = {}
         self.adopted: dict[int, int] = {}
+        self.literals: dict[float, Any] = {}
         self.adjoints: npt.NDArray[np.float64] | None = None
 
     def full(self) -> None:
@@ -53,6 +55,7 @@ class Segment(Columns):
         for value in self.imports.values():
             if value._rec is self and value._a is None:
                 value._rec = None
+        self.literals = {}
         if current() is self:
             CURRENT.set(CLOSED)
 

@@ -14,11 +14,13 @@ from tapegrad.derivatives import gradient_tree, scalar_output
 from tapegrad.eager import accumulator
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.readings import SCALAR, reading
-from tapegrad.recording import VALUES, Recorder, is_dynamic
+from tapegrad.real import as_number
+from tapegrad.recorder import VALUES, Recorder
+from tapegrad.recording import is_dynamic
 from tapegrad.rules import TABLE
 from tapegrad.tape.structure import Tree, match
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Value, as_number, make
+from tapegrad.value import Value, make
 
 # From this size on a gradient is swept in bulk.
 BULK = 512

@@ -12,7 +12,7 @@ from typing import Any
 from tapegrad import sweeps
 from tapegrad.errors import ShapeError
 from tapegrad.passes import prune
-from tapegrad.recording import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.tape.structure import Structure, Tree, flatten
 from tapegrad.tape.tape import Tape
 

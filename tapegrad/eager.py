@@ -11,10 +11,11 @@ import heapq
 from tapegrad import bulk
 from tapegrad.ambient import Segment, current
 from tapegrad.errors import RecordError
+from tapegrad.real import as_number
 from tapegrad.tape.recorder import Columns
 from tapegrad.tape.structure import Structure, Tree
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Handle, Value, as_number
+from tapegrad.value import CONSTANT, Handle, Value
 
 
 def backward(root: Value, seed: float | None = None) -> None:
@@ -109,16 +110,19 @@ def backward_step(value: Value) -> None:
 def tape_of(root: Value) -> Tape:
     """The frozen tape that leads to an eager Value.
 
-    Its inputs are the leaves, in order of creation; labels of Values name its slots.
+    Its inputs are the leaves, in order of creation; numbers met in expressions are
+    constants; labels of Values name its slots.
     """
     if isinstance(root, Handle):
         return root._rec.snapshot(root)  # type: ignore[no-any-return]
     out = Columns()
     ordered = history(root)
-    leaves = sorted((v for v in ordered if v._a is None), key=lambda v: v._born)
-    slots: dict[int, int] = {}
-    for value in leaves:
-        slots[id(value)] = out.input(value.data)
+    roots = [value for value in ordered if value._a is None]
+    leaves = sorted((v for v in roots if v._born != CONSTANT), key=lambda v: v._born)
+    slots = {id(value): out.input(value.data) for value in leaves}
+    for value in roots:
+        if value._born == CONSTANT:
+            slots[id(value)] = out.constant(value.data)
     for value in ordered:
         made = value._step
         if made is not None:

@@ -16,11 +16,12 @@ from tapegrad import calls, sweeps
 from tapegrad.derivatives import gradient_tape, scalar_output, tangent_tape
 from tapegrad.errors import ShapeError
 from tapegrad.readings import SCALAR
+from tapegrad.real import as_number
 from tapegrad.recording import is_dynamic, record_inside
 from tapegrad.rules import TABLE
 from tapegrad.tape.structure import flatten
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Value, apply, as_number
+from tapegrad.value import Value, apply
 
 Function = Callable[..., Any]
 Argnums = int | tuple[int, ...]

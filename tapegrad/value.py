@@ -12,51 +12,23 @@ from __future__ import annotations
 
 import itertools
 import numbers
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from tapegrad.ambient import CURRENT, SILENT, current, opened
+from tapegrad.ambient import SILENT, opened
 from tapegrad.doors import ValueDoors
-from tapegrad.errors import RecordError, ShapeError
+from tapegrad.errors import RecordError
 from tapegrad.readings import SCALAR
+from tapegrad.real import as_number
 from tapegrad.rules import TABLE, Primitive
+from tapegrad.rules.arithmetic import POW, POWC
 from tapegrad.tape.guards import Guard, user_line
 
 new = object.__new__
 _births = itertools.count()
-
-
-def as_number(value: Any) -> float:
-    """A real number as a Python float.
-
-    Raises:
-        ShapeError: an array that is not a single number.
-        RecordError: anything else that is no real number.
-    """
-    if type(value) is float:
-        return value
-    if isinstance(value, numbers.Real | np.bool_):
-        return float(value)
-    if isinstance(value, np.ndarray):
-        if value.ndim == 0 and value.dtype.kind in "fiub":
-            return float(value)
-        msg = (
-            f"got an array of shape {value.shape} and dtype {value.dtype} where a "
-            "number is needed; a Value is a scalar: make a list, or an object array, "
-            "of one Value an entry"
-        )
-        raise ShapeError(msg)
-    if isinstance(value, complex | np.complexfloating):
-        msg = f"got the complex number {value!r}; derivatives here are of real numbers"
-        raise RecordError(msg)
-    msg = (
-        f"got {value!r} of type {type(value).__name__} where a real number is needed; "
-        "pass a float, an int or a Value"
-    )
-    raise RecordError(msg)
+# What a constant has in place of a time of birth.
+CONSTANT = -1
 
 
 class Value(ValueDoors):
@@ -190,13 +162,13 @@ class Value(ValueDoors):
 
     def __pow__(self, exponent: Any) -> Any:
         if isinstance(exponent, Value):
-            return apply(TABLE["pow"], self, exponent)
+            return apply(POW, self, exponent)
         if isinstance(exponent, np.ndarray):
             return NotImplemented
-        return apply(TABLE["powc"], self, exponent=_exponent(exponent))
+        return apply(POWC, self, exponent=_exponent(exponent))
 
     def __rpow__(self, base: Any) -> Any:
-        return apply(TABLE["pow"], base, self)
+        return apply(POW, base, self)
 
     def __pos__(self) -> Value:
         return self
@@ -258,15 +230,6 @@ class Value(ValueDoors):
 
     # -- NumPy -----------------------------------------------------------------
 
-    def __array_function__(
-        self, function: Any, types: Any, args: Any, kwargs: Any
-    ) -> Any:
-        """``np.where`` of Values; every other function is an error that names it."""
-        del types
-        if function is np.where and len(args) == 3 and not kwargs:
-            return where(*args)
-        return _unsupported(function, "__call__", kwargs)
-
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
     ) -> Any:
@@ -277,7 +240,7 @@ class Value(ValueDoors):
             return getattr(ufunc, method)(*objects, **kwargs)
         row = TABLE.by_ufunc.get(_UFUNC_ALIASES.get(ufunc.__name__, ufunc.__name__))
         if method != "__call__" or kwargs or row is None:
-            return _unsupported(ufunc, method, kwargs)
+            return unsupported(ufunc, method, kwargs)
         if row.kind == "predicate":
             return compare(row.name, *inputs)
         if row.name == "pow" and not isinstance(inputs[1], Value):
@@ -289,7 +252,8 @@ class Value(ValueDoors):
 _UFUNC_ALIASES = {"fabs": "absolute", "float_power": "power", "true_divide": "divide"}
 
 
-def _unsupported(ufunc: Any, method: str, kwargs: dict[str, Any]) -> Any:
+def unsupported(ufunc: Any, method: str, kwargs: dict[str, Any]) -> Any:
+    """Raise the error of a NumPy function that cannot be recorded."""
     name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if kwargs:
         name += "(" + ", ".join(f"{key}=" for key in kwargs) + ")"
@@ -308,7 +272,14 @@ def _object(value: Value) -> Any:
 
 
 def _as_value(operand: Any) -> Value:
-    return operand if isinstance(operand, Value) else Value(operand)
+    return operand if isinstance(operand, Value) else constant(operand)
+
+
+def constant(number: Any) -> Value:
+    """A Value that stands for a number in the code: no leaf of anyone's making."""
+    made = Value(number)
+    made._born = CONSTANT
+    return made
 
 
 def _exponent(exponent: Any) -> int | float:
@@ -462,152 +433,3 @@ class Handle(Value):
             "of this run into the tape; use tg.stop_gradient(v)"
         )
         raise RecordError(msg)
-
-
-# -- operators, made from the table ----------------------------------------------
-#
-# One text for + - * / on Values and on handles: two attribute checks, the Python
-# operation, one row. Written out once here because a shared function would cost a call.
-
-_BINARY = """
-def {dunder}(self, other):
-    if type(other) is {kind}:
-        rec = current()
-        if self._rec is rec and other._rec is rec:
-            {compute}
-            made = new({kind})
-            made._data = data
-            made._rec = rec{hold}
-            made._i = slot = rec.n
-            rec.n = slot + 1
-            rec.flat += {code}, self._i, other._i, data
-            if slot >= rec.limit:
-                rec.full()
-            return made
-    elif isinstance(other, ndarray):
-        return NotImplemented
-    return apply(ROW, self, other)
-
-def {reflected}(self, other):
-    return apply(ROW, other, self)
-"""
-_HOLD = """
-            made._a = self
-            made._b = other"""
-_QUICK = "data = self._data {symbol} other._data"
-# Python raises where IEEE has a result
-_CAREFUL = """try:
-                data = self._data {symbol} other._data
-            except ZeroDivisionError:
-                data = ieee(self._data, other._data)"""
-
-
-def _install_operators() -> None:
-    for row in TABLE:
-        if not row.operator or row.kind != "elementwise":
-            continue
-        word = row.operator
-        if row.arity == 1:
-            setattr(Value, f"__{word}__", _unary(row))
-            continue
-        for kind in (Value, Handle):
-            careful = word == "truediv"
-            text = _BINARY.format(
-                dunder=f"__{word}__",
-                reflected=f"__r{word}__",
-                kind=kind.__name__,
-                code=TABLE.opcode(row),
-                hold=_HOLD if kind is Value else "",
-                compute=(_CAREFUL if careful else _QUICK).format(symbol=row.symbol),
-            )
-            space: dict[str, Any] = {
-                "Value": Value,
-                "Handle": Handle,
-                "new": new,
-                "current": current,
-                "apply": apply,
-                "ROW": row,
-                "ndarray": np.ndarray,
-                "ieee": SCALAR.evaluator_of(row),
-            }
-            exec(text, space)  # noqa: S102 - our own text, as in dataclasses
-            for dunder in (f"__{word}__", f"__r{word}__"):
-                setattr(kind, dunder, space[dunder])
-
-
-def _unary(row: Primitive) -> Callable[[Any], Any]:
-    def method(self: Value) -> Any:
-        return apply(row, self)
-
-    method.__name__ = row.name
-    method.__doc__ = f"{row.name} of the value, recorded. {row.source}."
-    return method
-
-
-def install_method(row: Primitive) -> None:
-    """Give Value the method of a unary row: ``v.tanh()``."""
-    if row.arity == 1 and row.kind == "elementwise" and not hasattr(Value, row.name):
-        setattr(Value, row.name, _unary(row))
-
-
-_install_operators()
-for _row in TABLE:
-    if _row.params == ({},):
-        install_method(_row)
-
-
-# -- functions on values ---------------------------------------------------------
-
-
-def where(condition: Any, a: Any, b: Any) -> Any:
-    """Select: a where the condition holds, else b.
-
-    The arm that is not selected contributes nothing to any derivative, whatever
-    infinities it holds. For numbers without any Value the result is a plain float.
-
-    Args:
-        condition: a bool, a comparison of Values, or a number (non-zero is true).
-        a: a Value or real number, the result where the condition holds.
-        b: the same, the result elsewhere.
-
-    Example:
-        >>> x = Value(0.0)
-        >>> y = where(x > 0, x.log(), x)
-        >>> y.backward()
-        >>> x.grad
-        1.0
-    """
-    if not any(isinstance(x, Value) for x in (condition, a, b)):
-        return as_number(a) if condition else as_number(b)
-    if isinstance(condition, Value) and not isinstance(condition._data, bool):
-        condition = condition != 0
-    elif not isinstance(condition, Value):
-        condition = bool(condition)
-    return apply(TABLE["where"], condition, a, b)
-
-
-def maximum(a: Any, b: Any) -> Any:
-    """The larger of two; at a tie each gets half of the derivative."""
-    return apply(TABLE["max"], a, b)
-
-
-@contextmanager
-def no_record() -> Iterator[None]:
-    """``with tg.no_record():`` operations give numbers and leave no history."""
-    token = CURRENT.set(SILENT)
-    try:
-        yield
-    finally:
-        CURRENT.reset(token)
-
-
-__all__ = [
-    "Handle",
-    "Value",
-    "apply",
-    "as_number",
-    "make",
-    "maximum",
-    "no_record",
-    "where",
-]

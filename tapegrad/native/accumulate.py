@@ -1,4 +1,4 @@
-"""The accumulation of a bulk reverse sweep as one native loop. Floor 9; loads llvmlite.
+"""The accumulation of a bulk reverse sweep as one native loop. Floor 6; loads llvmlite.
 
     v_bar[j] += v_bar[i] * p[i, j]          for each operand j of i, i falling
 

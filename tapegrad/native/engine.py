@@ -1,8 +1,11 @@
-"""From LLVM text to machine code in this process. Floor 9; loads llvmlite.
+"""From LLVM text to machine code in this process. Floor 5; loads llvmlite.
 
-Nothing in the text is an address: calls name their symbols, and the symbols are bound
-here. The functions of C's maths library are those that Python's own ``math`` module is
-linked to, so that native code and the interpreter agree bit for bit.
+Nothing in the text is an address. Whatever stands outside a module is reached through a
+*cell*, a pointer that is filled in once the code is loaded: so code could be kept on
+disk, LLVM has no symbol to look up (it would end the process on one that it does not
+find), and nothing has to stand near to anything else in memory. The functions of C's
+maths library are those that Python's own ``math`` module is linked to: native code and
+the interpreter agree bit for bit.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ import ctypes
 import functools
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -22,11 +26,62 @@ from tapegrad.errors import CompileError
 _LOCK = threading.RLock()
 
 
+# Calls have no side effects (errno is not read), and LLVM must not replace them: its
+# pow(x, 2) would be x * x, in other last bits than the interpreter's.
+PURE = "nobuiltin nounwind willreturn memory(none)"
+
+CELL = """\
+@{name}.at = global ptr null
+define internal {gives} @{name}({takes}) {pure} {{
+  %at = load ptr, ptr @{name}.at
+  %got = call {gives} %at({passes}) {pure}
+  ret {gives} %got
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A function from outside the module.
+
+    Args:
+        name: its symbol.
+        gives, takes: LLVM types of the result and the operands.
+        pure: whether it has no effect but its result.
+    """
+
+    name: str
+    gives: str = "double"
+    takes: tuple[str, ...] = ("double",)
+    pure: bool = True
+
+    def declared(self) -> str:
+        """The declaration, for people and for linkers."""
+        return (
+            f"declare {self.gives} @{self.name}({', '.join(self.takes)}) "
+            f"{PURE if self.pure else ''}\n"
+        )
+
+    def through_cell(self) -> str:
+        """A function of that name that calls what its cell points to."""
+        if self.name.startswith("llvm."):
+            return self.declared()
+        names = [f"{kind} %a{place}" for place, kind in enumerate(self.takes)]
+        return CELL.format(
+            name=self.name,
+            gives=self.gives,
+            takes=", ".join(names),
+            passes=", ".join(names),
+            pure=PURE if self.pure else "",
+        )
+
+
 class Engine:
     """Machine code of one module, freed with this object.
 
     Args:
-        text: LLVM source.
+        text: LLVM source, without declarations.
+        calls: the functions from outside that it calls.
         codegen: code generation level, 0 (quickest to make) to 3.
         passes: level of the optimiser before it, 0 for none.
 
@@ -37,41 +92,69 @@ class Engine:
         CompileError: LLVM refuses the text, or a symbol is unknown in this process.
     """
 
-    def __init__(self, text: str, *, codegen: int, passes: int) -> None:
+    def __init__(
+        self,
+        text: str,
+        calls: Iterable[Outside] = (),
+        *,
+        codegen: int,
+        passes: int,
+    ) -> None:
         self._engine: Any = None
         self._context: Any = None
         self.size = 0
         with _LOCK:
             try:
-                self._build(text, codegen, passes)
+                self._build(text, tuple(calls), codegen, passes)
             except RuntimeError as problem:
                 self.close()
                 msg = f"LLVM refused the code that was made for it: {problem}"
                 raise CompileError(msg) from problem
 
-    def _build(self, text: str, codegen: int, passes: int) -> None:
+    def _build(
+        self, text: str, calls: Sequence[Outside], codegen: int, passes: int
+    ) -> None:
+        text = "".join([*(call.through_cell() for call in calls), text])
         target, cpu, features = _host()
         # own context: constants live as long as their context, so in the global one
         # each compilation would leave some behind for ever
         self._context = llvm.create_context()
         module = llvm.parse_assembly(text, context=self._context)
-        _resolve(
-            function.name for function in module.functions if function.is_declaration
-        )
+        # the small model makes code for calls three times quicker than the large one;
+        # it needs all parts of the module close together, which llvmlite's own memory
+        # manager sees to
         machine = target.create_target_machine(
-            cpu=cpu, features=features, opt=codegen, jit=True
+            cpu=cpu,
+            features=features,
+            opt=codegen,
+            codemodel="small",
+            jit=True,
         )
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         if passes:
             tuning = llvm.create_pipeline_tuning_options(speed_level=passes)
             builder = llvm.create_pass_builder(machine, tuning)
             builder.getModulePassManager().run(module, builder)
-        self._engine = llvm.create_mcjit_compiler(module, machine)
+        self._engine = llvm.create_mcjit_compiler(
+            module, machine, use_lmm=True
+        )
         self._engine.set_object_cache(self._made)
         self._engine.finalize_object()
+        for call in calls:
+            if not call.name.startswith("llvm."):
+                self._fill(call.name)
         # the code stays, the module that it was made from is some 20 times larger
         self._engine.remove_module(module)
         module.close()
+
+    def _fill(self, name: str) -> None:
+        """Put the address of something outside into its cell."""
+        found = symbol(name)
+        if found is None:
+            msg = f"native code calls {name!r}, which no library of this process has"
+            raise CompileError(msg)
+        cell = self._engine.get_global_value_address(f"{name}.at")
+        ctypes.c_void_p.from_address(cell).value = found
 
     def _made(self, module: Any, code: bytes) -> None:
         del module
@@ -97,30 +180,20 @@ class Engine:
             self.close()
 
 
-def has_symbol(name: str) -> bool:
+def callable_outside(name: str) -> bool:
     """Whether a call can be bound: an LLVM intrinsic, or a symbol that is found."""
-    return name.startswith("llvm.") or _bind(name)
-
-
-def _resolve(names: Iterable[str]) -> None:
-    """Bind symbols; LLVM would end the process on one that it does not find."""
-    for name in names:
-        if not has_symbol(name):
-            msg = f"native code calls {name!r}, which no library of this process has"
-            raise CompileError(msg)
+    return name.startswith("llvm.") or symbol(name) is not None
 
 
 @functools.cache
-def _bind(name: str) -> bool:
-    _host()
+def symbol(name: str) -> int | None:
+    """The address of a symbol in this process, or None."""
     for library in _libraries():
         try:
-            found = getattr(library, name)
+            return ctypes.cast(getattr(library, name), ctypes.c_void_p).value
         except AttributeError:
             continue
-        llvm.add_symbol(name, ctypes.cast(found, ctypes.c_void_p).value)
-        return True
-    return False
+    return None
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tapegrad import sweeps
-from tapegrad.recording import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape import Tape
 from tapegrad.tape.recorder import Columns
@@ -56,7 +56,9 @@ def is_fixed(operand: Any) -> bool:
     return isinstance(operand, bool)
 
 
-def one_step(row: Primitive, params: Mapping[str, Any], operands: Sequence[Any]) -> Tape:
+def one_step(
+    row: Primitive, params: Mapping[str, Any], operands: Sequence[Any]
+) -> Tape:
     """The tape of one step; operands that are bools are constants, the rest inputs.
 
     Args:
@@ -80,17 +82,22 @@ def one_step(row: Primitive, params: Mapping[str, Any], operands: Sequence[Any])
     )
 
 
-def partials_tape(tape: Tape, row: Primitive) -> Tape:
-    """The adjoints of a one-step tape's inputs, as a tape: one output an input.
+def partials_tape(tape: Tape, row: Primitive, output: int = 0) -> Tape:
+    """The adjoints of a tape's inputs as a tape: one output an input.
 
     Rule text read by the recorder, with `row` in place of the table's own.
+
+    Args:
+        tape: a flat tape.
+        row: the primitive that is judged.
+        output: which output of the tape is differentiated.
     """
     recorder = Recorder()
     with recording_onto(recorder):
         m = reading_for(RecorderReading(recorder), row)
         inputs = [recorder.variable(1.0) for _ in tape.inputs]
         slots = sweeps.replay(tape, m, inputs)
-        bars = sweeps.adjoint(tape, m, slots, {tape.outputs[0]: m.number(1.0)})
+        bars = sweeps.adjoint(tape, m, slots, {tape.outputs[output]: m.number(1.0)})
         found = [
             recorder.slot_of(m.number(0.0) if bars[slot] is None else bars[slot])
             for slot in tape.inputs

@@ -1,0 +1,174 @@
+"""The recorder: the columns of one recording, and the readings that append. Floor 6.
+
+As a reading the recorder turns rule text into steps, so that a derivative of a tape is
+a tape. Eager Values are a reading in the same way: a tape is applied to them step by
+step.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ambient import CURRENT, current, foreign
+from tapegrad.errors import RecordError
+from tapegrad.readings.base import Reading
+from tapegrad.readings.numeric import CONSTANTS
+from tapegrad.rules import TABLE, Primitive
+from tapegrad.tape.guards import Guard
+from tapegrad.tape.recorder import Columns
+from tapegrad.tape.structure import Structure, Tree
+from tapegrad.tape.tape import Tape
+from tapegrad.value import Handle, Value, apply, compare, make
+
+
+class Recorder(Columns):
+    """The columns of one recording.
+
+    Args:
+        around: the recording that a nested transform runs in. Its Values are captured
+            as further inputs: each level of differentiation has slots of its own, so
+            perturbations cannot be confused.
+    """
+
+    __slots__ = ("around", "born", "captured", "literals", "open", "places")
+    eager = False
+
+    def __init__(self, around: Recorder | None = None) -> None:
+        super().__init__()
+        self.open = True
+        self.around = around
+        self.captured: list[Handle] = []
+        self.places: list[int] = []
+        self.literals: dict[float, Any] = {}
+        # eager Values older than this were captured; younger ones are literals that
+        # the recorded code made
+        self.born = Value(0.0)._born
+
+    def slot_of(self, value: Value) -> int:
+        """The slot of a Value used inside this recording."""
+        if value._rec is self:
+            if not self.open:
+                raise foreign(value)
+            return value._i
+        if isinstance(value, Handle):
+            return self._capture(value)
+        if value._a is None and value._born > self.born:
+            slot = self.constant(value._data)
+            if value.label:
+                self.labels.setdefault(slot, value.label)
+            return slot
+        name = f" {value.label!r}" if value.label else ""
+        msg = (
+            f"the eager Value{name} = {value._data} was captured by a recording, which "
+            "would freeze it and lose its derivative; pass it to the function as an "
+            "argument, or use value.data if a constant is meant"
+        )
+        raise RecordError(msg)
+
+    def _capture(self, value: Handle) -> int:
+        """The input that stands for a Value of an enclosing recording."""
+        for slot, known in zip(self.places, self.captured, strict=True):
+            if known is value:
+                return slot
+        around = self.around
+        while around is not None and around is not value._rec:
+            around = around.around
+        if around is None or not around.open:
+            raise foreign(value)
+        self.captured.append(value)
+        self.places.append(self.input(value._data))
+        return self.places[-1]
+
+    def handle(self, slot: int, primal: Any) -> Handle:
+        """The Value that stands for a slot."""
+        return make(self, slot, primal, ())  # type: ignore[no-any-return]
+
+    def variable(self, primal: float, label: str = "") -> Handle:
+        """A new input and its handle."""
+        slot = self.input(primal)
+        if label:
+            self.labels[slot] = label
+        return self.handle(slot, primal)
+
+    def snapshot(self, root: Handle) -> Tape:
+        """The tape so far, with one of its Values as the output."""
+        opcode, _, _, primal = self.columns()
+        inputs = np.flatnonzero(opcode == TABLE.by_name["input"]).tolist()
+        return self.freeze(
+            inputs=tuple(inputs),
+            outputs=(root._i,),
+            structure=Structure(tuple(Tree() for _ in inputs)),
+            example=tuple(primal[inputs].tolist()),
+        )
+
+
+@contextmanager
+def recording_onto(recorder: Recorder) -> Iterator[Recorder]:
+    """Make a recorder the current columns; it closes at the end."""
+    token = CURRENT.set(recorder)
+    try:
+        yield recorder
+    finally:
+        CURRENT.reset(token)
+        recorder.open = False
+        recorder.literals.clear()  # or its handles would keep it alive in a cycle
+
+
+class RecorderReading(Reading):
+    """The recorder as a reading: rule text becomes steps."""
+
+    name = "recorder"
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        """Python's operator where there is one, else a recorded step."""
+        if row.operator and row.kind == "elementwise":
+            return getattr(operator, row.operator)  # type: ignore[no-any-return]
+
+        def step(*operands: Any, **params: Any) -> Any:
+            return apply(row, *operands, **params)
+
+        return step
+
+    def number(self, value: Any) -> Any:
+        """A constant's handle, so that operators on it record, too."""
+        return self.recorder.handle(self.recorder.constant(value), value)
+
+    def const(self, name: str) -> Any:
+        """A named constant, as a handle."""
+        return self.number(CONSTANTS[name])
+
+    def guard(self, guard: Guard, value: Handle) -> None:
+        """Copy a guard."""
+        self.recorder.push_guard(self.recorder.slot_of(value), guard)
+
+
+class ValueReading(Reading):
+    """Eager Values as a reading: a tape is applied to them step by step."""
+
+    name = "Value"
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        """A recorded step; predicates give plain bools, as they do in eager use."""
+        if row.kind == "predicate":
+            return lambda *xs: compare(row.name, *xs)
+        return lambda *xs, **params: apply(row, *xs, **params)
+
+    def number(self, value: Any) -> Any:
+        """A constant stays a number."""
+        return value
+
+
+VALUES = ValueReading()
+
+
+def is_recording() -> bool:
+    """Whether the code runs inside a recording."""
+    return isinstance(current(), Recorder)
