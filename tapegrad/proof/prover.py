@@ -92,7 +92,8 @@ class Prover:
         if answer is None:
             self.close()
             return "unproved", f"no answer within {limit:g} s"
-        return answer
+        status, detail = answer
+        return status, detail
 
     def _exchange(self, request: bytes) -> tuple[str, str]:
         process = self._process
@@ -107,7 +108,7 @@ def _start() -> subprocess.Popen[bytes]:
     # the worker finds SymPy where this process did, and -P keeps the names of this
     # folder's modules out of its way
     paths = os.pathsep.join(path for path in sys.path if path)
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - our own file, by our own interpreter
         [sys.executable, "-P", str(WORKER)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

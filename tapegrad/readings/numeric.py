@@ -104,14 +104,25 @@ class ScalarReading(Reading):
                 found = row.partials(NUMPY, np.float64(y), *wide, **params)  # type: ignore[misc]
                 return tuple(p if isinstance(p, int) else float(p) for p in found)
 
+    def evaluator(self, row: Primitive) -> Callable[..., Any]:
+        """The function that applies a row; bodies divide with ``/`` as rules do."""
+        quick = super().evaluator(row)
+        if row.body is None:
+            return quick
+
+        def checked(*xs: Any, **params: Any) -> Any:
+            try:
+                return quick(*xs, **params)
+            except UNLIKE_IEEE:
+                with np.errstate(all="ignore"):
+                    wide = [x if isinstance(x, bool) else np.float64(x) for x in xs]
+                    return float(NUMPY.evaluator(row)(*wide, **params))
+
+        return checked
+
     def apply(self, row: Primitive, *xs: Any, **params: Any) -> Any:
-        """A row's value at floats; bodies divide with ``/`` as rules do."""
-        try:
-            return self.evaluator_of(row)(*xs, **params)
-        except UNLIKE_IEEE:
-            with np.errstate(all="ignore"):
-                wide = [x if isinstance(x, bool) else np.float64(x) for x in xs]
-                return float(getattr(NUMPY, row.name)(*wide, **params))
+        """A row's value at floats."""
+        return self.evaluator_of(row)(*xs, **params)
 
     def evaluator_of(self, row: Primitive) -> Callable[..., Any]:
         """The evaluator of a row, looked up once."""

@@ -107,14 +107,17 @@ def _base_partial(m: Any, p: Any, x: Any, y: Any) -> Any:
     """d(x**y)/dx = y * x**(y-1), with p = x**y.
 
     For y < 1/2 the difference y - 1 rounds, and x**(y-1) magnifies that by log(x), so
-    y * (p/x) is used wherever p/x is a number; there p neither overflows nor
-    underflows unless p/x does. Both arms are the same analytic function.
+    y * p / x is used wherever that is a number; multiplied first, because p / x
+    overflows at small x where the result does not. There p neither overflows nor
+    underflows unless the result does. Both arms are the same analytic function.
     """
-    quotient = p / x
+    quotient = y * p / x
     direct = y * m.pow(x, y - 1)
-    safe = m.logical_and(m.less(y + y, 1), m.equal(quotient, quotient))
+    # where p is no number, y - 1 may round to an integer, and direct be one
+    usable = m.logical_or(m.equal(quotient, quotient), m.not_equal(p, p))
+    safe = m.logical_and(m.less(y + y, 1), usable)
     corner = m.logical_and(m.equal(x, 0), m.equal(y, 0))
-    return m.where(corner, 0, m.where(safe, y * quotient, direct))
+    return m.where(corner, 0, m.where(safe, quotient, direct))
 
 
 def _exponent_partial(m: Any, p: Any, x: Any, y: Any) -> Any:
@@ -174,10 +177,10 @@ def _powc_partial(m: Any, p: Any, x: Any, exponent: Any) -> Any:
     # n - 1 exact, or a symbol: see _base_partial for the other case
     if lower + 1 == exponent:
         return exponent * m.powc(x, exponent=lower)
-    quotient = p / x
+    quotient = exponent * p / x
     return m.where(
-        m.equal(quotient, quotient),
-        exponent * quotient,
+        m.logical_or(m.equal(quotient, quotient), m.not_equal(p, p)),
+        quotient,
         exponent * m.powc(x, exponent=lower),
     )
 

@@ -1,0 +1,150 @@
+"""Floats against the judge: values and first partials in ulps. Floor 10.
+
+The limit is 4 ulp for each partial, over points spread by exponent, subnormal and huge
+ones included. Outside the domain a value that is NaN has partials that are NaN: a
+formula such as 1/x leaks a number there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tapegrad import sweeps
+from tapegrad.proof.onestep import reading_for
+from tapegrad.proof.oracle import judges, slack_of, ulps
+from tapegrad.proof.points import Point, outside, spread
+from tapegrad.proof.report import Row
+from tapegrad.readings import NUMPY, SCALAR
+from tapegrad.rules import Primitive
+
+# Of a value: libm's and NumPy's own functions stay below 2, a body takes a few steps.
+# Of a partial: the goal of the edge page.
+LIMIT = 4.0
+
+# A row with many static parameters shares its points among them, down to this many.
+FEWEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A point with the exact value and the exact partials there.
+
+    Args:
+        params: static parameters.
+        point: the operands.
+        value: exact value, None where there is no real one.
+        partials: exact partials; a condition's is missing.
+    """
+
+    params: Mapping[str, Any]
+    point: Point
+    value: Any
+    partials: Mapping[int, Any]
+
+
+# Value and partials of a row at one point.
+Found = tuple[float, Mapping[int, float]]
+
+
+def samples(row: Primitive, points: int) -> list[Sample]:
+    """Points of a row, judged."""
+    found = []
+    count = max(FEWEST, points // len(row.params))
+    for seed, params in enumerate(row.params):
+        known: dict[Any, Any] = {}
+        for point in spread(row, count, seed):
+            key = tuple(x if isinstance(x, bool) else None for x in point)
+            if key not in known:
+                known[key] = judges(row, params, point)
+            value, partials = known[key]
+            exact = {i: judge(point) for i, judge in enumerate(partials) if judge}
+            found.append(Sample(params, point, value(point), exact))
+    return found
+
+
+def evaluate(m: Any, row: Primitive, params: Mapping[str, Any], point: Point) -> Found:
+    """A row's value and partials in a numeric reading."""
+    mine = reading_for(m, row)
+    xs = [x if isinstance(x, bool) else m.number(x) for x in point]
+    with np.errstate(all="ignore"):
+        if m is SCALAR:
+            y = SCALAR.apply(row, *xs, **params)
+        else:
+            y = mine.evaluator(row)(*xs, **params)
+        partials = sweeps.partials_of(mine, row, y, xs, params)
+    free = [i for i, x in enumerate(point) if not isinstance(x, bool)]
+    return float(y), {i: float(partials[i]) for i in free}
+
+
+def accuracy(row: Primitive, judged: Sequence[Sample]) -> Iterator[Row]:
+    """Rows for the value and the partials in both float readings."""
+    for name, m in (("floats", SCALAR), ("NumPy", NUMPY)):
+        found = [evaluate(m, row, s.params, s.point) for s in judged]
+        yield from compared(row, name, judged, found)
+
+
+def compared(
+    row: Primitive, name: str, judged: Sequence[Sample], found: Iterable[Found]
+) -> Iterator[Row]:
+    """Rows of what some tier found against the judge."""
+    value, partial = Worst(), Worst()
+    for sample, (y, partials) in zip(judged, found, strict=True):
+        value.see(ulps(y, sample.value), sample, "")
+        for place, exact in sample.partials.items():
+            u = ulps(partials[place], exact, slack_of(y, exact))
+            partial.see(u, sample, f"d/dx{place + 1}")
+    yield value.row(row, f"value, {name}", LIMIT)
+    yield partial.row(row, f"partials, {name}", LIMIT)
+
+
+class Worst:
+    """The worst of many figures, and where it was."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.figure = -1.0
+        self.at: Point = ()
+        self.what = ""
+
+    def see(self, figure: float, sample: Sample, what: str) -> None:
+        """Take one more figure into account."""
+        self.count += 1
+        if figure > self.figure:
+            self.figure, self.at, self.what = figure, sample.point, what
+            if sample.params:
+                said = ", ".join(f"{k}={v}" for k, v in sample.params.items())
+                self.what = f"{what} {said}".strip()
+
+    def row(self, row: Primitive, check: str, limit: float) -> Row:
+        """The report's row."""
+        figure = max(self.figure, 0.0)
+        status = "held" if figure <= limit else "refuted"
+        return Row(
+            row.name, check, status, self.count, figure, limit, self.at, self.what
+        )
+
+
+def domain(row: Primitive, points: int) -> Iterator[Row]:
+    """Outside the domain no partial is a number where the value is none."""
+    judged = [
+        Sample(params, point, None, {})
+        for params in row.params
+        for point in outside(row, max(points // 10, 20))
+    ]
+    worst = Worst()
+    for sample in judged:
+        for m in (SCALAR, NUMPY):
+            y, partials = evaluate(m, row, sample.params, sample.point)
+            leaks = [i for i, p in partials.items() if not math.isnan(p)]
+            if math.isnan(y) and leaks:
+                what = f"d/dx{leaks[0] + 1} is a number where the value is NaN"
+                worst.see(math.inf, sample, what)
+            else:
+                worst.see(0.0, sample, "")
+    if judged:
+        yield worst.row(row, "outside the domain", 0.0)

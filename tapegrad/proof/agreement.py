@@ -1,0 +1,188 @@
+"""The tiers against each other, and every row's edges in each of them. Floor 10.
+
+    floats      plain floats, the reference interpreter, reverse mode
+    forward     the same, forward mode
+    NumPy       the bulk reading
+    recorded    the adjoint tape, replayed with floats
+    mpmath      50 digits, rounded at the end
+    native      machine code for the step and its sweep
+
+NaN equals NaN. The sign of a zero does not count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad import sweeps
+from tapegrad.proof.accuracy import LIMIT, Found, Sample, Worst, compared, evaluate
+from tapegrad.proof.onestep import one_step, partials_tape, reading_for
+from tapegrad.proof.oracle import slack_of, ulps
+from tapegrad.proof.points import Point
+from tapegrad.proof.report import Row
+from tapegrad.readings import NUMPY, SCALAR, reading
+from tapegrad.rules import Edge, Primitive
+
+Tier = Callable[[Mapping[str, Any], Point], Found]
+MPMATH = "mpmath:50"
+
+
+class Tiers:
+    """Each tier as a function of static parameters and a point.
+
+    Args:
+        row: the row; one that is not the table's own has no native tier.
+    """
+
+    def __init__(self, row: Primitive) -> None:
+        self.row = row
+        self._tapes: dict[Any, Any] = {}
+        self.by_name: dict[str, Tier] = {
+            "floats": self.reverse,
+            "forward": self.forward,
+            "NumPy": lambda params, point: evaluate(NUMPY, row, params, point),
+            "recorded": self.recorded,
+            "mpmath": self.mpmath,
+        }
+        if reading_for(SCALAR, row) is SCALAR:
+            self.by_name["native"] = self.native
+
+    def _tape(self, kind: str, params: Mapping[str, Any], point: Point) -> Any:
+        """Tapes and native code of a step, made once."""
+        fixed = tuple(x if isinstance(x, bool) else None for x in point)
+        key = (kind, repr(sorted(params.items())), fixed)
+        if key not in self._tapes:
+            if kind == "step":
+                made: Any = one_step(self.row, params, point)
+            elif kind == "partials":
+                made = partials_tape(self._tape("step", params, point), self.row)
+            else:
+                made = self._tape("step", params, point).compile()
+            self._tapes[key] = made
+        return self._tapes[key]
+
+    def reverse(self, params: Mapping[str, Any], point: Point) -> Found:
+        """The reverse sweep of a one-step tape."""
+        return self._swept(SCALAR, params, point)
+
+    def mpmath(self, params: Mapping[str, Any], point: Point) -> Found:
+        """The reverse sweep at 50 digits."""
+        return self._swept(reading(MPMATH), params, point)
+
+    def _swept(self, kind: Any, params: Mapping[str, Any], point: Point) -> Found:
+        tape, m = self._tape("step", params, point), reading_for(kind, self.row)
+        free = _free(point)
+        with np.errstate(all="ignore"):
+            slots = sweeps.replay(tape, m, [m.number(point[i]) for i in free])
+            out = tape.outputs[0]
+            bars = sweeps.adjoint(tape, m, slots, {out: m.number(1.0)})
+        found = [bars[slot] for slot in tape.inputs]
+        return float(slots[out]), _numbered(free, found)
+
+    def forward(self, params: Mapping[str, Any], point: Point) -> Found:
+        """A forward sweep an operand."""
+        tape, m = self._tape("step", params, point), reading_for(SCALAR, self.row)
+        free = _free(point)
+        out = tape.outputs[0]
+        with np.errstate(all="ignore"):
+            slots = sweeps.replay(tape, m, [m.number(point[i]) for i in free])
+            dots = [
+                sweeps.tangent(tape, m, slots, {slot: m.number(1.0)})[out]
+                for slot in tape.inputs
+            ]
+        return float(slots[out]), _numbered(free, dots)
+
+    def recorded(self, params: Mapping[str, Any], point: Point) -> Found:
+        """The adjoint tape, replayed."""
+        tape = self._tape("partials", params, point)
+        m = reading_for(SCALAR, self.row)
+        free = _free(point)
+        with np.errstate(all="ignore"):
+            slots = sweeps.replay(tape, m, [float(point[i]) for i in free])
+        value, _ = evaluate(SCALAR, self.row, params, point)
+        return value, _numbered(free, [slots[slot] for slot in tape.outputs])
+
+    def native(self, params: Mapping[str, Any], point: Point) -> Found:
+        """Machine code for value and gradient."""
+        compiled = self._tape("native", params, point)
+        free = _free(point)
+        value, gradient = compiled.value_and_gradient(*[float(point[i]) for i in free])
+        found = gradient if len(free) > 1 else [gradient]
+        return float(value), _numbered(free, found)
+
+
+def _free(point: Point) -> list[int]:
+    return [place for place, x in enumerate(point) if not isinstance(x, bool)]
+
+
+def _numbered(places: Sequence[int], found: Sequence[Any]) -> dict[int, float]:
+    return {
+        place: 0.0 if x is None else float(x)
+        for place, x in zip(places, found, strict=True)
+    }
+
+
+def agreement(row: Primitive, judged: Sequence[Sample]) -> Iterator[Row]:
+    """Rows that compare the tiers at the judged points."""
+    tiers = Tiers(row)
+    reference = [tiers.reverse(s.params, s.point) for s in judged]
+    # one arithmetic, one rule: nothing may differ
+    for name in ("forward", "recorded"):
+        tier = tiers.by_name[name]
+        worst = Worst()
+        for sample, expected in zip(judged, reference, strict=True):
+            found = tier(sample.params, sample.point)
+            for place, p in expected[1].items():
+                u = distance(found[1][place], p, expected[0])
+                worst.see(u, sample, f"d/dx{place + 1}")
+        exact = name == "forward"
+        yield worst.row(row, f"{name} against reverse", 0.0 if exact else LIMIT)
+    for name in ("mpmath", "native"):
+        if name in tiers.by_name:
+            tier = tiers.by_name[name]
+            found_there = [tier(s.params, s.point) for s in judged]
+            yield from compared(row, name, judged, found_there)
+
+
+def distance(a: float, b: float, y: float = 1.0) -> float:
+    """How far one float is from another, in ulps of the second; NaN equals NaN."""
+    exact = None if math.isnan(b) else b
+    return ulps(a, exact, slack_of(y, exact))
+
+
+def edges(row: Primitive) -> Iterator[Row]:
+    """The row's edges, value and partials, in every tier."""
+    tiers = Tiers(row)
+    failures, count = [], 0
+    at: tuple[float, ...] | None = None
+    for edge in row.edges:
+        for name, tier in tiers.by_name.items():
+            count += 1
+            problem = _at_edge(tier, edge)
+            if problem:
+                failures.append(f"{name}: {problem}")
+                at = at or edge.at
+    if count:
+        status = "refuted" if failures else "held"
+        detail = "; ".join(failures[:3])
+        yield Row(row.name, "edges", status, count, at=at, detail=detail)
+
+
+def _at_edge(tier: Tier, edge: Edge) -> str:
+    y, partials = tier(edge.params, edge.at)
+    if edge.value is not None and not _near(y, edge.value, edge.relative):
+        return f"the value is {y!r}, expected {edge.value!r}"
+    for place, p in partials.items():
+        if not _near(p, edge.partials[place], edge.relative):
+            return f"d/dx{place + 1} is {p!r}, expected {edge.partials[place]!r}"
+    return ""
+
+
+def _near(found: float, expected: float, relative: float) -> bool:
+    if math.isnan(expected) or math.isinf(expected) or not relative:
+        return found == expected or (math.isnan(found) and math.isnan(expected))
+    return math.isclose(found, expected, rel_tol=relative, abs_tol=0.0)

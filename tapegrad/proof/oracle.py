@@ -1,0 +1,157 @@
+"""The judge of floats: SymPy's closed forms at 50 digits and more. Floor 10.
+
+Independent of the rule text: the value is the row's closed form, a partial is SymPy's
+derivative of it, both evaluated by mpmath. The closed form may cancel where the rule
+does not (tanh' = 1 - tanh^2), so every number is computed twice, with digits added
+until the two agree.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sympy as sp
+from mpmath.ctx_mp import MPContext
+
+from tapegrad.proof.symbolic import closed_form
+from tapegrad.rules import Primitive
+
+# Digits carried, one rung after the other, until two agree. 1 - tanh(x)^2 leaves the
+# range of a float at x = 373, where it has lost 324 digits.
+LADDER = (60, 100, 450, 1500)
+# Two rungs agree to this, more than any float can tell.
+AGREE = 30
+
+
+@functools.cache
+def contexts() -> tuple[Any, ...]:
+    """An mpmath context for each rung; mpmath's global precision is left alone."""
+    found = []
+    for digits in LADDER:
+        ctx = MPContext()
+        ctx.dps = digits
+        found.append(ctx)
+    return tuple(found)
+
+
+class Judge:
+    """Exact values of an expression of some symbols, at floats.
+
+    Args:
+        symbols: in the order of the operands.
+        form: the expression.
+    """
+
+    def __init__(self, symbols: Sequence[Any], form: Any) -> None:
+        self.ladder = [(_lambdified(ctx, symbols, form), ctx) for ctx in contexts()]
+        # without a sum nothing cancels, and a zero is a zero
+        self.cancels = form.has(sp.Add)
+
+    def __call__(self, point: Sequence[float]) -> Any:
+        """The exact number as an mpf; None where the function has no real value."""
+        before = None
+        for f, ctx in self.ladder:
+            found = _real(f, ctx, point)
+            if found is None:
+                return None
+            if before is not None and _agree(ctx, before, found):
+                return found
+            if before is not None and not self.cancels and before == found:
+                return found
+            before = found
+        return before
+
+
+def judges(
+    row: Primitive, params: Mapping[str, Any], point: Sequence[Any]
+) -> tuple[Judge, list[Judge | None]]:
+    """Judges of a row's value and of its partials (None for a condition).
+
+    Args:
+        row: the row.
+        params: static parameters.
+        point: any point; its bools are conditions, and kept.
+    """
+    symbols = [
+        x if isinstance(x, bool) else sp.Symbol(f"a{place}", real=True)
+        for place, x in enumerate(point)
+    ]
+    operands = [sp.sympify(x) for x in symbols]
+    names = [sp.Dummy() if isinstance(x, bool) else x for x in symbols]
+    # the float itself is meant here, not the decimal it looks like
+    exact = {
+        name: sp.Rational(value) if isinstance(value, float) else value
+        for name, value in params.items()
+    }
+    value = Judge(names, closed_form(row, exact, operands, ()))
+    partials = [
+        None
+        if isinstance(x, bool)
+        else Judge(names, closed_form(row, exact, operands, (place,)))
+        for place, x in enumerate(point)
+    ]
+    return value, partials
+
+
+def _lambdified(ctx: Any, symbols: Sequence[Any], form: Any) -> Callable[..., Any]:
+    own = {name: getattr(ctx, name) for name in dir(ctx) if not name.startswith("_")}
+    return sp.lambdify(symbols, form, modules=[own, "mpmath"])  # type: ignore[no-any-return]
+
+
+def _real(f: Callable[..., Any], ctx: Any, point: Sequence[float]) -> Any:
+    """A real number, None where there is none: complex, a pole, NaN."""
+    try:
+        found = f(*map(ctx.mpf, point))
+    except (ZeroDivisionError, ValueError, TypeError):
+        return None
+    if isinstance(found, ctx.mpc):
+        return None
+    found = ctx.mpf(found)
+    return None if ctx.isnan(found) else found
+
+
+def _agree(ctx: Any, a: Any, b: Any) -> bool:
+    if a == 0 or b == 0 or ctx.isinf(b):
+        return False
+    return bool(abs(a - b) <= abs(b) * ctx.mpf(10) ** -AGREE)
+
+
+def ulps(found: float, exact: Any, slack: Any = 0) -> float:
+    """The distance of a float from the exact number, in units of its last place.
+
+    Overflow is judged as if exponents went on: infinity stands for 2^1024. None is a
+    number that does not exist, for which NaN is the right answer.
+
+    Args:
+        found: the float.
+        exact: the number it should be, an mpf or None.
+        slack: added to the unit, see `slack_of`.
+    """
+    if exact is None:
+        return 0.0 if math.isnan(found) else math.inf
+    if math.isnan(found):
+        return math.inf
+    ctx = contexts()[0]
+    top = ctx.ldexp(1, 1024)
+    exact = max(-top, min(top, ctx.mpf(exact)))
+    given = math.copysign(1.0, found) * top if math.isinf(found) else ctx.mpf(found)
+    if given == exact:
+        return 0.0
+    exponent = max(-1074, min(int(ctx.frexp(exact)[1]), 1024) - 53 if exact else -1074)
+    return float(abs(given - exact) / (ctx.ldexp(1, exponent) + slack))
+
+
+def slack_of(y: float, exact: Any) -> Any:
+    """What the rounding of a subnormal primal makes of a partial, an absolute error.
+
+    A rule may use the primal result y, and one below 2^-1022 carries the relative error
+    2^-1075 / |y|, however well it was computed: gradual underflow. The partial's bound
+    is scaled by that much; for every other y it is not.
+    """
+    if exact is None or y == 0 or not abs(y) < sys.float_info.min:
+        return 0
+    return abs(exact) * contexts()[0].ldexp(1, -1074) / abs(y)

@@ -1,0 +1,96 @@
+"""Points to judge a row at, spread by exponent over its domain. Floor 10.
+
+Uniform points between -1 and 1 never see a subnormal, nor a square that overflows. Here
+half of the operands have an exponent drawn from all that a float has, and half one near
+0, where functions are neither 0 nor infinite. The same seed gives the same points.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from collections.abc import Iterator
+
+from tapegrad.rules import Primitive
+from tapegrad.rules.primitive import Interval
+
+Point = tuple[float | bool, ...]
+
+LARGEST = sys.float_info.max
+SMALLEST = 5e-324
+NORMAL = sys.float_info.min
+
+# Where implementations switch formulas, and the ends of the floats.
+SPECIAL = (SMALLEST, NORMAL, LARGEST, 1.0, 0.5, 2.0, 1e-8, 1e8, 20.0, 700.0, 1e154)
+
+
+def spread(row: Primitive, count: int, seed: int = 0) -> list[Point]:
+    """Points inside a row's domain; the first operand of a ``where`` is a condition.
+
+    Args:
+        row: the row.
+        count: how many points.
+        seed: of the random numbers.
+    """
+    rng = random.Random(f"{row.name} {seed}")
+    found = list(_special(row))[: count // 4]
+    while len(found) < count:
+        point = [_number(rng, interval) for interval in row.domain]
+        if len(point) > 1 and rng.random() < 0.2:  # operands of nearly one size
+            close = point[0] * (1 + rng.uniform(-1, 1) * 2.0 ** -rng.randint(0, 50))
+            if _inside(close, row.domain[-1]):
+                point[-1] = close
+        found.append(_conditioned(row, point, rng.random() < 0.5))
+    return found
+
+
+def outside(row: Primitive, count: int, seed: int = 0) -> list[Point]:
+    """Points with one operand outside the domain; none where it is the whole line."""
+    rng = random.Random(f"{row.name} outside {seed}")
+    bounded = [
+        place
+        for place, (low, high) in enumerate(row.domain)
+        if low > -math.inf or high < math.inf
+    ]
+    found: list[Point] = []
+    while bounded and len(found) < count:
+        point = [_number(rng, interval) for interval in row.domain]
+        place = rng.choice(bounded)
+        point[place] = _number(rng, (-math.inf, math.inf))
+        if not _inside(point[place], row.domain[place]):
+            found.append(tuple(point))
+    return found
+
+
+def _special(row: Primitive) -> Iterator[Point]:
+    signed = [sign * x for x in SPECIAL for sign in (1, -1)]
+    for place, x in enumerate(signed):
+        others = [signed[(place * 7 + 3 * k) % len(signed)] for k in range(1, 3)]
+        point = [x, *others][: len(row.domain)]
+        if all(map(_inside, point, row.domain)):
+            yield _conditioned(row, point, place % 2 == 0)
+
+
+def _conditioned(row: Primitive, point: list[float], condition: bool) -> Point:
+    return (condition, *point[1:]) if row.kind == "select" else tuple(point)
+
+
+def _inside(x: float, interval: Interval) -> bool:
+    return math.isfinite(x) and interval[0] <= x <= interval[1] and x != 0
+
+
+def _number(rng: random.Random, interval: Interval) -> float:
+    """A number of the open interval, its exponent spread."""
+    while True:
+        exponent = rng.randint(-1074, 1023) if rng.random() < 0.5 else _moderate(rng)
+        x = math.ldexp(1 + rng.random(), exponent) * rng.choice((1, -1))
+        bound = rng.choice(interval)
+        if math.isfinite(bound) and bound and rng.random() < 0.3:
+            x = bound - math.copysign(math.ldexp(rng.random(), -rng.randint(1, 60)), x)
+        if _inside(x, interval):
+            return x
+
+
+def _moderate(rng: random.Random) -> int:
+    return rng.choice((rng.randint(-4, 4), rng.randint(-40, 12)))
