@@ -30,23 +30,24 @@ _LOCK = threading.RLock()
 # pow(x, 2) would be x * x, in other last bits than the interpreter's.
 PURE = "nobuiltin nounwind willreturn memory(none)"
 
-CELL = """\
-@{name}.at = global ptr null
-define internal {gives} @{name}({takes}) {pure} {{
+CELL = "@{name}.at = global ptr null\n"
+THROUGH = """\
+define internal {gives} @{name}({operands}) {pure} {{
   %at = load ptr, ptr @{name}.at
-  %got = call {gives} %at({passes}) {pure}
-  ret {gives} %got
+  {got}call {gives} %at({operands}) {pure}
+  ret {gives} {result}
 }}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """A function from outside the module.
+    """Something outside the module: a function, or an object.
 
     Args:
         name: its symbol.
-        gives, takes: LLVM types of the result and the operands.
+        gives: LLVM type of the result; empty for an object.
+        takes: LLVM types of the operands.
         pure: whether it has no effect but its result.
     """
 
@@ -55,25 +56,37 @@ class Outside:
     takes: tuple[str, ...] = ("double",)
     pure: bool = True
 
+    @property
+    def intrinsic(self) -> bool:
+        """Whether LLVM itself has it."""
+        return self.name.startswith("llvm.")
+
     def declared(self) -> str:
         """The declaration, for people and for linkers."""
-        return (
-            f"declare {self.gives} @{self.name}({', '.join(self.takes)}) "
-            f"{PURE if self.pure else ''}\n"
-        )
+        operands = ", ".join(self.takes)
+        pure = f" {PURE}" if self.pure else ""
+        return f"declare {self.gives} @{self.name}({operands}){pure}\n"
 
     def through_cell(self) -> str:
-        """A function of that name that calls what its cell points to."""
-        if self.name.startswith("llvm."):
+        """The cell, and a function of that name that calls what the cell points to."""
+        if self.intrinsic:
             return self.declared()
-        names = [f"{kind} %a{place}" for place, kind in enumerate(self.takes)]
-        return CELL.format(
+        cell = CELL.format(name=self.name)
+        if not self.gives:
+            return cell
+        nothing = self.gives == "void"
+        return cell + THROUGH.format(
             name=self.name,
             gives=self.gives,
-            takes=", ".join(names),
-            passes=", ".join(names),
+            operands=", ".join(f"{kind} %a{i}" for i, kind in enumerate(self.takes)),
             pure=PURE if self.pure else "",
+            got="" if nothing else "%got = ",
+            result="" if nothing else "%got",
         )
+
+
+MALLOC = Outside("malloc", "ptr", ("i64",), pure=False)
+FREE = Outside("free", "void", ("ptr",), pure=False)
 
 
 class Engine:
@@ -135,13 +148,11 @@ class Engine:
             tuning = llvm.create_pipeline_tuning_options(speed_level=passes)
             builder = llvm.create_pass_builder(machine, tuning)
             builder.getModulePassManager().run(module, builder)
-        self._engine = llvm.create_mcjit_compiler(
-            module, machine, use_lmm=True
-        )
+        self._engine = llvm.create_mcjit_compiler(module, machine, use_lmm=True)
         self._engine.set_object_cache(self._made)
         self._engine.finalize_object()
         for call in calls:
-            if not call.name.startswith("llvm."):
+            if not call.intrinsic:
                 self._fill(call.name)
         # the code stays, the module that it was made from is some 20 times larger
         self._engine.remove_module(module)

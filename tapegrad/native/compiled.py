@@ -1,0 +1,291 @@
+"""What users hold: a tape as native code. Floor 9; loads llvmlite.
+
+The value is lowered from the tape, the derivatives from the tape of its gradient. Both
+are built when they are first asked for. Where arguments and result are plain numbers,
+the methods are builtins without a Python frame; other structures are taken apart and
+put together in Python around the same kernels.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad import calls, sweeps
+from tapegrad.derivatives import adjoint_tape, gradient_tape, scalar_output
+from tapegrad.errors import CompileError, RecordError
+from tapegrad.native import thunk
+from tapegrad.native.engine import Engine
+from tapegrad.native.entry import Kernel, builtin
+from tapegrad.native.lowering import lower
+from tapegrad.native.report import Part, Report
+from tapegrad.passes import prune
+from tapegrad.readings import SCALAR
+from tapegrad.recording import record
+from tapegrad.tape.tape import Tape
+from tapegrad.value import Value
+
+# Up to so many steps "auto" spends some 60 us a step on code that runs up to twice as
+# fast; beyond, a quarter of that a step, whatever the length.
+SHORT = 512
+# Steps a function: longer ones are neither built nor run quicker, shorter ones repeat
+# more loads; the optimising levels take more than linear time over a function.
+CHUNK = 1000
+
+LEVELS = ("auto", "0", "1", "2", "3")
+
+
+class Compiled:
+    """A tape as native code; made by `Tape.compile` or `tg.compile`.
+
+    Call it for the value. The methods give what the tape's methods of the same name
+    give, nested alike. Pickling keeps the tape and the level, and builds again.
+
+    Attributes:
+        tape: the tape it was made from.
+        level: as it was asked for.
+
+    Example:
+        >>> import tapegrad as tg
+        >>> tape = tg.record(lambda x, y: x * y + y, 2.0, 3.0)
+        >>> tape.compile().value_and_gradient(4.0, 5.0)
+        (25.0, (5.0, 5.0))
+    """
+
+    def __init__(self, tape: Tape, level: str | int = "auto") -> None:
+        self.tape = tape
+        self.level = str(level)
+        if self.level not in LEVELS:
+            msg = f"there is no level {level!r}; choose one of {', '.join(LEVELS)}"
+            raise CompileError(msg)
+        self._base = sweeps.flat(tape)
+        self._lock = threading.RLock()
+        self._parts: dict[str, Kernel] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Compiled, (self.tape, self.level)
+
+    def __repr__(self) -> str:
+        built = ", ".join(self._parts) or "nothing"
+        return f"<Compiled: {len(self.tape)} steps, {built} built so far>"
+
+    @property
+    def report(self) -> Report:
+        """What has been built so far, and what it took."""
+        parts = {name: kernel.part for name, kernel in self._parts.items()}
+        return Report(2, self.level, len(self.tape), parts)
+
+    # -- what users call -------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs, nested as the function returned them."""
+        return self.value(*args, **kwargs)
+
+    @functools.cached_property
+    def value(self) -> Callable[..., Any]:
+        """The same as calling it; for plain numbers without a Python frame."""
+        return self._door("value", "value", thunk.VALUE, self._result)
+
+    @functools.cached_property
+    def value_and_gradient(self) -> Callable[..., Any]:
+        """``(value, gradient)``; the gradient is bare for one argument."""
+        scalar_output(self.tape)
+        nest = functools.partial(calls.nest_inputs, self.tape)
+        return self._door(
+            "value_and_gradient",
+            "gradient",
+            thunk.PAIR,
+            lambda found: (found[0], nest(found[1:])),
+        )
+
+    @functools.cached_property
+    def gradient(self) -> Callable[..., Any]:
+        """The gradient, nested like the arguments."""
+        scalar_output(self.tape)
+        nest = functools.partial(calls.nest_inputs, self.tape)
+        return self._door(
+            "gradient", "gradient", thunk.GRADIENT, lambda found: nest(found[1:])
+        )
+
+    @functools.cached_property
+    def jacobian(self) -> Callable[..., Any]:
+        """Every output's gradient, nested like the outputs, then the arguments."""
+        tape, inputs, outputs = self.tape, len(self.tape.inputs), len(self.tape.outputs)
+
+        def rows(found: Sequence[float]) -> Any:
+            starts = [outputs + row * inputs for row in range(outputs)]
+            slopes = [
+                calls.nest_inputs(tape, found[start : start + inputs])
+                for start in starts
+            ]
+            return tape.structure.result.build(slopes)
+
+        return self._door("jacobian", "gradient", None, rows)
+
+    @functools.cached_property
+    def hessian(self) -> Callable[..., Any]:
+        """Second derivatives, nested like the arguments, twice."""
+        scalar_output(self.tape)
+        return Compiled(adjoint_tape(self.tape), self.level).jacobian
+
+    # -- building --------------------------------------------------------------
+
+    def _result(self, found: Sequence[float]) -> Any:
+        return self.tape.structure.result.build(found)
+
+    def _door(
+        self,
+        name: str,
+        part: str,
+        kind: int | None,
+        shape: Callable[[Sequence[float]], Any],
+    ) -> Callable[..., Any]:
+        """A builtin where arguments and result are plain numbers, else a `_Bound`."""
+        kernel = self._kernel(part)
+        replay = _Replay(self._base, part)
+        bound = _Bound(self.tape, builtin(part, kernel, thunk.FLAT, replay), shape)
+        structure = self.tape.structure
+        plain = structure.result.bare and not structure.keywords
+        if kind is None or not plain or not all(t.bare for t in structure.arguments):
+            return bound
+        return builtin(name, kernel, kind, bound)
+
+    def _kernel(self, part: str) -> Kernel:
+        """The code of the value, or of values and gradients, built once."""
+        with self._lock:
+            if part not in self._parts:
+                self._parts[part] = build(
+                    functools.partial(_tape_of, self._base, part), self.level
+                )
+            return self._parts[part]
+
+
+class _Replay:
+    """The interpreter, for when a kernel has no answer.
+
+    A guard flipped: the replay raises `BranchChanged`. Or it holds here and not there,
+    by the last bits of what it compares, or memory was short: here is the answer.
+    """
+
+    __slots__ = ("base", "part")
+
+    def __init__(self, base: Tape, part: str) -> None:
+        self.base = base
+        self.part = part
+
+    def __call__(self, *floats: float) -> tuple[float, ...]:
+        with np.errstate(all="ignore"):
+            slots = sweeps.replay(self.base, SCALAR, floats)
+            found = [slots[slot] for slot in self.base.outputs]
+            if self.part == "gradient":
+                for output in self.base.outputs:
+                    bars = sweeps.adjoint(self.base, SCALAR, slots, {output: 1.0})
+                    mine = [bars[slot] for slot in self.base.inputs]
+                    found += [0.0 if bar is None else bar for bar in mine]
+        return tuple(map(float, found))
+
+
+class _Bound:
+    """Arguments taken apart and checked, the kernel run, the result put together."""
+
+    __slots__ = ("run", "shape", "tape")
+
+    def __init__(
+        self,
+        tape: Tape,
+        run: Callable[..., tuple[float, ...]],
+        shape: Callable[[Sequence[float]], Any],
+    ) -> None:
+        self.tape = tape
+        self.run = run
+        self.shape = shape
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves = calls.bind(self.tape, args, kwargs)
+        for label, leaf in zip(self.tape.input_labels(), leaves, strict=True):
+            if isinstance(leaf, Value):
+                msg = (
+                    f"argument {label} is a Value, and compiled code takes numbers; "
+                    "pass value.data, or call the tape itself (compiled.tape)"
+                )
+                raise RecordError(msg)
+        return self.shape(self.run(*calls.numbers(self.tape, SCALAR, leaves)))
+
+
+def _tape_of(base: Tape, part: str) -> Tape:
+    """What is lowered: the tape itself, or the one of values and gradients."""
+    return prune(base) if part == "value" else gradient_tape(base)
+
+
+def _plan(level: str, steps: int) -> tuple[int, int]:
+    """Steps a function, and the level."""
+    if level != "auto":
+        return CHUNK, int(level)
+    return CHUNK, 2 if steps <= SHORT else 0
+
+
+def build(make: Callable[[], Tape], level: str) -> Kernel:
+    """Lower a flat tape and compile it.
+
+    Args:
+        make: gives the tape; its time counts as building.
+        level: one of LEVELS.
+
+    Raises:
+        CompileError: a step has no native code, or LLVM refuses.
+    """
+    start = time.perf_counter()
+    tape = make()
+    chunk, codegen = _plan(level, len(tape))
+    lowered = lower(tape, chunk)
+    engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
+    took = time.perf_counter() - start
+    return Kernel(
+        engine,
+        len(tape.inputs),
+        len(tape.outputs),
+        Part(codegen, len(tape), lowered.chunks, engine.size, took),
+    )
+
+
+def compile_tape(tape: Tape, level: str | int = "auto") -> Compiled:
+    """Native code for a tape; nothing is built before it is called.
+
+    Args:
+        tape: any tape of scalars.
+        level: "auto", or LLVM's level 0 (quick to build) to 3 (quick to run).
+
+    Raises:
+        CompileError: no such level.
+    """
+    return Compiled(tape, level)
+
+
+def compile_function(
+    f: Callable[..., Any], *args: Any, level: str | int = "auto", **kwargs: Any
+) -> Compiled:
+    """Record a function at example arguments and compile its tape.
+
+    Args:
+        f: a function of numbers in any nesting; see `tg.record`.
+        *args: where to record it.
+        **kwargs: the same, by name.
+        level: "auto", or 0 (quick to build) to 3 (quick to run).
+
+    Example:
+        >>> import tapegrad as tg
+        >>> area = tg.compile(lambda r: 3.0 * r * r, 1.0)
+        >>> area(2.0), area.gradient(2.0)
+        (12.0, 12.0)
+    """
+    return Compiled(record(f, *args, **kwargs), level)
+
+
+def llvm_source(tape: Tape) -> str:
+    """The LLVM source of a tape's values and gradients."""
+    return lower(gradient_tape(tape), CHUNK).text

@@ -1,0 +1,72 @@
+"""What was built for a tape, and what it took. Floor 9."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kernel of a `Compiled`.
+
+    Args:
+        level: code generation level, 0 to 3.
+        steps: steps that were lowered.
+        chunks: functions that they were cut into.
+        code_bytes: size of the object.
+        seconds: what building took, the gradient's tape included.
+    """
+
+    level: int
+    steps: int
+    chunks: int
+    code_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What has been built for a tape so far.
+
+    Args:
+        tier: 2, code for this very tape.
+        level: as it was asked for.
+        steps: steps of the tape.
+        parts: the kernels built so far, by name: "value", "gradient" (with values).
+    """
+
+    tier: int
+    level: str
+    steps: int
+    parts: Mapping[str, Part]
+
+    @property
+    def lowered_steps(self) -> int:
+        """Steps lowered, all kernels together."""
+        return sum(part.steps for part in self.parts.values())
+
+    @property
+    def chunks(self) -> int:
+        """Functions, all kernels together."""
+        return sum(part.chunks for part in self.parts.values())
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of code, all kernels together."""
+        return sum(part.code_bytes for part in self.parts.values())
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent building."""
+        return sum(part.seconds for part in self.parts.values())
+
+    def __str__(self) -> str:
+        lines = [f"tier {self.tier}, level {self.level}: a tape of {self.steps} steps"]
+        lines += [
+            f"  {name}: {part.steps} steps lowered at level {part.level} into "
+            f"{part.chunks} functions, {part.code_bytes} bytes, "
+            f"{part.seconds * 1e3:.1f} ms"
+            for name, part in self.parts.items()
+        ]
+        return "\n".join(lines)
