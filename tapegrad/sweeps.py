@@ -177,21 +177,21 @@ def tangent(
     for slot, seed in seeds.items():
         dots[slot] = seed
     live = active(tape, list(seeds))
-    for step in tape:
-        row = step.primitive
-        if not step.slots or not live[step.slots.start] or not step.operands:
+    rows = [TABLE[name] for name in tape.operations]
+    first = tape.first.tolist()
+    for step, code, static, reads in _rows(tape):
+        row, slot = rows[code], first[step]
+        if not reads or slot == first[step + 1] or not live[slot]:
             continue
-        slot = step.slots.start
-        xs = [values[i] for i in step.operands]
+        xs = [values[i] for i in reads]
         if row.kind == "select":
-            arms = [dots[i] for i in step.operands[1:]]
             zero = m.like(0, values[slot])
-            arms = [zero if arm is None else arm for arm in arms]
+            arms = [zero if dots[i] is None else dots[i] for i in reads[1:]]
             dots[slot] = m.where(xs[0], *arms)
             continue
         total = None
-        partials = partials_of(m, row, values[slot], xs, step.params)
-        for operand, partial in zip(step.operands, partials, strict=True):
+        partials = partials_of(m, row, values[slot], xs, dict(tape.statics[static]))
+        for operand, partial in zip(reads, partials, strict=True):
             if dots[operand] is None:
                 continue
             part = scaled(dots[operand], partial)

@@ -292,15 +292,17 @@ def _exponent(exponent: Any) -> int | float:
 def compare(name: str, *operands: Any) -> Any:
     """A comparison: a step where one operand belongs to a recording, else a bool."""
     plain: list[Any] = []
+    recorded = False
     for x in operands:
-        if isinstance(x, Handle):
-            return apply(TABLE[name], *operands)
         if isinstance(x, Value):
+            recorded = recorded or isinstance(x, Handle)
             plain.append(x._data)
         elif isinstance(x, numbers.Real | np.bool_):
             plain.append(x)
         else:
-            return NotImplemented
+            return NotImplemented  # Python decides: == is False, < a TypeError
+    if recorded:
+        return apply(TABLE[name], *operands)
     return bool(getattr(SCALAR, name)(*plain))
 
 

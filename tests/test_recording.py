@@ -131,8 +131,20 @@ def test_float_inside_a_recording_would_lose_the_derivative():
 def test_repr_and_formatting_leave_no_trace():
     def f(x):
         assert repr(x) == "Value(data=2.0)"
-        assert f"{x:.1f} {x}"
+        assert f"{x:.1f} {x}" == "2.0 Value(data=2.0)"
         assert str(x).startswith("Value")
+        return x * 2
+
+    assert len(tg.record(f, 2.0)) == 3
+
+
+def test_equality_with_what_is_no_number_is_false():
+    def f(x):
+        assert x != "a"
+        assert (x == None) is False  # noqa: E711 - what a user may write
+        assert x not in [None, "a"]
+        with pytest.raises(TypeError):
+            _ = x < "a"
         return x * 2
 
     assert len(tg.record(f, 2.0)) == 3
