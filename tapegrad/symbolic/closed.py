@@ -24,6 +24,7 @@ import sympy as sp
 from tapegrad import sweeps
 from tapegrad.errors import DomainError, ShapeError
 from tapegrad.readings import SCALAR
+from tapegrad.readings.pieces import decided
 from tapegrad.readings.sympy import SYMPY, SympyReading
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape.tape import Tape
@@ -137,25 +138,6 @@ def released(expression: Any) -> Any:
         lambda part: getattr(part, "is_held", False), lambda part: part.closed()
     )
     return found.replace(sp.Piecewise, _as_sign)
-
-
-def decided(expression: Any) -> Any:
-    """A Piecewise flattened, without the NaN that is left when all cases are named."""
-    if not isinstance(expression, sp.Piecewise):
-        return expression
-    arms: list[tuple[Any, Any]] = []
-    rest = expression
-    while isinstance(rest, sp.Piecewise):
-        arms += rest.args[:-1]
-        last, condition = rest.args[-1]
-        if condition is not sp.true:
-            return expression
-        rest = last
-    if rest is not sp.nan:
-        return sp.Piecewise(*arms, (rest, sp.true))
-    if sp.Or(*(condition for _, condition in arms)).simplify() is not sp.true:
-        return sp.Piecewise(*arms, (rest, sp.true))
-    return sp.Piecewise(*arms[:-1], (arms[-1][0], sp.true))
 
 
 def _as_sign(*arms: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Tapes and Values for people: lists, traces, JSON, pictures. Floor 9."""

@@ -1,0 +1,296 @@
+"""The picture of a Value or a tape: record boxes and operations. Floor 9; graphviz.
+
+    [ x | data 2.0000 | grad 3.0000 ] --> ( * ) --> [ y | data 6.0000 | grad 1.0000 ]
+
+Left to right, a box for each slot and a round node for the operation that made it. The
+Python package graphviz writes the source; only turning it into a picture needs the
+program ``dot``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import graphviz
+
+from tapegrad import eager
+from tapegrad.calls import bind, numbers
+from tapegrad.errors import RecordError, ShapeError, TapegradError
+from tapegrad.readings import SCALAR
+from tapegrad.show.listing import known
+from tapegrad.tape.tape import Tape
+from tapegrad.value import Handle, Value
+
+# Beyond this a picture shows nothing, and `dot` takes minutes.
+LARGEST = 2_000
+
+INSTALL = (
+    "turning a drawing into a picture needs the program `dot` of Graphviz, which is "
+    "not on the PATH; install it (apt install graphviz, brew install graphviz, or "
+    "https://graphviz.org/download), or keep the source: drawing.source"
+)
+
+_GRAPH = {
+    "rankdir": "LR",
+    "bgcolor": "transparent",
+    "nodesep": "0.25",
+    "ranksep": "0.35",
+}
+_FONT = {"fontname": "Helvetica,Arial,sans-serif", "fontsize": "11"}
+_BOX = {
+    "shape": "record",
+    "style": "filled,rounded",
+    "color": "#5b6b7b",
+    "fillcolor": "#ffffff",
+    "penwidth": "0.8",
+    "height": "0.35",
+    **_FONT,
+}
+_OPERATION = {
+    "shape": "ellipse",
+    "style": "filled",
+    "color": "#8a5a00",
+    "fillcolor": "#fdebc8",
+    "penwidth": "0.8",
+    "width": "0.4",
+    "height": "0.35",
+    "margin": "0.06,0.03",
+    **_FONT,
+}
+_EDGE = {"color": "#5b6b7b", "arrowsize": "0.6", "penwidth": "0.8"}
+# Fill colours of boxes by their part in the picture.
+_FILL = {"input": "#dcebfa", "const": "#eeeeee", "output": "#dff2df", "step": "#ffffff"}
+
+
+class DotMissingError(TapegradError, graphviz.ExecutableNotFound):  # type: ignore[misc]
+    """The program ``dot``, which makes pictures of drawings, is not installed."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, INSTALL)
+
+    def __str__(self) -> str:
+        return INSTALL
+
+
+class Drawing(graphviz.Digraph):  # type: ignore[misc]
+    """A ``graphviz.Digraph`` that says what to install when ``dot`` is missing."""
+
+    def pipe(self, *args: Any, **kwargs: Any) -> Any:
+        """The picture as bytes; see graphviz."""
+        try:
+            return super().pipe(*args, **kwargs)
+        except graphviz.ExecutableNotFound:
+            raise DotMissingError from None
+
+    def render(self, *args: Any, **kwargs: Any) -> Any:
+        """The picture as a file; see graphviz."""
+        try:
+            return super().render(*args, **kwargs)
+        except graphviz.ExecutableNotFound:
+            raise DotMissingError from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """One slot as it is drawn."""
+
+    key: str
+    part: str
+    label: str
+    data: Any
+    grad: Any
+    operation: str = ""
+    operands: tuple[str, ...] = ()
+
+
+def draw(value_or_tape: Any, *args: Any) -> Drawing:
+    """The picture of what leads to a Value, or of a tape.
+
+    Args:
+        value_or_tape: a Value (its ``.data`` and ``.grad`` stand in the boxes), or a
+            tape (values, and adjoints for one output, are those at `args`).
+        args: where to replay the tape; the inputs of its recording by default.
+
+    Returns:
+        A ``graphviz.Digraph``: ``.source`` is its text, ``.render("name",
+        format="svg")`` and `render` make pictures of it, and notebooks show it.
+
+    Raises:
+        RecordError: it is neither a Value nor a tape.
+        ShapeError: more than 2,000 boxes.
+
+    Example:
+        >>> import tapegrad as tg
+        >>> x = tg.Value(3.0, label="x")
+        >>> y = x * x
+        >>> y.backward()
+        >>> "x | data 3.0000 | grad 6.0000" in tg.draw(y).source
+        True
+    """
+    if isinstance(value_or_tape, Value):
+        if args:
+            msg = "a Value has its number already; only a tape is drawn at arguments"
+            raise RecordError(msg)
+        if not isinstance(value_or_tape, Handle):
+            return _drawing(_boxes_of_value(value_or_tape))
+        value_or_tape = eager.tape_of(value_or_tape)
+    if isinstance(value_or_tape, Tape):
+        return _drawing(_boxes_of_tape(value_or_tape, args))
+    msg = f"draw() takes a Value or a Tape, got {type(value_or_tape).__name__}"
+    raise RecordError(msg)
+
+
+def svg(value_or_tape: Any) -> str | None:
+    """The picture as SVG for notebooks; None without ``dot``, or when too large."""
+    try:
+        return draw(value_or_tape).pipe(format="svg", encoding="utf-8")  # type: ignore[no-any-return]
+    except (TapegradError, graphviz.CalledProcessError):
+        return None
+
+
+def render(drawing: graphviz.Digraph, path: str | Path) -> Path:
+    """Write a drawing as a picture.
+
+    Args:
+        drawing: what `draw` has returned.
+        path: where; the suffix says the format (.svg, .png, .pdf, ...). With .dot or
+            .gv it is the source that is written, which needs no ``dot``.
+
+    Raises:
+        TapegradError: ``dot`` is missing, or knows no such format; says what to do.
+    """
+    path = Path(path)
+    suffix = path.suffix.lstrip(".").lower()
+    if suffix in {"dot", "gv"}:
+        path.write_text(drawing.source, encoding="utf-8")
+        return path
+    if suffix not in graphviz.FORMATS:
+        msg = (
+            f"no picture format {path.suffix!r} in {path.name!r}; end the name in "
+            ".svg, .png, .pdf or, for the source, .dot"
+        )
+        raise ShapeError(msg)
+    try:
+        picture = drawing.pipe(format=suffix)
+    except graphviz.ExecutableNotFound:
+        raise DotMissingError from None
+    except graphviz.CalledProcessError as problem:
+        msg = f"`dot` could not make {path.name!r}: {problem}"
+        raise TapegradError(msg) from None
+    path.write_bytes(picture)
+    return path
+
+
+# -- what is drawn -----------------------------------------------------------------
+
+
+def _boxes_of_value(root: Value) -> list[_Box]:
+    ordered = eager.history(root)
+    _check_size(len(ordered))
+    keys = {id(value): f"v{place}" for place, value in enumerate(ordered)}
+    boxes = []
+    for value in ordered:
+        # micrograd's inside names, which users know, and which pictures are about
+        operation, operands = value._op, value._operands  # noqa: SLF001
+        part = "output" if value is root else "step" if operation else "input"
+        if part == "input" and not value.label and not value.grad:
+            part = "const"
+        boxes.append(
+            _Box(
+                keys[id(value)],
+                part,
+                value.label,
+                value.data,
+                value.grad,
+                operation,
+                tuple(keys[id(operand)] for operand in operands),
+            )
+        )
+    return boxes
+
+
+def _boxes_of_tape(tape: Tape, args: Sequence[Any]) -> list[_Box]:
+    _check_size(tape.slot_count)
+    if args:
+        import dataclasses
+
+        at = tuple(numbers(tape, SCALAR, bind(tape, args, {})))
+        tape = dataclasses.replace(tape, example=at)
+        tape(*args)  # a guard that flips is an error here, not an empty picture
+    primals, adjoints = known(tape)
+    boxes = []
+    for step in tape:
+        name = step.primitive.name
+        for slot in step.slots:
+            leaf = name in {"input", "const"}
+            part = name if leaf else "output" if slot in tape.outputs else "step"
+            data = primals[slot] if primals is not None else None
+            if name == "const":
+                data = step.params["value"]
+            boolean = tape.aval_of(slot)[1] == "bool"
+            hidden = adjoints is None or boolean or name == "const"
+            boxes.append(
+                _Box(
+                    f"v{slot}",
+                    part,
+                    tape.labels.get(slot, ""),
+                    data,
+                    None if hidden or adjoints is None else adjoints[slot],
+                    "" if leaf else step.sign,
+                    tuple(f"v{operand}" for operand in step.operands),
+                )
+            )
+    return boxes
+
+
+def _check_size(boxes: int) -> None:
+    if boxes > LARGEST:
+        msg = (
+            f"a picture of {boxes:,} boxes shows nothing (limit {LARGEST:,}); draw a "
+            "part of the computation, or print(tape)"
+        )
+        raise ShapeError(msg)
+
+
+# -- as a graph --------------------------------------------------------------------
+
+
+def _drawing(boxes: Iterable[_Box]) -> Drawing:
+    graph = Drawing(
+        "tape", graph_attr=_GRAPH, node_attr=_BOX, edge_attr=_EDGE, format="svg"
+    )
+    for box in boxes:
+        fields = [_escaped(box.label)] if box.label else []
+        if box.data is not None:
+            fields.append(f"data {_short(box.data)}")
+        if box.grad is not None:
+            fields.append(f"grad {_short(box.grad)}")
+        text = " | ".join(fields or [box.key])
+        graph.node(box.key, f"{{ {text} }}", fillcolor=_FILL[box.part])
+        if box.operation:
+            made = f"{box.key}_op"
+            graph.node(made, graphviz.escape(box.operation), **_OPERATION)
+            graph.edge(made, box.key)
+            for operand in box.operands:
+                graph.edge(operand, made)
+    return graph
+
+
+def _short(value: Any) -> str:
+    """Four decimals as in the lessons, unless they would hide the number."""
+    if isinstance(value, bool):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        return f"{value:.4f}"
+    return f"{value:.4g}"
+
+
+def _escaped(label: str) -> str:
+    """A label as text of a record's field: braces, bars and angles are its syntax."""
+    text = label.replace("\\", "\\\\")
+    for sign in "{}|<>[] ":
+        text = text.replace(sign, "\\" + sign)
+    return text.replace("\n", "\\n").replace("\r", "")
