@@ -6,7 +6,7 @@ rich is loaded when something is printed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,30 +77,38 @@ def run(picture: str | Path = PICTURE, *, console: Console | None = None) -> Rep
     return report
 
 
-def _checks_table(checks: Iterable[Check]) -> Any:
+def _table(title: str, *headings: str) -> Any:
+    """Make a table of figures that fits in 80 columns."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title="One gradient by three ways, at the first observation")
-    for heading in ("", "tape", "tape in mpmath, 50 digits", "SymPy, 50 digits"):
-        table.add_column(heading, justify="right")
-    table.add_column("relative difference", justify="right")
-    for check in checks:
-        figures = (check.tape, check.mpmath, check.sympy)
-        shown = [f"{figure:.15e}" for figure in figures]
-        table.add_row(f"dy/d{check.name}", *shown, f"{check.difference:.1e}")
+    shown = Text(title, no_wrap=True)
+    table = Table(title=shown, box=SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
-def _fits_table(fits: Iterable[Fit]) -> Any:
-    from rich.table import Table
+def _checks_table(checks: Iterable[Check]) -> Any:
+    table = _table(
+        "One gradient, and its relative difference to two of 50 digits",
+        "",
+        "by the tape",
+        "to mpmath",
+        "to SymPy's formula",
+    )
+    for check in checks:
+        apart = (f"{part:.1e}" for part in check.apart)
+        table.add_row(f"dy/d{check.name}", f"{check.tape:.15e}", *apart)
+    return table
 
-    table = Table(title="Thurber: fitted with the tape's exact Jacobian")
-    for heading in ("", "certified"):
-        table.add_column(heading, justify="right")
-    fits = tuple(fits)
+
+def _fits_table(fits: Sequence[Fit]) -> Any:
+    headings = ["", "certified"]
     for one in fits:
-        table.add_column(f"from start {one.start + 1}", justify="right")
-        table.add_column("digits", justify="right")
+        headings += [f"from start {one.start + 1}", "digits"]
+    table = _table("Thurber, fitted with the tape's exact Jacobian", *headings)
     for i, certified in enumerate(fits[0].problem.certified):
         cells = [f"b{i + 1}", f"{certified:.10e}"]
         for one in fits:
@@ -110,18 +118,22 @@ def _fits_table(fits: Iterable[Fit]) -> Any:
 
 
 def _timings_table(times: Iterable[Timing]) -> Any:
-    from rich.table import Table
-
-    table = Table(title="One value and gradient, in microseconds")
-    table.add_column("of")
-    for heading in ("interpreter", "native", "times faster"):
-        table.add_column(heading, justify="right")
+    table = _table(
+        "Time of one value and gradient, in microseconds",
+        "",
+        "interpreter",
+        "native",
+        "ratio",
+        "difference",
+    )
+    table.columns[0].justify = "left"
     for one in times:
         faster = one.interpreter / one.native
         table.add_row(
             one.what,
-            f"{one.interpreter * 1e6:.2f}",
+            f"{one.interpreter * 1e6:.1f}",
             f"{one.native * 1e6:.3f}",
             f"{faster:.0f}",
+            f"{one.apart:.1e}",
         )
     return table

@@ -20,7 +20,7 @@ from tapegrad.nn.module import Module
 Row: TypeAlias = "Iterable[Value | float] | Value | float"
 Seed: TypeAlias = "int | random.Random | None"
 
-ACTIVATIONS: dict[str, Callable[[Value], Value]] = {
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "tanh": lambda v: v.tanh(),
     "relu": lambda v: v.relu(),
     "linear": lambda v: v,
@@ -61,10 +61,11 @@ class Neuron(Module):
     def __call__(self, x: Row) -> Value:
         """Return the neuron's output for one row of ``nin`` numbers or Values."""
         inputs = _inputs(x, len(self.w), repr(self))
-        total = self.b
+        total: Any = self.b
         for weight, value in zip(self.w, inputs, strict=True):
             total = total + weight * value
-        return ACTIVATIONS[self.activation](total)
+        output: Value = ACTIVATIONS[self.activation](total)
+        return output
 
     def __repr__(self) -> str:
         """Return ``TanhNeuron(3)``: activation and number of inputs."""
