@@ -89,7 +89,9 @@ class Compiled:
     @functools.cached_property
     def value(self) -> Callable[..., Any]:
         """The same as calling it; for plain numbers without a Python frame."""
-        return self._door("value", "value", thunk.VALUE, self._result)
+        # a bound method of self here would be a cycle, and keep the code alive
+        shape = self.tape.structure.result.build
+        return self._door("value", "value", thunk.VALUE, shape)
 
     @functools.cached_property
     def value_and_gradient(self) -> Callable[..., Any]:
@@ -134,9 +136,6 @@ class Compiled:
         return Compiled(adjoint_tape(self.tape), self.level).jacobian
 
     # -- building --------------------------------------------------------------
-
-    def _result(self, found: Sequence[float]) -> Any:
-        return self.tape.structure.result.build(found)
 
     def _door(
         self,

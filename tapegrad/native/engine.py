@@ -149,8 +149,10 @@ class Engine:
             builder = llvm.create_pass_builder(machine, tuning)
             builder.getModulePassManager().run(module, builder)
         self._engine = llvm.create_mcjit_compiler(module, machine, use_lmm=True)
-        self._engine.set_object_cache(self._made)
+        sizes: list[int] = []  # not a method of self: a cycle would keep the code
+        self._engine.set_object_cache(lambda _, code: sizes.append(len(code)))
         self._engine.finalize_object()
+        self.size = sum(sizes)
         for call in calls:
             if not call.intrinsic:
                 self._fill(call.name)
@@ -166,10 +168,6 @@ class Engine:
             raise CompileError(msg)
         cell = self._engine.get_global_value_address(f"{name}.at")
         ctypes.c_void_p.from_address(cell).value = found
-
-    def _made(self, module: Any, code: bytes) -> None:
-        del module
-        self.size = len(code)
 
     def address(self, name: str) -> int:
         """The address of a function of the module, while this object lives."""
