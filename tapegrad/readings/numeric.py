@@ -87,8 +87,8 @@ class ScalarReading(Reading):
         return CONSTANTS[name]
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
-        """The selected arm."""
-        return a if condition else b
+        """The selected arm, as a float: an int partial would be a structural zero."""
+        return self.number(a if condition else b)
 
     def partials(self, row: Primitive, y: float, *xs: Any, **params: Any) -> Any:
         """A row's partials at floats.
