@@ -33,10 +33,17 @@ def decide(expression: Any) -> tuple[str, str]:
     against = counterexample(expression)
     if against:
         return "refuted", against
-    for name, strategy in STRATEGIES.items():
-        if _vanishes(strategy, expression):
+    for name in _order(expression):
+        if _vanishes(STRATEGIES[name], expression):
             return "proved", name
     return "unproved", "none of " + ", ".join(STRATEGIES)
+
+
+def _order(expression: Any) -> list[str]:
+    """Names of the strategies; what splits a case comes first where there are cases."""
+    cases = {"arm by arm": sp.Piecewise, "sign by sign": sp.Abs}
+    first = [name for name, kind in cases.items() if expression.has(kind)]
+    return [*first, *(name for name in STRATEGIES if name not in first)]
 
 
 def counterexample(expression: Any) -> str:

@@ -1,0 +1,215 @@
+"""The verifier proves every row, and a wrong row does not get past it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+
+import pytest
+
+from tapegrad.errors import RecordError
+from tapegrad.proof import Report, Row, verify
+from tapegrad.proof.prover import Prover
+from tapegrad.rules import TABLE
+
+ROWS = [row for row in TABLE if row.differentiable]
+NAMES = [row.name for row in ROWS]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+def test_every_row_is_proved_and_holds(row):
+    report = verify([row.name], points=60)
+    assert report.ok, "\n".join(map(str, report.failures))
+    assert {"order 1", "order 2"} <= {
+        r.check for r in report.rows if r.status == "proved"
+    }
+    if row.body is not None:
+        assert "body" in {r.check for r in report.rows if r.status == "proved"}
+    if row.edges:
+        assert "edges" in {r.check for r in report.rows if r.status == "held"}
+
+
+def partials_with(name, change):
+    """A row whose partials are changed: ``change(m, partials, y, *xs)``."""
+    row = TABLE[name]
+
+    def wrong(m, y, *xs, **params):
+        return change(m, row.partials(m, y, *xs, **params), y, *xs)
+
+    return dataclasses.replace(row, partials=wrong)
+
+
+def ungated_log():
+    return dataclasses.replace(TABLE["log"], partials=lambda m, y, x: (1 / x,))
+
+
+PLANTED = {
+    "wrong sign": partials_with("cos", lambda m, p, y, x: (-p[0],)),
+    "wrong factor": partials_with("sech2", lambda m, p, y, x: (2 * p[0],)),
+    "missing term": partials_with("tanh", lambda m, p, y, x: (1,)),
+    "missing operand's share": partials_with("mul", lambda m, p, y, a, b: (p[0], 0)),
+    "operands swapped": partials_with("div", lambda m, p, y, a, b: (p[1], p[0])),
+    "wrong second order": partials_with(
+        # right at every x, but constant at 0 and so without a second derivative there
+        "exp",
+        lambda m, p, y, x: (m.where(m.equal(x, 0), 1, y),),
+    ),
+    "wrong domain gate": ungated_log(),
+    "gate too wide": partials_with(
+        "sqrt", lambda m, p, y, x: (m.where(m.less(1, x), p[0], m.const("nan")),)
+    ),
+    "wrong side of a kink": partials_with(
+        "relu", lambda m, p, y, x: (m.where(m.less(x, 0), 1, 0),)
+    ),
+    "wrong at a kink only": partials_with(
+        "abs", lambda m, p, y, x: (m.where(m.less(x, 0), -1, 1),)
+    ),
+    "wrong power": partials_with("powc", lambda m, p, y, x: (x * p[0],)),
+    "too few partials": partials_with("add", lambda m, p, y, a, b: p[:1]),
+    "raises": partials_with("sin", lambda m, p, y, x: (m.no_such_word(x),)),
+    "a body that differs": dataclasses.replace(
+        TABLE["relu"], body=lambda m, x: m.where(m.less(x, 0), 0, x + x)
+    ),
+    "cancels": dataclasses.replace(
+        # proved by SymPy, and 0 at x = 20 in floats
+        TABLE["tanh"],
+        partials=lambda m, y, x: (1 - y * y,),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_a_planted_bug_is_found_and_named(what):
+    row = PLANTED[what]
+    report = verify([row], points=60)
+    assert not report.ok
+    assert {bad.primitive for bad in report.failures} == {row.name}
+    assert row.name in str(report)
+
+
+def test_which_check_finds_which_bug():
+    def found(what, points=60):
+        return {bad.check for bad in verify([PLANTED[what]], points=points).failures}
+
+    assert "order 1" in found("wrong sign")
+    second = found("wrong second order")
+    assert "order 2" in second
+    assert "order 1" not in second
+    gate = found("wrong domain gate")
+    assert {"edges", "outside the domain"} <= gate
+    assert "order 1" not in gate
+    assert found("wrong at a kink only") == {"edges"}
+    assert "order 1" not in found("cancels")
+    assert "partials, floats" in found("cancels")
+
+
+def test_a_refutation_shows_the_point():
+    report = verify([PLANTED["wrong sign"]], points=60)
+    bad = next(row for row in report.failures if row.check == "order 1")
+    assert bad.status == "refuted"
+    assert "x = 1/3 the difference is 0.654389393592" in bad.detail
+
+
+def test_the_table_is_left_alone():
+    before = TABLE["cos"]
+    verify([PLANTED["wrong sign"]], points=60)
+    assert TABLE["cos"] is before
+    assert verify(["cos"], points=60).ok
+
+
+def test_no_answer_is_unproved_and_never_ok(monkeypatch):
+    monkeypatch.setattr(
+        Prover, "decide", lambda self, e: ("unproved", "no answer within 10 s")
+    )
+    report = verify(["exp"], points=60)
+    assert not report.ok
+    assert [r.check for r in report.failures] == ["order 1", "order 2"]
+    assert {r.status for r in report.failures} == {"unproved"}
+    assert "d/dx everywhere: no answer" in report.failures[0].detail
+
+
+def test_rows_without_a_derivative_or_pieces_are_unproved():
+    assert [r.status for r in verify(["less"]).rows] == ["unproved"]
+    bare = dataclasses.replace(TABLE["exp"], pieces=())
+    report = verify([bare])
+    assert [r.status for r in report.rows] == ["unproved"]
+    assert not report.ok
+
+
+def test_names_rows_and_one_alone():
+    assert {r.primitive for r in verify("neg", points=60).rows} == {"neg"}
+    assert {r.primitive for r in verify(TABLE["neg"], points=60).rows} == {"neg"}
+    with pytest.raises(RecordError, match="no primitive 'nonsense'"):
+        verify(["nonsense"])
+
+
+def test_orders():
+    def orders(n):
+        rows = verify(["tanh"], orders=n, points=60).rows
+        return [(r.check, r.status) for r in rows if r.check.startswith("order")]
+
+    assert orders(1) == [("order 1", "proved")]
+    assert orders(3) == [(f"order {n}", "proved") for n in (1, 2, 3)]
+
+
+def test_off_the_main_thread():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(verify("sech2", points=60)))
+    thread.start()
+    thread.join()
+    assert found[0].ok
+
+
+def test_nothing_verified_is_not_ok():
+    assert not verify([]).ok
+    assert not Report(()).ok
+
+
+MADE = Report(
+    (
+        Row("f", "order 1", "proved", 2, detail="simplify"),
+        Row("f", "partials, floats", "held", 10, 1.25, 4.0, (2.0, float("inf"))),
+        Row("g|h", "order 1", "unproved", 1, detail="no answer within 10 s"),
+        Row("g|h", "edges", "refuted", 3, float("inf"), 4.0, (0.0,), "<wrong>"),
+    )
+)
+
+
+def test_a_report_as_text():
+    lines = str(MADE).splitlines()
+    assert lines[0].split()[:3] == ["primitive", "check", "status"]
+    assert (
+        lines[-1] == "2 primitives, 4 checks: 1 proved, 1 held, 1 unproved, 1 refuted"
+    )
+    assert "at (2.0, inf)" in lines[3]
+    assert [row.ok for row in MADE] == [True, True, False, False]
+    assert len(MADE) == 4
+    assert repr(MADE) == f"<Report: {MADE.summary()}>"
+
+
+def test_a_report_as_json():
+    found = json.loads(MADE.to_json())
+    assert found["ok"] is False
+    assert found["rows"][1]["figure"] == 1.25
+    assert found["rows"][1]["at"] == [2.0, "inf"]
+    assert found["rows"][3]["figure"] == "inf"
+
+
+def test_a_report_as_markdown_and_html():
+    lines = MADE.to_markdown().splitlines()
+    assert lines[1] == "|" + "---|" * 7
+    assert lines[4].startswith("| g\\|h | order 1 | unproved |")
+    page = MADE._repr_html_()
+    assert "&lt;wrong&gt;" in page
+    assert page.count("<tr>") == 5
+
+
+def test_a_report_on_a_console():
+    from rich.console import Console
+
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(MADE)
+    shown = console.export_text()
+    assert "refuted" in shown
+    assert MADE.summary() in shown
