@@ -200,6 +200,46 @@ def test_pages_are_found() -> None:
     }
 
 
+USE_OF_TAN = """
+import numpy as np
+import tapegrad as tg
+from tapegrad.rules.primitive import row
+
+row(TAN)
+report = tg.verify(primitives=["tan"], points=20)
+print(report.ok, flush=True)
+v = tg.Value(0.5)
+np.tan(v).backward()
+slope = 1 + np.tan(0.5) ** 2
+assert abs(v.grad - slope) < 1e-15
+assert abs(tg.grad(tg.grad(np.tan))(0.5) - 2 * np.tan(0.5) * slope) < 1e-14
+tape = tg.record(np.tan, 0.5)
+assert str(tape.to_sympy(derivative=True)["x"]) == "tan(x)**2 + 1"
+assert abs(tape.compile().gradient(0.5) - slope) < 1e-15
+"""
+
+
+@pytest.mark.parametrize(
+    ("partial", "verdict", "code"),
+    [("(1 + y * y,)", "True", 0), ("(1 - y * y,)", "False", 1)],
+)
+def test_the_row_of_contributing_is_all_it_takes(
+    partial: str, verdict: str, code: int
+) -> None:
+    (row,) = [
+        b.text for b in blocks_of(ROOT / "CONTRIBUTING.md") if b.language == "python"
+    ]
+    assert "(1 + y * y,)" in row
+    done = subprocess.run(
+        [sys.executable, "-c", row.replace("(1 + y * y,)", partial) + USE_OF_TAN],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.returncode) == (verdict, code), done.stderr
+
+
 # ----------------------------------------------------- planted bugs: each must fail
 
 WRONG = {
