@@ -17,7 +17,7 @@ from rich.console import Console
 import tapegrad as tg
 from tapegrad import demo
 from tapegrad.demo import figures
-from tapegrad.errors import ShapeError
+from tapegrad.errors import DomainError, ShapeError
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FILES = {"Thurber": 7, "Misra1a": 2, "MGH09": 4, "Hahn1": 7}
@@ -138,6 +138,25 @@ def test_without_dot_the_source_is_written(
     path = figures.draw_small_tape(tmp_path / "tape.svg")
     assert path == tmp_path / "tape.dot"
     assert path.read_text(encoding="utf-8").startswith("digraph")
+
+
+@pytest.mark.skipif(not which("dot"), reason="needs the program `dot` of Graphviz")
+@pytest.mark.parametrize(
+    ("name", "magic"), [("t.svg", b"<?xml"), ("t.png", b"\x89PNG"), ("t.pdf", b"%PDF")]
+)
+def test_the_name_says_the_kind_of_picture(
+    name: str, magic: bytes, tmp_path: Path
+) -> None:
+    path = figures.draw_small_tape(tmp_path / name)
+    assert path == tmp_path / name
+    assert path.read_bytes().startswith(magic)
+
+
+@pytest.mark.parametrize("name", ["picture", "picture.xyz", "picture.SVG.gz"])
+def test_an_unknown_kind_of_picture_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DomainError, match=r"end in one of \.svg"):
+        demo.run(tmp_path / name, console=Console(quiet=True))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_figures_are_json(report: demo.Report) -> None:

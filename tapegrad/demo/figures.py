@@ -18,9 +18,13 @@ import numpy as np
 
 import tapegrad as tg
 from tapegrad.demo.nist import WANTED_DIGITS, Fit, Model, Problem, read_problem
+from tapegrad.errors import DomainError
 
 # Two float evaluations of one derivative in different order of operations.
 AGREEMENT = 1e-12
+
+# What the small tape can be written as.
+PICTURES = (".svg", ".png", ".pdf", ".dot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +210,15 @@ def timings(problem: Problem) -> tuple[Timing, ...]:
 def draw_small_tape(target: Path) -> Path:
     """Draw one row of Misra1a, b1 (1 - exp(-b2 x)), with its data and gradients.
 
+    Args:
+        target: where to; its suffix says how, see `PICTURES`.
+
     Returns:
-        The picture's path: an SVG, or the source as ``.dot`` where Graphviz is missing.
+        The picture's path, which ends in ``.dot`` instead, and holds the picture's
+        source, where Graphviz is missing.
+
+    Raises:
+        DomainError: when there is no such kind of picture.
     """
     problem = read_problem("Misra1a")
     b1, b2 = (tg.Value(b, label=f"b{i}") for i, b in enumerate(problem.certified, 1))
@@ -215,11 +226,21 @@ def draw_small_tape(target: Path) -> Path:
     y.label = "y"
     y.backward()
     picture = tg.draw(y)
+    check_picture(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if which("dot"):
-        target = target.with_suffix(".svg")
-        target.write_bytes(picture.pipe(format="svg"))
-    else:
-        target = target.with_suffix(".dot")
-        target.write_text(picture.source, encoding="utf-8")
+    if target.suffix != ".dot" and which("dot"):
+        target.write_bytes(picture.pipe(format=target.suffix.removeprefix(".")))
+        return target
+    target = target.with_suffix(".dot")
+    target.write_text(picture.source, encoding="utf-8")
     return target
+
+
+def check_picture(target: Path) -> None:
+    """Refuse a file name that says no kind of picture."""
+    if target.suffix not in PICTURES:
+        known = ", ".join(PICTURES)
+        msg = (
+            f"the picture's name must end in one of {known}, not as in {str(target)!r}"
+        )
+        raise DomainError(msg)

@@ -15,6 +15,7 @@ from tapegrad.demo.figures import (
     Check,
     Report,
     Timing,
+    check_picture,
     cross_check,
     draw_small_tape,
     thurber,
@@ -35,9 +36,13 @@ def run(picture: str | Path = PICTURE, *, console: Console | None = None) -> Rep
         picture: where to write the picture of a small tape; folders are made.
         console: where to print; None is standard output, and a quiet
             ``Console(quiet=True)`` prints nothing.
+
+    Raises:
+        DomainError: when the picture's name does not end in a known format.
     """
     from rich.console import Console as Terminal
 
+    check_picture(Path(picture))  # now rather than after the work
     began = time.perf_counter()
     out = console or Terminal(highlight=False)
     problem = read_problem("Thurber")
