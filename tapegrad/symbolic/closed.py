@@ -134,14 +134,20 @@ def held(name: str, static: tuple[tuple[str, Any], ...]) -> Any:
 
 def released(expression: Any) -> Any:
     """The expression with the closed forms of held rows put in."""
-    found = expression.replace(
+    return expression.replace(
         lambda part: getattr(part, "is_held", False), lambda part: part.closed()
     )
-    return found.replace(sp.Piecewise, _as_sign)
+
+
+def signed(expression: Any) -> Any:
+    """The expression with ``sign`` in place of 1, -1 and 0 on the sides of 0.
+
+    For the last derivative only: SymPy's own derivative of sign is a Dirac delta.
+    """
+    return expression.replace(sp.Piecewise, _as_sign)
 
 
 def _as_sign(*arms: Any) -> Any:
-    """1, -1 and 0 on the sides of 0 is what SymPy calls sign."""
     made = sp.Piecewise(*arms)
     if isinstance(made, sp.Piecewise) and made.args[0][0] == 1:
         above = made.args[0][1]

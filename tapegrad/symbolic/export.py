@@ -22,6 +22,7 @@ from tapegrad.symbolic.closed import (
     expressions,
     keys_of,
     released,
+    signed,
     symbols_of,
 )
 from tapegrad.tape.tape import Tape
@@ -86,7 +87,7 @@ def differentiated(expression: Any, *symbols: Any) -> Any:
         found = expression
         for symbol in symbols:
             found = sp.diff(found, symbol)
-        return released(readable(found))
+        return released(readable(signed(found)))
 
     return careful(task, "the derivative")
 
