@@ -2,9 +2,10 @@
 
     i32 @kernel(double* x, double* y)       inputs in, outputs out, the status back
 
-A status of 0 is success, k > 0 tells that the k-th guard flipped, -1 that there was no
-memory. Steps become instructions one by one, in tape order, without fast-math flags: no
-reassociation and no contraction, so the results are the interpreter's.
+A status of 0 is success, k > 0 tells that the guard of step k - 1 flipped, -1 that
+there was no memory. Steps become instructions one by one, in tape order, without
+fast-math flags: no reassociation and no contraction, so the results are the
+interpreter's.
 
 A short tape is one function that lives in registers. A long one is cut into chunks of
 steps, since code generators take more than linear time over a function: each chunk is a
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from tapegrad.errors import CompileError
 from tapegrad.native.engine import FREE, MALLOC, Outside
@@ -40,7 +42,7 @@ STORE_TRUTH = (
     "store i8 %c{0}, ptr %q{0}\n"
 )
 OUTPUT = "%o{0} = getelementptr double, ptr %y, i64 {0}\nstore double {1}, ptr %o{0}\n"
-OUTPUT_TRUTH = "%t{0} = uitofp i1 {1} to double\n"
+AS_NUMBER = f"{{0}} = select i1 {{1}}, double {literal(1.0)}, double {literal(0.0)}\n"
 COPY = "%i{0} = getelementptr double, ptr %x, i64 {1}\n%j{0} = load double, ptr %i{0}\n"
 HEAP = (
     "%s = call ptr @malloc(i64 {0})\n%none = icmp eq ptr %s, null\n"
@@ -50,6 +52,7 @@ CHECK = (
     "store i32 %r{0}, ptr %status\n%z{0} = icmp eq i32 %r{0}, 0\n"
     "br i1 %z{0}, label %k{0}, label %leave\nk{0}:\n"
 )
+KERNEL = "define i32 @kernel(ptr noalias %x, ptr noalias %y) {\n"
 GUARD = "br i1 {1}, label %on{0}, label %off{0}\noff{0}:\nret i32 {0}\non{0}:\n"
 
 
@@ -89,7 +92,7 @@ def lower(tape: Tape, chunk: int) -> Lowered:
 
 
 class _Lowering:
-    """The columns as lists, and the text as it grows."""
+    """One text a step, made column by column; loads and stores are added to a few."""
 
     def __init__(self, tape: Tape, chunk: int) -> None:
         for aval in tape.avals:
@@ -99,151 +102,116 @@ class _Lowering:
         self.tape = tape
         self.m = LlvmReading()
         self.rows = [TABLE[name] for name in tape.operations]
-        self.kind = [row.name for row in self.rows]
         self.truth = np.array([aval == BOOLEAN for aval in tape.avals])[tape.aval]
-        self.single = len(tape) <= chunk
-        self.chunk = max(len(tape), 1) if self.single else chunk
-        self.forms, self.form_of = self._forms()
-        self._places()
+        self.chunk = chunk if len(tape) > chunk else max(len(tape), 1)
+        self.count = np.diff(tape.offsets)
+        self.owner = np.repeat(np.arange(len(tape)), self.count)
+        # each slot's step; steps without a slot are guards
+        self.maker = np.flatnonzero(np.diff(tape.first))
+        self.constant = self._steps_of("const")[self.maker]
+        self.given = self._steps_of("input")[self.maker]
+        self.index = {slot: index for index, slot in enumerate(tape.inputs)}
+        self.names = self._names()
+        self.buffer = 0
 
-    def _forms(self) -> tuple[list[Callable[..., str]], list[int]]:
-        """One template for each kind of step, and which one each step has."""
+    def _steps_of(self, name: str) -> npt.NDArray[np.bool_]:
+        """Which steps are of a primitive."""
+        codes = [name == operation for operation in self.tape.operations]
+        return np.array(codes or [False])[self.tape.opcode]
+
+    def _names(self) -> list[str]:
+        """How each slot is read: by name, or as a literal."""
         tape = self.tape
-        count = np.diff(tape.offsets)
-        position = np.arange(len(tape.operands)) - np.repeat(tape.offsets[:-1], count)
-        owner = np.repeat(np.arange(len(tape)), count)
+        names = list(map("%v{}".format, range(tape.slot_count)))
+        for slot in np.flatnonzero(self.constant).tolist():
+            value = dict(tape.statics[tape.static[self.maker[slot]]])["value"]
+            names[slot] = literal(bool(value) if self.truth[slot] else float(value))
+        return names
+
+    # -- text of the steps -----------------------------------------------------
+
+    def _forms(self) -> list[Callable[..., str]]:
+        """Each step's template; there is one for each kind of step."""
+        tape = self.tape
         plain = np.array([row.kind != "structure" for row in self.rows] or [True])
         static = np.where(plain[tape.opcode], tape.static, 0)
-        width = int(count.max(initial=0)) if self.truth.any() else 0
+        width = int(self.count.max(initial=0)) if self.truth.any() else 0
         keys = (tape.opcode.astype(np.int64) * len(tape.statics) + static) << width
         if width:
             # operands that are truth values, a bit each: conversions differ with them
+            position = np.arange(len(self.owner)) - tape.offsets[self.owner]
             bits = np.where(self.truth[tape.operands], 2.0**position, 0.0)
-            mask = np.bincount(owner, weights=bits, minlength=len(tape))
+            mask = np.bincount(self.owner, weights=bits, minlength=len(tape))
             keys |= mask.astype(np.int64)
         _, at, which = np.unique(keys, return_index=True, return_inverse=True)
-        forms = []
-        for step in at.tolist():
-            row = self.rows[tape.opcode[step]]
-            if row.name == "call":
-                msg = "native code is for flat tapes; put sub-tapes in place first"
-                raise CompileError(msg)
-            if row.kind == "structure":
-                forms.append(str.format)
-                continue
-            reads = tape.operands[tape.offsets[step] : tape.offsets[step + 1]]
-            types = [TRUTH if self.truth[slot] else DOUBLE for slot in reads]
-            gives = TRUTH if self.truth[tape.first[step]] else DOUBLE
-            params = dict(tape.statics[tape.static[step]])
-            forms.append(self.m.form(row, types, params, gives).format)
-        return forms, which.tolist()
+        forms = [self._form(step) for step in at.tolist()]
+        return [forms[kind] for kind in which.tolist()]
 
-    def _places(self) -> None:
-        """Names of slots, and where those that cross chunks are stored."""
+    def _form(self, step: int) -> Callable[..., str]:
         tape = self.tape
-        slots = tape.slot_count
-        self.names = list(map("%v{}".format, range(slots)))
-        code_of_slot = tape.opcode[np.diff(tape.first) > 0]
-        constant = np.zeros(slots, bool)
-        given = np.zeros(slots, bool)
-        for code, kind in enumerate(self.kind):
-            if kind == "const":
-                constant = code_of_slot == code
-            elif kind == "input":
-                given = code_of_slot == code
-        steps = np.flatnonzero(np.diff(tape.first) > 0)
-        for slot in np.flatnonzero(constant).tolist():
-            value = dict(tape.statics[tape.static[steps[slot]]])["value"]
-            truth = bool(self.truth[slot])
-            self.names[slot] = literal(bool(value) if truth else float(value))
-        made = steps // self.chunk
-        last = made.copy()
-        reader = np.repeat(np.arange(len(tape)), np.diff(tape.offsets)) // self.chunk
-        np.maximum.at(last, tape.operands, reader)
-        crosses = (last > made) & ~constant & ~given
-        self.buffer = int(crosses.sum())
-        place = np.where(crosses, np.cumsum(crosses) - 1, -1)
-        self.place: list[int] = place.tolist()
-        self.fixed: list[bool] = constant.tolist()
-        self.given: dict[int, int] = {}
-        for index, slot in enumerate(tape.inputs):
-            self.given[slot] = index
-        # inputs and constants are outputs at the end, other slots where they are made
-        self.results: dict[int, list[int]] = {}
-        self.at_end: list[tuple[int, int]] = []
+        row = self.rows[tape.opcode[step]]
+        if row.name == "call":
+            msg = "native code is for flat tapes; put sub-tapes in place first"
+            raise CompileError(msg)
+        if row.kind == "structure":  # no instruction, or a guard, which is added later
+            return "".format
+        reads = tape.operands[tape.offsets[step] : tape.offsets[step + 1]]
+        types = [TRUTH if self.truth[slot] else DOUBLE for slot in reads]
+        gives = TRUTH if self.truth[tape.first[step]] else DOUBLE
+        params = dict(tape.statics[tape.static[step]])
+        return self.m.form(row, types, params, gives).format
+
+    def _texts(self) -> list[str]:
+        """The instructions of each step."""
+        tape = self.tape
+        operands = []
+        for place in range(int(self.count.max(initial=0))):
+            has = np.flatnonzero(self.count > place)
+            reads = np.zeros(len(tape), np.int64)
+            reads[has] = tape.operands[tape.offsets[:-1][has] + place]
+            operands.append(map(self.names.__getitem__, reads.tolist()))
+        numbers = zip(tape.first[:-1].tolist(), *operands, strict=True)
+        # a template takes the operands that it has; the padding is not looked at
+        texts = [form(*mine) for form, mine in zip(self._forms(), numbers, strict=True)]
+        for step in np.flatnonzero(self._steps_of("guard")).tolist():
+            texts[step] = self._guard(step, int(tape.operands[tape.offsets[step]]))
+        self._cross(texts)
         for index, slot in enumerate(tape.outputs):
-            if constant[slot] or given[slot]:
-                self.at_end.append((index, slot))
+            if not self.constant[slot] and not self.given[slot]:
+                texts[self.maker[slot]] += self._output(index, slot, self.names[slot])
+        return texts
+
+    def _cross(self, texts: list[str]) -> None:
+        """Store what later chunks read, and load it there before its first use."""
+        tape, chunk = self.tape, self.chunk
+        reader = self.owner // chunk
+        made = self.maker // chunk
+        last = made.copy()
+        np.maximum.at(last, tape.operands, reader)
+        crosses = (last > made) & ~self.constant & ~self.given
+        place = (np.cumsum(crosses) - 1).tolist()
+        self.buffer = int(crosses.sum())
+        for slot in np.flatnonzero(crosses).tolist():
+            text = STORE_TRUTH if self.truth[slot] else STORE
+            texts[self.maker[slot]] += text.format(slot, place[slot])
+        away = self.given[tape.operands] | (made[tape.operands] < reader)
+        read = np.flatnonzero(away & ~self.constant[tape.operands])
+        keys = reader[read] * tape.slot_count + tape.operands[read]
+        read = read[np.unique(keys, return_index=True)[1]]
+        for step, slot in zip(
+            self.owner[read].tolist(), tape.operands[read].tolist(), strict=True
+        ):
+            if slot in self.index:
+                text = LOAD.format(slot, "%x", self.index[slot])
             else:
-                self.results.setdefault(slot, []).append(index)
-
-    # -- text ------------------------------------------------------------------
-
-    def run(self) -> Lowered:
-        steps = len(self.tape)
-        starts = range(0, max(steps, 1), self.chunk)
-        bodies = [self._body(low, min(low + self.chunk, steps)) for low in starts]
-        if self.single:
-            functions = [
-                "define i32 @kernel(ptr noalias %x, ptr noalias %y) {\n",
-                *bodies,
-                self._end(),
-                "ret i32 0\n}\n",
-            ]
-        else:
-            functions = self._chunked(bodies)
-        calls = tuple(self.m.called.values())
-        return Lowered("".join(functions), calls, steps, len(bodies))
-
-    def _body(self, low: int, high: int) -> str:
-        """The instructions of the steps low .. high - 1."""
-        tape, names, place, fixed = self.tape, self.names, self.place, self.fixed
-        forms, results, given = self.forms, self.results, self.given
-        kind, opcode = self.kind, tape.opcode[low:high].tolist()
-        offsets = tape.offsets[low : high + 1].tolist()
-        base = offsets[0]
-        operands = tape.operands[base : offsets[-1]].tolist()
-        slot = start = int(tape.first[low])
-        here: set[int] = set()
-        out: list[str] = []
-        push = out.append
-        end = base
-        for step, form in enumerate(self.form_of[low:high]):
-            begin, end = end, offsets[step + 1]
-            if begin == end and kind[opcode[step]] in {"input", "const"}:
-                slot += 1
-                continue
-            reads = operands[begin - base : end - base]
-            for read in reads:
-                if (
-                    (read < start or read in given)
-                    and read not in here
-                    and not fixed[read]
-                ):
-                    here.add(read)
-                    push(self._load(read))
-            if kind[opcode[step]] == "guard":
-                push(self._guard(low + step, reads[0]))
-                continue
-            push(forms[form](slot, *[names[read] for read in reads]))
-            if place[slot] >= 0:
-                text = STORE_TRUTH if self.truth[slot] else STORE
-                push(text.format(slot, place[slot]))
-            if slot in results:
-                for index in results[slot]:
-                    push(self._output(index, slot, names[slot]))
-            slot += 1
-        return "".join(out)
-
-    def _load(self, slot: int) -> str:
-        if slot in self.given:
-            return LOAD.format(slot, "%x", self.given[slot])
-        text = LOAD_TRUTH if self.truth[slot] else LOAD
-        return text.format(slot, "%s", self.place[slot])
+                load = LOAD_TRUTH if self.truth[slot] else LOAD
+                text = load.format(slot, "%s", place[slot])
+            texts[step] = text + texts[step]
 
     def _output(self, index: int, slot: int, name: str) -> str:
         if self.truth[slot]:
-            return OUTPUT_TRUTH.format(index, name) + OUTPUT.format(index, f"%t{index}")
+            number = f"%t{index}"
+            return AS_NUMBER.format(number, name) + OUTPUT.format(index, number)
         return OUTPUT.format(index, name)
 
     def _guard(self, step: int, slot: int) -> str:
@@ -262,7 +230,7 @@ class _Lowering:
         lines = ""
         if self.truth[slot]:
             whole = f"%g{number}"
-            lines = f"{whole} = uitofp i1 {name} to double\n"
+            lines = AS_NUMBER.format(whole, name)
         trunc = Outside("llvm.trunc.f64")
         self.m.called[trunc.name] = trunc
         return (
@@ -271,15 +239,29 @@ class _Lowering:
             + GUARD.format(number, f"%h{number}")
         )
 
+    # -- functions -------------------------------------------------------------
+
+    def run(self) -> Lowered:
+        """The whole text."""
+        texts = self._texts()
+        starts = range(0, max(len(texts), 1), self.chunk)
+        bodies = ["".join(texts[low : low + self.chunk]) for low in starts]
+        if len(bodies) == 1:
+            functions = [KERNEL, *bodies, self._end(), "ret i32 0\n}\n"]
+        else:
+            functions = self._chunked(bodies)
+        calls = tuple(self.m.called.values())
+        return Lowered("".join(functions), calls, len(texts), len(bodies))
+
     def _end(self) -> str:
         """Outputs that are inputs or constants."""
         out = []
-        for index, slot in self.at_end:
-            name = self.names[slot]
-            if slot in self.given:
-                out.append(COPY.format(index, self.given[slot]))
-                name = f"%j{index}"
-            out.append(self._output(index, slot, name))
+        for index, slot in enumerate(self.tape.outputs):
+            if self.given[slot]:
+                out.append(COPY.format(index, self.index[slot]))
+                out.append(self._output(index, slot, f"%j{index}"))
+            elif self.constant[slot]:
+                out.append(self._output(index, slot, self.names[slot]))
         return "".join(out)
 
     def _chunked(self, bodies: Sequence[str]) -> list[str]:
@@ -289,15 +271,14 @@ class _Lowering:
         for number, body in enumerate(bodies):
             head = f"define internal i32 @chunk{number}({arguments}) noinline {{\n"
             out += [head, body, "ret i32 0\n}\n"]
-        out.append("define i32 @kernel(ptr noalias %x, ptr noalias %y) {\n")
-        out.append("%status = alloca i32\nstore i32 0, ptr %status\n")
+        out.append(KERNEL + "%status = alloca i32\nstore i32 0, ptr %status\n")
         stack = self.buffer <= ON_STACK
         if stack:
             out.append(f"%s = alloca double, i64 {max(self.buffer, 1)}\n")
         else:
             out.append(HEAP.format(8 * self.buffer))
             self.m.called |= {call.name: call for call in (MALLOC, FREE)}
-        guarded = "guard" in self.kind
+        guarded = "guard" in self.tape.operations
         for number in range(len(bodies)):
             out.append(f"%r{number} = call i32 @chunk{number}({arguments})\n")
             if guarded:
