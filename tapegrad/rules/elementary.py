@@ -35,8 +35,9 @@ LOG = row(
         "log",
         1,
         # x + 0 turns -0.0 into 0.0, so that the pole is +inf from both; 1/x alone
-        # would leak a number at x < 0, where there is no function
-        lambda m, y, x: (m.where(m.less_equal(0, x), 1 / (x + 0), m.const("nan")),),
+        # would leak a number at x < 0, where there is no function. There y is NaN, and
+        # so are its derivatives; a constant NaN would have the derivative 0.
+        lambda m, y, x: (m.where(m.less_equal(0, x), 1 / (x + 0), y),),
         sympy=lambda sp, x: sp.log(x),
         source="DLMF 4.7.2",
         llvm="@log",
