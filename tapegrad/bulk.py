@@ -98,17 +98,26 @@ def adjoint(
         seeds: adjoints to start from.
         accumulate: a native accumulation loop, for many slots.
     """
-    bars = np.zeros(len(lines.opcode))
-    reached = np.zeros(len(lines.opcode), np.uint8)
+    return sweep(*linearised(lines), seeds, accumulate)
+
+
+def sweep(
+    reads: Ints,
+    partials: Floats,
+    seeds: Mapping[int, float],
+    accumulate: Accumulate | None = None,
+) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """A reverse sweep over partials that are known; see `adjoint`."""
+    bars = np.zeros(reads.shape[1])
+    reached = np.zeros(reads.shape[1], np.uint8)
     for slot, seed in seeds.items():
-        bars[slot] = bars[slot] + seed if reached[slot] else seed
+        bars[slot] = seed
         reached[slot] = 1
-    reads, partials = _partials(lines)
     (accumulate or _accumulate)(reads, partials, bars, reached)
     return bars, reached
 
 
-def _partials(lines: Lines) -> tuple[Ints, Floats]:
+def linearised(lines: Lines) -> tuple[Ints, Floats]:
     """Operands that receive something, and their partials; -1 where nothing."""
     reads = np.full_like(lines.reads, -1)
     partials = np.zeros(reads.shape)

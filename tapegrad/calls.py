@@ -196,7 +196,7 @@ def sweep(
 ) -> tuple[list[Any], list[Any]]:
     """Values of all slots, and adjoints of all slots (None where structurally 0)."""
     slots = sweeps.replay(tape, m, inputs)
-    if m is SCALAR and len(tape) >= BULK and not _wide(tape):
+    if _in_bulk(tape, m):
         lines = bulk.lines_of_tape(tape, np.array(slots, dtype=np.float64))
         given: dict[int, float] = {}
         for slot, seed in zip(tape.outputs, seeds, strict=True):
@@ -212,9 +212,13 @@ def sweep(
     return slots, sweeps.adjoint(tape, m, slots, found)
 
 
-def _wide(tape: Tape) -> bool:
-    """Whether a step has more operands than a bulk table should have columns."""
-    return max((TABLE[name].arity for name in tape.operations), default=0) > 8
+def _in_bulk(tape: Tape, m: Any) -> bool:
+    """Whether a sweep of floats is worth NumPy's fixed costs.
+
+    A step with very many operands would make the table of operands too wide.
+    """
+    widest = max((TABLE[name].arity for name in tape.operations), default=0)
+    return m is SCALAR and len(tape) >= BULK and widest <= 8
 
 
 def _nest(tape: Tape, m: Any, bars: Sequence[Any]) -> Any:
@@ -271,12 +275,15 @@ def jacobian(
 ) -> Any:
     """Each output's gradient: nested like the outputs, then like the arguments.
 
-    The cheaper mode by shape: one forward sweep an input, or one reverse an output.
+    The cheaper mode by shape: one forward sweep an input, or one reverse an output. In
+    bulk the partials are computed once, and a reverse sweep an output costs little.
     """
     m, base, inputs = _start(tape, args, kwargs, arithmetic)
     slots = sweeps.replay(base, m, inputs)
     rows: list[Any]
-    if len(base.inputs) < len(base.outputs):
+    if _in_bulk(base, m):
+        rows = _bulk_rows(base, slots)
+    elif len(base.inputs) < len(base.outputs):
         rows = _forward_rows(base, m, slots)
     else:
         rows = [
@@ -284,6 +291,18 @@ def jacobian(
             for slot in base.outputs
         ]
     return tape.structure.result.build(rows)
+
+
+def _bulk_rows(base: Tape, slots: Sequence[Any]) -> list[Any]:
+    lines = bulk.lines_of_tape(base, np.array(slots, dtype=np.float64))
+    reads, partials = bulk.linearised(lines)
+    loop = accumulator(len(slots) * len(base.outputs))
+    places = list(base.inputs)
+    rows = []
+    for slot in base.outputs:
+        bars, _ = bulk.sweep(reads, partials, {slot: 1.0}, loop)
+        rows.append(nest_inputs(base, bars[places].tolist()))
+    return rows
 
 
 def _forward_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[Any]:

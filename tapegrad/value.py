@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import itertools
 import numbers
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -172,6 +173,14 @@ class Value(ValueDoors):
 
     def __pos__(self) -> Value:
         return self
+
+    if TYPE_CHECKING:  # made from the table in `operations`; here for type checkers
+        __add__ = __radd__ = __sub__ = __rsub__ = __pow__
+        __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__
+
+        def __neg__(self) -> Value: ...
+        def __abs__(self) -> Value: ...
+        def __getattr__(self, name: str) -> Callable[[], Value]: ...
 
     # -- comparisons: plain bools here, steps inside a recording ---------------
 
