@@ -74,6 +74,9 @@ class DotMissingError(TapegradError, graphviz.ExecutableNotFound):  # type: igno
     def __str__(self) -> str:
         return INSTALL
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DotMissingError, ()
+
 
 class Drawing(graphviz.Digraph):  # type: ignore[misc]
     """A ``graphviz.Digraph`` that says what to install when ``dot`` is missing."""

@@ -121,14 +121,21 @@ class _Reader:
     def tape_of(self, tree: ast.expr) -> _Node:
         """Append the steps of a checked tree."""
         values: list[_Node] = []
-        for build, count in reversed(self._walk(tree)):
-            # children were pushed last first, so the first one is on top
-            arguments = [values.pop() for _ in range(count)]
+        for build, count in reversed(self._walk(tree, left_first=False)):
+            first = len(values) - count
+            arguments = values[first:]
+            del values[first:]
             values.append(build(*arguments))
         return values[0]
 
-    def _walk(self, tree: ast.expr) -> list[tuple[_Build, int]]:
-        """Every node, parents first; children from the first to the last."""
+    def _walk(
+        self, tree: ast.expr, *, left_first: bool = True
+    ) -> list[tuple[_Build, int]]:
+        """Every node, parents first.
+
+        From the left, so that the first mistake is the one reported; from the right,
+        so that the reverse of the walk builds from the left.
+        """
         order: list[tuple[_Build, int]] = []
         waiting: list[_Child] = [(tree, False, 0)]
         while waiting:
@@ -137,7 +144,7 @@ class _Reader:
                 self._reject(node, f"nested more than {MAX_DEPTH} deep")
             build, children = self._visit(node, truth, depth)
             order.append((build, len(children)))
-            waiting.extend(reversed(children))
+            waiting.extend(reversed(children) if left_first else children)
         return order
 
     # -- one node --------------------------------------------------------------
