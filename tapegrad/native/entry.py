@@ -54,7 +54,7 @@ class _Method(ctypes.Structure):
 @functools.cache
 def _thunk() -> tuple[int, Engine]:
     """The address of the thunk, and the engine that keeps it."""
-    engine = Engine(thunk.source(), thunk.CALLS, codegen=3, passes=3)
+    engine = Engine(thunk.source(), thunk.CALLS, codegen=1, passes=1)
     return engine.address("thunk"), engine
 
 

@@ -1,0 +1,175 @@
+"""Native code: what building costs by length of the tape, and what a call costs.
+
+    python tests/benchmarks/compile.py [--quick]
+
+A call is timed beside its peers in the same process, in turn, and every figure is the
+least of several runs, so a ratio holds when the machine's speed drifts. Building is the
+time from a tape to code that can be called, the gradient's tape included. Peers that
+are not installed are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import timeit
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import tapegrad as tg
+
+REPEATS = 7
+INPUTS = 16
+
+ARITHMETIC = ("add", "sub", "mul", "mul", "add")
+FUNCTIONS = (*ARITHMETIC, "tanh", "sin", "exp")
+
+
+def straight(steps: int, words: tuple[str, ...]) -> tg.Tape:
+    """A random straight-line tape whose slots stay near 1."""
+    chance = random.Random(0)
+    binary = {
+        "add": lambda a, b: a + b,
+        "sub": lambda a, b: a - b,
+        "mul": lambda a, b: a * b,
+    }
+
+    def f(*inputs: Any) -> Any:
+        slots = list(inputs)
+        for _ in range(steps - len(inputs)):
+            word = chance.choice(words)
+            a = slots[-1 - chance.randrange(min(len(slots), 50))]
+            b = slots[-1 - chance.randrange(min(len(slots), 200))]
+            slots.append(binary[word](a, b) if word in binary else getattr(a, word)())
+        total = slots[-1]
+        for slot in slots[-8:-1]:
+            total = total + slot
+        return total
+
+    return tg.record(f, *[0.25 + 0.01 * k for k in range(INPUTS)])
+
+
+def least(call: Callable[[], Any], seconds: float = 0.3) -> float:
+    """Seconds a call takes: the least of the runs that fit in a time."""
+    timer = timeit.Timer(call)
+    number = max(int(0.002 / max(timer.timeit(1), 1e-9)), 1)
+    best, spent = float("inf"), 0.0
+    while spent < seconds:
+        took = timer.timeit(number)
+        spent += took
+        best = min(best, took / number)
+    return best
+
+
+def building(lengths: list[int], repeats: int) -> Table:
+    """Build and run by length, for values alone and with gradients."""
+    table = Table(title="straight-line tapes: build us and run ns per lowered step")
+    for column in ("operations", "code of"):
+        table.add_column(column)
+    for column in ("lowered", "chunks", "build us", "ms", "run ns", "bytes"):
+        table.add_column(column, justify="right")
+    for kind, words in (("+ - *", ARITHMETIC), ("+ - * and functions", FUNCTIONS)):
+        for name in ("value", "gradient"):
+            for steps in lengths:
+                tape = straight(steps, words)
+                best = None
+                for _ in range(repeats):
+                    native = tape.compile()
+                    call = native.value if name == "value" else native.gradient
+                    part = native.report.parts[name]
+                    if best is None or part.seconds < best.seconds:
+                        best = part
+                point = tape.example
+                run = least(lambda call=call, point=point: call(*point))
+                table.add_row(
+                    kind,
+                    name,
+                    f"{best.steps:,}",
+                    f"{best.chunks:,}",
+                    f"{best.seconds / best.steps * 1e6:.1f}",
+                    f"{best.seconds * 1e3:.0f}",
+                    f"{run / best.steps * 1e9:.2f}",
+                    f"{best.code_bytes / best.steps:.0f}",
+                )
+            table.add_section()
+    return table
+
+
+def readme(a: Any, b: Any) -> Any:
+    """The expression of micrograd's README."""
+    c = a + b
+    d = a * b + b**3
+    c += c + 1
+    c += 1 + c + (-a)
+    d += d * 2 + (b + a).relu()
+    d += 3 * d + (b - a).relu()
+    e = c - d
+    f = e**2
+    g = f / 2.0
+    return g + 10.0 / f
+
+
+def swept(make: Callable[[float], Any]) -> Callable[[], tuple[float, float]]:
+    """Value and gradient of the expression by eager recording and a sweep."""
+
+    def run() -> tuple[float, float]:
+        a, b = make(-4.0), make(2.0)
+        readme(a, b).backward()
+        return a.grad, b.grad
+
+    return run
+
+
+def calls() -> Table:
+    """One call of the README's expression, value and gradient, by each means."""
+    tape = tg.record(readme, -4.0, 2.0)
+    native = tape.compile()
+
+    def nothing(a: float, b: float) -> None:
+        del a, b
+
+    ways: dict[str, tuple[str, Callable[..., Any]]] = {
+        "native, value and gradient": ("f(-4.0, 2.0)", native.value_and_gradient),
+        "native, value": ("f(-4.0, 2.0)", native.value),
+        "a Python function that does nothing": ("f(-4.0, 2.0)", nothing),
+        "interpreter, value and gradient": ("f(-4.0, 2.0)", tape.value_and_gradient),
+        "eager": ("f()", swept(tg.Value)),
+    }
+    try:
+        from micrograd.engine import Value as Micrograd
+
+        ways["micrograd"] = ("f()", swept(Micrograd))
+    except ImportError:
+        pass
+    best = dict.fromkeys(ways, float("inf"))
+    for _ in range(REPEATS):
+        for name, (text, f) in ways.items():
+            timer = timeit.Timer(text, globals={"f": f})
+            number = max(int(0.02 / max(timer.timeit(3) / 3, 1e-8)), 1)
+            best[name] = min(best[name], timer.timeit(number) / number)
+    table = Table(title="micrograd's README expression, one call (least of runs)")
+    table.add_column("")
+    table.add_column("ns", justify="right")
+    table.add_column("ratio", justify="right")
+    base = best["native, value and gradient"]
+    for name, seconds in best.items():
+        table.add_row(name, f"{seconds * 1e9:,.0f}", f"{seconds / base:,.1f}")
+    return table
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="shorter tapes, one run")
+    quick = parser.parse_args().quick
+    lengths = [1_000, 10_000] if quick else [1_000, 10_000, 100_000]
+    console = Console()
+    console.print(calls())
+    console.print(building(lengths, 1 if quick else 3))
+
+
+if __name__ == "__main__":
+    main()
