@@ -17,7 +17,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad import calls, sweeps
-from tapegrad.derivatives import adjoint_tape, gradient_tape, scalar_output
+from tapegrad.derivatives import (
+    adjoint_tape,
+    gradient_tape,
+    scalar_output,
+    tangent_tape,
+)
 from tapegrad.errors import CompileError, RecordError
 from tapegrad.native import thunk
 from tapegrad.native.engine import Engine
@@ -134,6 +139,17 @@ class Compiled:
         """Second derivatives, nested like the arguments, twice."""
         scalar_output(self.tape)
         return Compiled(adjoint_tape(self.tape), self.level).jacobian
+
+    def hvp(self, args: Any, direction: Any) -> Any:
+        """Hessian times a direction; tuples, one entry an argument."""
+        both = [x if isinstance(x, tuple) else (x,) for x in (args, direction)]
+        return self._along(*both[0], *both[1])
+
+    @functools.cached_property
+    def _along(self) -> Callable[..., Any]:
+        """The tangent of the gradient, of the arguments and then their tangents."""
+        scalar_output(self.tape)
+        return Compiled(tangent_tape(adjoint_tape(self.tape)), self.level).value
 
     # -- building --------------------------------------------------------------
 

@@ -52,6 +52,8 @@ def test_readme_expression(tape, level):
     assert slopes == pytest.approx((138.8338, 645.5773), abs=1e-4)
     assert native.gradient(-4.0, 2.0) == native.jacobian(-4.0, 2.0) == slopes
     assert native.hessian(1.5, -0.5) == tape.hessian(1.5, -0.5)
+    along = tape.hvp((1.5, -0.5), (1.0, 2.0))
+    assert native.hvp((1.5, -0.5), (1.0, 2.0)) == pytest.approx(along, rel=1e-14)
 
 
 def test_results_are_floats_and_nest_as_the_tape_s():
@@ -61,6 +63,8 @@ def test_results_are_floats_and_nest_as_the_tape_s():
     assert type(value) is type(slope) is float
     assert type(one(3)) is float
     assert one.gradient(3) == 6.0
+    assert one.hessian(3.0) == 2.0
+    assert one.hvp(3.0, 5.0) == one.hvp((3.0,), (5.0,)) == 10.0
     three = tg.record(lambda x, y, z: x * y, 1.0, 2.0, 3.0).compile()
     assert three.value_and_gradient(1, 2.0, np.float32(3)) == (2.0, (2.0, 1.0, 0.0))
 
@@ -113,6 +117,7 @@ def test_structures(f, args, other):
     assert native(*other) == tape(*other)
     assert native.value_and_gradient(*other) == tape.value_and_gradient(*other)
     assert native.gradient(*other) == tape.gradient(*other)
+    assert native.hessian(*other) == tape.hessian(*other)
     assert native.jacobian(*other) == tape.jacobian(*other)
 
 
@@ -151,6 +156,8 @@ def test_many_inputs(count):
     native = tape.compile()
     assert native(*xs) == tape(*xs)
     assert native.value_and_gradient(*xs) == tape.value_and_gradient(*xs)
+    with pytest.raises(tg.ShapeError):
+        native.hvp((1.0,), (1.0,))
     with pytest.raises(tg.ShapeError):
         native(*xs[1:])
     with pytest.raises(tg.RecordError):
