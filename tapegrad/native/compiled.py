@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ SHORT = 512
 # Steps a function: longer ones are neither built nor run quicker, shorter ones repeat
 # more loads; the optimising levels take more than linear time over a function.
 CHUNK = 1000
+
+Floats = tuple[float, ...]
 
 LEVELS = ("auto", "0", "1", "2", "3")
 
@@ -102,37 +104,35 @@ class Compiled:
     def value_and_gradient(self) -> Callable[..., Any]:
         """``(value, gradient)``; the gradient is bare for one argument."""
         scalar_output(self.tape)
-        nest = functools.partial(calls.nest_inputs, self.tape)
+        nest = _nester(self.tape)
         return self._door(
             "value_and_gradient",
             "gradient",
             thunk.PAIR,
-            lambda found: (found[0], nest(found[1:])),
+            lambda found: (found[0], nest(found, 1)),
         )
 
     @functools.cached_property
     def gradient(self) -> Callable[..., Any]:
         """The gradient, nested like the arguments."""
         scalar_output(self.tape)
-        nest = functools.partial(calls.nest_inputs, self.tape)
+        nest = _nester(self.tape)
         return self._door(
-            "gradient", "gradient", thunk.GRADIENT, lambda found: nest(found[1:])
+            "gradient", "gradient", thunk.GRADIENT, lambda found: nest(found, 1)
         )
 
     @functools.cached_property
     def jacobian(self) -> Callable[..., Any]:
         """Every output's gradient, nested like the outputs, then the arguments."""
-        tape, inputs, outputs = self.tape, len(self.tape.inputs), len(self.tape.outputs)
-
-        def rows(found: Sequence[float]) -> Any:
-            starts = [outputs + row * inputs for row in range(outputs)]
-            slopes = [
-                calls.nest_inputs(tape, found[start : start + inputs])
-                for start in starts
-            ]
-            return tape.structure.result.build(slopes)
-
-        return self._door("jacobian", "gradient", None, rows)
+        nest, build = _nester(self.tape), self.tape.structure.result.build
+        inputs, outputs = len(self.tape.inputs), len(self.tape.outputs)
+        starts = [outputs + row * inputs for row in range(outputs)]
+        return self._door(
+            "jacobian",
+            "gradient",
+            thunk.FLAT,
+            lambda found: build([nest(found, start) for start in starts]),
+        )
 
     @functools.cached_property
     def hessian(self) -> Callable[..., Any]:
@@ -154,21 +154,22 @@ class Compiled:
     # -- building --------------------------------------------------------------
 
     def _door(
-        self,
-        name: str,
-        part: str,
-        kind: int | None,
-        shape: Callable[[Sequence[float]], Any],
+        self, name: str, part: str, kind: int, shape: Callable[[Floats], Any]
     ) -> Callable[..., Any]:
-        """A builtin where arguments and result are plain numbers, else a `_Bound`."""
+        """What a method is: a builtin, where arguments and result are plain numbers.
+
+        Where only the arguments are, a builtin takes them, and the result is put
+        together in Python.
+        """
         kernel = self._kernel(part)
-        replay = _Replay(self._base, part)
-        bound = _Bound(self.tape, builtin(part, kernel, thunk.FLAT, replay), shape)
+        raw = builtin(part, kernel, thunk.FLAT, _Replay(self._base, part))
+        checked: Callable[..., Floats] = _Checked(self.tape, raw)
         structure = self.tape.structure
-        plain = structure.result.bare and not structure.keywords
-        if kind is None or not plain or not all(t.bare for t in structure.arguments):
-            return bound
-        return builtin(name, kernel, kind, bound)
+        if structure.keywords or not _bare(self.tape):
+            return _Shaped(checked, shape)
+        if kind == thunk.FLAT or not structure.result.bare:
+            return _Shaped(builtin(name, kernel, thunk.FLAT, checked), shape)
+        return builtin(name, kernel, kind, _Shaped(checked, shape))
 
     def _kernel(self, part: str) -> Kernel:
         """The code of the value, or of values and gradients, built once."""
@@ -193,7 +194,7 @@ class _Replay:
         self.base = base
         self.part = part
 
-    def __call__(self, *floats: float) -> tuple[float, ...]:
+    def __call__(self, *floats: float) -> Floats:
         with np.errstate(all="ignore"):
             slots = sweeps.replay(self.base, SCALAR, floats)
             found = [slots[slot] for slot in self.base.outputs]
@@ -205,22 +206,16 @@ class _Replay:
         return tuple(map(float, found))
 
 
-class _Bound:
-    """Arguments taken apart and checked, the kernel run, the result put together."""
+class _Checked:
+    """Arguments taken apart and checked, then the kernel run on plain floats."""
 
-    __slots__ = ("run", "shape", "tape")
+    __slots__ = ("run", "tape")
 
-    def __init__(
-        self,
-        tape: Tape,
-        run: Callable[..., tuple[float, ...]],
-        shape: Callable[[Sequence[float]], Any],
-    ) -> None:
+    def __init__(self, tape: Tape, run: Callable[..., Floats]) -> None:
         self.tape = tape
         self.run = run
-        self.shape = shape
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Floats:
         leaves = calls.bind(self.tape, args, kwargs)
         for label, leaf in zip(self.tape.input_labels(), leaves, strict=True):
             if isinstance(leaf, Value):
@@ -229,7 +224,37 @@ class _Bound:
                     "pass value.data, or call the tape itself (compiled.tape)"
                 )
                 raise RecordError(msg)
-        return self.shape(self.run(*calls.numbers(self.tape, SCALAR, leaves)))
+        return self.run(*calls.numbers(self.tape, SCALAR, leaves))
+
+
+class _Shaped:
+    """A result put together from a kernel's outputs."""
+
+    __slots__ = ("run", "shape")
+
+    def __init__(
+        self, run: Callable[..., Floats], shape: Callable[[Floats], Any]
+    ) -> None:
+        self.run = run
+        self.shape = shape
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.shape(self.run(*args, **kwargs))
+
+
+def _bare(tape: Tape) -> bool:
+    """Whether each argument is one number."""
+    return all(tree.bare for tree in tape.structure.arguments)
+
+
+def _nester(tape: Tape) -> Callable[[Floats, int], Any]:
+    """How a gradient is cut out of a kernel's outputs and nested like the arguments."""
+    count = len(tape.inputs)
+    if not _bare(tape):
+        return lambda found, at: calls.nest_inputs(tape, found[at : at + count])
+    if count == 1:
+        return lambda found, at: found[at]
+    return lambda found, at: found[at : at + count]
 
 
 def _tape_of(base: Tape, part: str) -> Tape:
