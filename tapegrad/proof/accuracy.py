@@ -7,6 +7,7 @@ formula such as 1/x leaks a number there.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,11 +82,31 @@ def evaluate(m: Any, row: Primitive, params: Mapping[str, Any], point: Point) ->
     return float(y), {i: float(partials[i]) for i in free}
 
 
+def in_bulk(row: Primitive, judged: Sequence[Sample]) -> Iterator[Found]:
+    """Values and partials by whole arrays, as a sweep in bulk reads a rule."""
+    m = reading_for(NUMPY, row)
+    for _, same in itertools.groupby(judged, key=lambda sample: id(sample.params)):
+        group = list(same)
+        xs = [
+            np.array(column) for column in zip(*(s.point for s in group), strict=True)
+        ]
+        params = group[0].params
+        with np.errstate(all="ignore"):
+            y = m.evaluator(row)(*xs, **params)
+            partials = row.partials(m, y, *xs, **params)  # type: ignore[misc]
+        columns = {
+            place: np.broadcast_to(partials[place], len(group))
+            for place in group[0].partials
+        }
+        for i in range(len(group)):
+            yield float(y[i]), {place: float(p[i]) for place, p in columns.items()}
+
+
 def accuracy(row: Primitive, judged: Sequence[Sample]) -> Iterator[Row]:
     """Rows for the value and the partials in both float readings."""
-    for name, m in (("floats", SCALAR), ("NumPy", NUMPY)):
-        found = [evaluate(m, row, s.params, s.point) for s in judged]
-        yield from compared(row, name, judged, found)
+    found = [evaluate(SCALAR, row, s.params, s.point) for s in judged]
+    yield from compared(row, "floats", judged, found)
+    yield from compared(row, "NumPy", judged, in_bulk(row, judged))
 
 
 def compared(

@@ -49,15 +49,18 @@ class Judge:
     def __init__(self, symbols: Sequence[Any], form: Any) -> None:
         # SymPy's derivative of a jump, which is 0 beside it
         form = form.replace(sp.DiracDelta, lambda *_: sp.Integer(0))
-        self.ladder = [(_lambdified(ctx, symbols, form), ctx) for ctx in contexts()]
+        self.symbols, self.form = list(symbols), form
+        self.rungs: list[Callable[..., Any]] = []
         # without a sum nothing cancels, and a zero is a zero
         self.cancels = form.has(sp.Add)
 
     def __call__(self, point: Sequence[float]) -> Any:
         """The exact number as an mpf; None where the function has no real value."""
         before = None
-        for f, ctx in self.ladder:
-            found = _real(f, ctx, point)
+        for rung, ctx in enumerate(contexts()):
+            if rung == len(self.rungs):  # most points need the first two alone
+                self.rungs.append(_lambdified(ctx, self.symbols, self.form))
+            found = _real(self.rungs[rung], ctx, point)
             if found is None:
                 return None
             if before is not None and _agree(ctx, before, found):

@@ -94,7 +94,8 @@ class Report:
             counts[row.status] += 1
         said = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
         names = len({row.primitive for row in self.rows})
-        return f"{names} primitives, {len(self.rows)} checks: {said or 'nothing'}"
+        rows = f"{names} primitive{'s' * (names != 1)}, {len(self.rows)} checks"
+        return f"{rows}: {said or 'nothing'}"
 
     def to_json(self) -> str:
         """The rows as JSON; infinite figures as the string "inf"."""

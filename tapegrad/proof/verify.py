@@ -11,6 +11,7 @@ See Griewank & Walther section 3.2 for the sweeps that are compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 from tapegrad.proof import accuracy, agreement
@@ -44,15 +45,21 @@ def verify(
 
     Example:
         >>> import tapegrad as tg
-        >>> print(tg.verify(["sin"], points=20).summary().split(":")[0])
-        1 primitives, 12 checks
+        >>> report = tg.verify(["sin"], points=20)
+        >>> [(row.check, row.status) for row in report][:2]
+        [('order 1', 'proved'), ('order 2', 'proved')]
     """
     rows = [row for row in _rows(primitives) if row.kind != "structure"]
-    found: list[Row] = []
+    # the proofs run in their process while the points are judged here
     with Prover(seconds) as prover:
-        for row in rows:
-            found += _verified(row, prover, orders, points)
-    return Report(tuple(found))
+        queue = ThreadPoolExecutor(1)
+        try:
+            begun = [Proofs(row, orders, prover, queue) for row in rows]
+            judged = [_judged(row, points) for row in rows]
+            found = zip(begun, judged, strict=True)
+            return Report(tuple(row for p, more in found for row in [*p.rows(), *more]))
+        finally:  # whoever interrupts does not wait for the proofs still queued
+            queue.shutdown(cancel_futures=True)
 
 
 def _rows(primitives: Any) -> list[Primitive]:
@@ -63,14 +70,14 @@ def _rows(primitives: Any) -> list[Primitive]:
     return [TABLE[name] if isinstance(name, str) else name for name in primitives]
 
 
-def _verified(row: Primitive, prover: Prover, orders: int, points: int) -> list[Row]:
-    if not row.differentiable:
-        detail = "the row has no derivative to prove"
-        return [Row(row.name, "partials", "unproved", detail=detail)]
-    if not (row.pieces and row.domain):
-        detail = "the row names no pieces, or no domain; nothing can be proved of it"
-        return [Row(row.name, "pieces", "unproved", detail=detail)]
-    found = list(proofs(row, prover, orders))
+def _provable(row: Primitive) -> bool:
+    return bool(row.differentiable and row.pieces and row.domain)
+
+
+def _judged(row: Primitive, points: int) -> list[Row]:
+    """The numeric checks of a row."""
+    if not _provable(row):
+        return []
     judged = accuracy.samples(row, points)
     parts: list[tuple[str, Callable[[], Iterable[Row]]]] = [
         ("accuracy", lambda: accuracy.accuracy(row, judged)),
@@ -78,6 +85,7 @@ def _verified(row: Primitive, prover: Prover, orders: int, points: int) -> list[
         ("edges", lambda: agreement.edges(row)),
         ("tiers", lambda: agreement.agreement(row, judged)),
     ]
+    found: list[Row] = []
     for check, part in parts:
         found += _refuted_if_raised(row, check, part)
     return found
@@ -94,20 +102,43 @@ def _refuted_if_raised(
         return [Row(row.name, check, "refuted", detail=detail)]
 
 
-def proofs(row: Primitive, prover: Prover, orders: int) -> Iterator[Row]:
-    """A row of the report for each kind of claim: "order 1", "order 2", "body"."""
-    verdicts: dict[str, list[tuple[Claim, str, str]]] = {}
-    broken = ""
-    try:
-        for claim in claims(row, orders):
-            status, detail = prover.decide(claim.difference)
-            verdicts.setdefault(claim.check, []).append((claim, status, detail))
-    except Exception as problem:  # noqa: BLE001 - whatever a rule under test raises
-        broken = f"{type(problem).__name__}: {problem}"
-    for check, those in sorted(verdicts.items(), key=lambda item: item[0][::-1]):
-        yield _summed_up(row, check, those)
-    if broken:
-        yield Row(row.name, "closed form", "unproved", detail=broken)
+class Proofs:
+    """The proofs of one row: asked for at once, answered when they are wanted.
+
+    Args:
+        row: the row.
+        orders: highest order that is proved.
+        prover: decides.
+        queue: runs the prover, one claim after the other.
+    """
+
+    def __init__(
+        self, row: Primitive, orders: int, prover: Prover, queue: Executor
+    ) -> None:
+        self.row = row
+        self.pending: list[tuple[Claim, Future[tuple[str, str]]]] = []
+        self.broken = ""
+        if not row.differentiable:
+            self.broken = "the row has no derivative to prove"
+        elif not _provable(row):
+            self.broken = "the row names no pieces, or no domain"
+        else:
+            try:
+                for claim in claims(row, orders):
+                    answer = queue.submit(prover.decide, claim.difference)
+                    self.pending.append((claim, answer))
+            except Exception as problem:  # noqa: BLE001 - whatever a rule under test raises
+                self.broken = f"{type(problem).__name__}: {problem}"
+
+    def rows(self) -> Iterator[Row]:
+        """A row of the report for each kind of claim: "order 1", "order 2", "body"."""
+        verdicts: dict[str, list[tuple[Claim, str, str]]] = {}
+        for claim, answer in self.pending:
+            verdicts.setdefault(claim.check, []).append((claim, *answer.result()))
+        for check, those in sorted(verdicts.items(), key=lambda item: item[0][::-1]):
+            yield _summed_up(self.row, check, those)
+        if self.broken:
+            yield Row(self.row.name, "claims", "unproved", detail=self.broken)
 
 
 def _summed_up(row: Primitive, check: str, those: list[tuple[Claim, str, str]]) -> Row:
