@@ -48,13 +48,19 @@ def bind(tape: Tape, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any
         raise _wrong_call(tape, f"{len(given)}, {missing} missing")
     leaves: list[Any] = []
     for name, tree in zip(names, structure.arguments, strict=True):
-        leaves += match(tree, _as_recorded(given[name], tree), is_dynamic, name)
+        leaves += match(tree, _as_recorded(given[name], tree, name), is_dynamic, name)
     return leaves
 
 
-def _as_recorded(value: Any, tree: Tree) -> Any:
+def _as_recorded(value: Any, tree: Tree, name: str) -> Any:
     """An int where a float was recorded is that float."""
-    return float(value) if tree.bare and type(value) is int else value
+    if not tree.bare or type(value) is not int:
+        return value
+    try:
+        return as_number(value)
+    except RecordError as problem:
+        msg = f"argument {name}: {problem}"
+        raise RecordError(msg) from None
 
 
 def _wrong_call(tape: Tape, got: str) -> ShapeError:

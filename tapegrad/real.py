@@ -15,12 +15,19 @@ def as_number(value: Any) -> float:
 
     Raises:
         ShapeError: an array that is not a single number.
-        RecordError: anything else that is no real number.
+        RecordError: an int too large for a float; anything that is no real number.
     """
     if type(value) is float:
         return value
     if isinstance(value, numbers.Real | np.bool_):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            msg = (
+                f"got a number of type {type(value).__name__} that is too large for a "
+                "float (they end near 1.8e308); scale it, or pass float('inf')"
+            )
+            raise RecordError(msg) from None
     if isinstance(value, np.ndarray):
         if value.ndim == 0 and value.dtype.kind in "fiub":
             return float(value)
