@@ -1,0 +1,36 @@
+"""Slow and thorough: many points for every row, and ten million steps in a row."""
+
+from __future__ import annotations
+
+import pytest
+
+import tapegrad as tg
+from tapegrad import Value
+
+pytestmark = pytest.mark.deep
+
+
+def geometric(x, steps):
+    """x + x**2 + ..., two steps a term; its limit x / (1 - x) has slope 4 at 1/2."""
+    y = x
+    for _ in range(steps // 2):
+        y = y * x + x
+    return y
+
+
+def test_every_row_at_ten_thousand_points():
+    report = tg.verify(points=10_000)
+    assert report.ok, str(report)
+
+
+def test_ten_million_recorded_steps():
+    tape = tg.record(lambda x: geometric(x, 10_000_000), 0.5)
+    assert len(tape) == 10_000_001
+    assert tape.nbytes <= 64 * len(tape)
+    assert tape.gradient(0.5) == pytest.approx(4.0, rel=1e-12)
+
+
+def test_ten_million_eager_steps():
+    x = Value(0.5)
+    geometric(x, 10_000_000).backward()
+    assert x.grad == pytest.approx(4.0, rel=1e-12)
