@@ -300,6 +300,8 @@ def _exponent(exponent: Any) -> int | float:
 
 def compare(name: str, *operands: Any) -> Any:
     """A comparison: a step where one operand belongs to a recording, else a bool."""
+    if name.startswith("logical_"):
+        operands = tuple(map(_truth, operands))
     plain: list[Any] = []
     recorded = False
     for x in operands:
@@ -313,6 +315,13 @@ def compare(name: str, *operands: Any) -> Any:
     if recorded:
         return apply(TABLE[name], *operands)
     return bool(getattr(SCALAR, name)(*plain))
+
+
+def _truth(x: Any) -> Any:
+    """An operand of logic: a bool stays, a number is true where it is not 0."""
+    data = x._data if isinstance(x, Value) else x
+    is_number = isinstance(data, numbers.Real) and not isinstance(data, bool)
+    return x != 0 if is_number else x
 
 
 # -- recording an operation ------------------------------------------------------
@@ -340,7 +349,7 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
         if isinstance(x, Value):
             slots.append(columns.slot_of(x))
             primals.append(x._data)
-        elif isinstance(x, bool | np.bool_) and row.kind == "select" and not slots:
+        elif isinstance(x, bool | np.bool_) and _takes_bool(row, len(slots)):
             slots.append(columns.constant(bool(x)))
             primals.append(bool(x))
         else:
@@ -349,6 +358,13 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
             primals.append(number)
     y = SCALAR.apply(row, *primals, **params)
     return make(columns, columns.push(row, slots, params, y), y, operands)
+
+
+def _takes_bool(row: Primitive, place: int) -> bool:
+    """Whether an operand is a condition, so that True is not the number 1."""
+    if row.kind == "select":
+        return place == 0
+    return row.name.startswith("logical_")
 
 
 def make(columns: Any, slot: int, primal: Any, operands: tuple[Any, ...]) -> Any:

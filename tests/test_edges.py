@@ -7,6 +7,7 @@ partials as plain floats.
 from __future__ import annotations
 
 import math
+import operator
 import pickle
 import warnings
 
@@ -305,3 +306,61 @@ def test_user_settings_that_raise_change_nothing(way):
         assert way(lambda x: 1 / x + np.exp(x * 1e4), (1.0,))[0] == INF
         assert math.isnan(way(lambda x: np.log(x) * 0, (-1.0,))[1][0])
         assert way(lambda x: x**-3, (0.0,))[1] == [-INF]
+
+
+COMPARISONS = {
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+}
+PAIRS = [(1.0, 2.0), (2.0, 1.0), (0.0, -0.0), (INF, INF), (-INF, 0.0), (5e-324, 0.0)]
+PAIRS += [(NAN, 1.0), (1.0, NAN), (NAN, NAN)]
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_comparisons_follow_ieee(name, way):
+    row, right = TABLE[name], COMPARISONS[name]
+    for at in PAIRS:
+        value, partials = way(lambda x, y: tg.where(apply(row, x, y), 1.0, x * 0), at)
+        assert (value == 1.0) is right(*at), at
+        assert right(*at) is False or partials == [0.0, 0.0]
+
+
+def test_every_comparison_is_tried():
+    assert {
+        row.name
+        for row in TABLE
+        if row.kind == "predicate" and not row.name.startswith("logical")
+    } == set(COMPARISONS)
+
+
+@pytest.mark.parametrize("at", [(1.0, 2.0), (2.0, 1.0), (-1.0, 2.0), (-2.0, -3.0)])
+def test_logic(at, way):
+    def f(x, y):
+        both = np.logical_and(x > 0, x < y)
+        one = np.logical_or(x < 0, y < 0)
+        no = np.logical_not(one)
+        return tg.where(both, x, 0.0) + tg.where(one, 10 * y, 0.0) + tg.where(no, 5, 0)
+
+    (x, y), (value, partials) = at, way(f, at)
+    both, one = 0 < x < y, x < 0 or y < 0
+    assert value == both * x + one * 10 * y + (not one) * 5
+    assert partials == [float(both), 10.0 * one]
+
+
+def test_numbers_in_logic_are_true_where_they_are_not_0(way):
+    def f(x, y):
+        return tg.where(np.logical_and(x, np.logical_or(y, False)), x * y, x)
+
+    assert way(f, (2.0, 3.0)) == (6.0, [3.0, 2.0])
+    assert way(f, (2.0, 0.0)) == (2.0, [1.0, 0.0])
+    assert way(f, (0.0, 3.0)) == (0.0, [1.0, 0.0])
+    assert way(lambda x: tg.where(np.logical_not(x), x + 1, x), (0.0,))[0] == 1.0
+
+
+def test_logic_of_what_is_no_number_is_an_error():
+    with pytest.raises(TypeError):
+        np.logical_and(Value(1.0), "text")

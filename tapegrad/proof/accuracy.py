@@ -145,9 +145,8 @@ class Worst:
         """The report's row."""
         figure = max(self.figure, 0.0)
         status = "held" if figure <= limit else "refuted"
-        return Row(
-            row.name, check, status, self.count, figure, limit, self.at, self.what
-        )
+        what = self.what if figure else ""  # where nothing is off no point is worst
+        return Row(row.name, check, status, self.count, figure, limit, self.at, what)
 
 
 def domain(row: Primitive, points: int) -> Iterator[Row]:
