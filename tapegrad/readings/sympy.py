@@ -47,6 +47,14 @@ class SympyReading(Reading):
         text = repr(float(value))
         return sp.Rational(text) if len(text) <= SHORT else sp.Float(text)
 
+    def partials(self, row: Primitive, y: Any, *xs: Any, **params: Any) -> Any:
+        """A row's partials, static floats read as exactly as those on the tape."""
+        exact = {
+            name: self.number(value) if isinstance(value, float) else value
+            for name, value in params.items()
+        }
+        return row.partials(self, y, *xs, **exact)  # type: ignore[misc]
+
     def const(self, name: str) -> Any:
         return {"nan": sp.nan, "half": sp.Rational(1, 2)}[name]
 
