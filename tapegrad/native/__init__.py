@@ -1,6 +1,7 @@
 """Native code for tapes, by LLVM. Floor 9; loads llvmlite.
 
-``accumulate`` is one fixed loop; ``lowering`` turns a tape into LLVM text; ``engine``
-turns text into code; ``entry`` makes Python builtins of it; ``compiled`` is what users
-hold.
+A tape is lowered to text (``lowering``, whose operations come from ``reading``, the
+table's rows read as instructions), the text becomes machine code (``engine``), and one
+native function (``thunk``) makes Python builtins of it (``entry``). Users hold a
+`Compiled` (``compiled``, ``report``). ``accumulate`` is a fixed loop for bulk sweeps.
 """

@@ -114,7 +114,6 @@ class Engine:
         passes: int,
     ) -> None:
         self._engine: Any = None
-        self._context: Any = None
         self.size = 0
         with _LOCK:
             try:
@@ -128,11 +127,12 @@ class Engine:
         self, text: str, calls: Sequence[Outside], codegen: int, passes: int
     ) -> None:
         text = "".join([*(call.through_cell() for call in calls), text])
+        cells = {call.name: _found(call.name) for call in calls if not call.intrinsic}
         target, cpu, features = _host()
         # own context: constants live as long as their context, so in the global one
         # each compilation would leave some behind for ever
-        self._context = llvm.create_context()
-        module = llvm.parse_assembly(text, context=self._context)
+        context = llvm.create_context()
+        module = llvm.parse_assembly(text, context=context)
         # the small model makes code for calls three times quicker than the large one;
         # it needs all parts of the module close together, which llvmlite's own memory
         # manager sees to
@@ -153,21 +153,13 @@ class Engine:
         self._engine.set_object_cache(lambda _, code: sizes.append(len(code)))
         self._engine.finalize_object()
         self.size = sum(sizes)
-        for call in calls:
-            if not call.intrinsic:
-                self._fill(call.name)
-        # the code stays, the module that it was made from is some 20 times larger
+        for name, place in cells.items():
+            cell = self._engine.get_global_value_address(f"{name}.at")
+            ctypes.c_void_p.from_address(cell).value = place
+        # the code stays; the module that it was made from is some 20 times larger
         self._engine.remove_module(module)
         module.close()
-
-    def _fill(self, name: str) -> None:
-        """Put the address of something outside into its cell."""
-        found = symbol(name)
-        if found is None:
-            msg = f"native code calls {name!r}, which no library of this process has"
-            raise CompileError(msg)
-        cell = self._engine.get_global_value_address(f"{name}.at")
-        ctypes.c_void_p.from_address(cell).value = found
+        context.close()
 
     def address(self, name: str) -> int:
         """The address of a function of the module, while this object lives."""
@@ -178,11 +170,10 @@ class Engine:
         return found
 
     def close(self) -> None:
-        """Free the code, before the context that its module lived in."""
-        for part in (self._engine, self._context):
-            if part is not None:
-                part.close()
-        self._engine = self._context = None
+        """Free the code."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
 
     def __del__(self) -> None:
         if self._engine is not None:
@@ -203,6 +194,14 @@ def symbol(name: str) -> int | None:
         except AttributeError:
             continue
     return None
+
+
+def _found(name: str) -> int:
+    place = symbol(name)
+    if place is None:
+        msg = f"native code calls {name!r}, which no library of this process has"
+        raise CompileError(msg)
+    return place
 
 
 @functools.cache

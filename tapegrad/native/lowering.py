@@ -26,6 +26,9 @@ from tapegrad.native.reading import DOUBLE, TRUTH, LlvmReading, literal
 from tapegrad.rules import TABLE
 from tapegrad.tape.tape import BOOLEAN, SCALAR, Tape
 
+# LLVM needs some 800 bytes a step while it works: 4 million are 3 GB.
+LIMIT = 4_000_000
+
 # A buffer of at most this many slots stands on the stack (32 KiB).
 ON_STACK = 4096
 
@@ -86,7 +89,8 @@ def lower(tape: Tape, chunk: int) -> Lowered:
         chunk: steps a function; a tape that is not longer is one function.
 
     Raises:
-        CompileError: a step has no native code, or a slot is no scalar.
+        CompileError: a step has no native code, a slot is no scalar, or there are too
+            many steps.
     """
     return _Lowering(tape, chunk).run()
 
@@ -95,6 +99,13 @@ class _Lowering:
     """One text a step, made column by column; loads and stores are added to a few."""
 
     def __init__(self, tape: Tape, chunk: int) -> None:
+        if len(tape) > LIMIT:
+            msg = (
+                f"the code would have {len(tape):,} steps, and {LIMIT:,} are the most "
+                "that fit into memory while it is made; sweep the tape itself, or "
+                "split the function"
+            )
+            raise CompileError(msg)
         for aval in tape.avals:
             if aval not in {SCALAR, BOOLEAN}:
                 msg = f"native code is for scalar slots, the tape has one of {aval}"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tapegrad import sweeps
 from tapegrad.derivatives import gradient_tape
-from tapegrad.native import engine, thunk
+from tapegrad.native import engine, lowering, thunk
 from tapegrad.native.engine import Engine, Outside
 from tapegrad.native.lowering import lower
 from tapegrad.native.reading import literal
@@ -176,6 +176,13 @@ def test_what_llvm_refuses_is_a_compile_error():
     code = Engine("define i32 @kernel() {\nret i32 0\n}\n", codegen=0, passes=0)
     with pytest.raises(tg.CompileError, match="no function 'other'"):
         code.address("other")
+
+
+def test_a_tape_beyond_all_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(lowering, "LIMIT", 10)
+    tape = tg.record(mixed, 2.0, 1.0)
+    with pytest.raises(tg.CompileError, match="10 are the most"):
+        tape.compile()(2.0, 1.0)
 
 
 def test_array_slots_are_refused():
