@@ -24,6 +24,17 @@ WORKER = Path(__file__).with_name("worker.py")
 START = 60.0
 
 
+# An expression that cannot be sent, a process that does not start, or dies.
+FAILURES = (
+    OSError,
+    EOFError,
+    pickle.PickleError,
+    AttributeError,
+    TypeError,
+    RecursionError,
+)
+
+
 class Prover:
     """Decides whether SymPy expressions are identically zero.
 
@@ -86,7 +97,7 @@ class Prover:
                 self._process = _start()
                 limit += START
             answer = _within(limit, lambda: self._exchange(request))
-        except (OSError, EOFError, pickle.PickleError, AttributeError) as problem:
+        except FAILURES as problem:
             self.close()
             return "unproved", f"the proving process failed: {problem!r}"
         if answer is None:
