@@ -118,7 +118,7 @@ class Value(ValueDoors):
 
     @property
     def T(self) -> Value:  # noqa: N802 - NumPy's name
-        """The transpose: a scalar is its own."""
+        """The transpose; a scalar is its own."""
         return self
 
     def _check_eager(self, what: str) -> None:
