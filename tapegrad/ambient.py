@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import itertools
 from contextvars import ContextVar
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from tapegrad.errors import RecordError
 from tapegrad.tape.recorder import Columns
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _serials = itertools.count()
 
@@ -31,10 +32,18 @@ class Segment(Columns):
         imports: the Value that stands in a slot: a leaf, or one of an older segment.
         adopted: slot of each imported Value, by identity.
         literals: the Value that stands for a number met in an expression.
-        adjoints: accumulated adjoints of the slots, once a sweep has been here.
+        few, many_bars: accumulated adjoints of the slots, of short and long sweeps.
     """
 
-    __slots__ = ("__weakref__", "adjoints", "adopted", "imports", "literals", "serial")
+    __slots__ = (
+        "__weakref__",
+        "adopted",
+        "few",
+        "imports",
+        "literals",
+        "many_bars",
+        "serial",
+    )
     eager = True
 
     def __init__(self) -> None:
@@ -43,7 +52,8 @@ class Segment(Columns):
         self.imports: dict[int, Any] = {}
         self.adopted: dict[int, int] = {}
         self.literals: dict[float, Any] = {}
-        self.adjoints: npt.NDArray[np.float64] | None = None
+        self.few: dict[int, float] = {}
+        self.many_bars: npt.NDArray[np.float64] | None = None
 
     def full(self) -> None:
         """The length limit: close, and let the next operation open another one."""
@@ -76,21 +86,36 @@ class Segment(Columns):
             self.adopted[id(value)] = slot
         return slot
 
+    # Accumulated adjoints: of short sweeps in a dictionary, of long ones in an array.
+
     def adjoint_of(self, slot: int) -> float:
         """The accumulated adjoint of a slot."""
-        if self.adjoints is None or slot >= len(self.adjoints):
-            return 0.0
-        return float(self.adjoints[slot])
+        few = self.few.get(slot, 0.0)
+        if self.many_bars is None or slot >= len(self.many_bars):
+            return few
+        return few + float(self.many_bars[slot])
 
-    def reserve(self) -> npt.NDArray[np.float64]:
-        """Accumulated adjoints, long enough for every slot."""
-        have = 0 if self.adjoints is None else len(self.adjoints)
-        if self.adjoints is None or have < self.n:
-            grown = np.zeros(self.n)
-            if self.adjoints is not None:
-                grown[:have] = self.adjoints
-            self.adjoints = grown
-        return self.adjoints
+    def set_adjoint(self, slot: int, number: float) -> None:
+        """Put a number in place of what a slot has accumulated."""
+        self.few[slot] = number
+        if self.many_bars is not None and slot < len(self.many_bars):
+            self.many_bars[slot] = 0.0
+
+    def add_few(self, bars: dict[int, float]) -> None:
+        """Add the adjoints of a short sweep."""
+        held = self.few
+        for slot, bar in bars.items():
+            held[slot] = held.get(slot, 0.0) + bar
+
+    def add_many(self, bars: npt.NDArray[np.float64]) -> None:
+        """Add the adjoints of a long sweep, of the first slots."""
+        if self.many_bars is None or len(self.many_bars) < len(bars):
+            bars = bars.copy()
+            if self.many_bars is not None:
+                bars[: len(self.many_bars)] += self.many_bars
+            self.many_bars = bars
+        else:
+            self.many_bars[: len(bars)] += bars
 
 
 def foreign(value: Any) -> RecordError:

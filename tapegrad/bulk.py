@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.readings import NUMPY, SCALAR
+from tapegrad.readings.numeric import UNLIKE_IEEE
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape.recorder import MANY, Columns
 from tapegrad.tape.tape import Tape
@@ -204,28 +205,38 @@ def adjoint_of_few(
             continue
         if len(rows) == limit:
             return None
-        rows[slot] = found = columns.step_at(slot)
-        todo += found[1]
+        rows[slot] = made = columns.step_at(slot)
+        todo += made[1]
     bars = dict(seeds)
+    get = bars.get
     for slot in sorted(rows, reverse=True):
+        bar = get(slot)
         row, operands, static, primal = rows[slot]
-        if slot not in bars or row.partials is None:
+        if bar is None or not operands:
             continue
-        bar = bars[slot]
         xs = [rows[operand][3] for operand in operands]
         partials = partials_at(row, primal, xs, static)
-        for operand, partial in zip(operands, partials, strict=True):
-            if partial is not None:
-                part = bar * partial
-                bars[operand] = bars[operand] + part if operand in bars else part
+        for operand, partial in zip(operands, partials, strict=False):
+            if type(partial) is int and partial == 0:
+                continue
+            part = bar * partial
+            before = get(operand)
+            bars[operand] = part if before is None else before + part
     return bars
 
 
 def partials_at(
     row: Primitive, primal: float, xs: Sequence[float], static: Any
-) -> list[Any]:
-    """A step's partials at floats; None where nothing is to be passed on."""
+) -> Sequence[Any]:
+    """A step's partials at floats; the int 0 where nothing is to be passed on."""
+    rule = row.partials
+    if rule is None:
+        return ()
     if row.kind == "select":
-        return [None, 1.0, None] if xs[0] else [None, None, 1.0]
-    found = SCALAR.partials(row, primal, *xs, **dict(static))
-    return [None if type(p) is int and p == 0 else p for p in found]
+        return (0, 1, 0) if xs[0] else (0, 0, 1)
+    try:
+        if not static:
+            return rule(SCALAR, primal, *xs)  # type: ignore[no-any-return]
+        return rule(SCALAR, primal, *xs, **dict(static))  # type: ignore[no-any-return]
+    except UNLIKE_IEEE:
+        return SCALAR.partials(row, primal, *xs, **dict(static))  # type: ignore[no-any-return]

@@ -58,17 +58,15 @@ def _sweep(
     segment: Segment, seeds: dict[int, float]
 ) -> list[tuple[Segment, int, float]]:
     """Sweep one segment; returns adjoints for slots of older ones."""
-    held = segment.reserve()
     few = bulk.adjoint_of_few(segment, seeds, bulk.FEW)
     if few is not None:
-        for slot, bar in few.items():
-            held[slot] += bar
+        segment.add_few(few)
         found = ((slot, few[slot]) for slot in segment.imports if slot in few)
     else:
         stop = max(seeds) + 1
         lines = bulk.lines_of_columns(segment, stop)
         bars, reached = bulk.adjoint(lines, seeds, accumulator(stop))
-        held[:stop] += bars
+        segment.add_many(bars)
         found = (
             (slot, float(bars[slot]))
             for slot in segment.imports
@@ -102,8 +100,8 @@ def backward_step(value: Value) -> None:
     operands = value._operands
     primals = [operand.data for operand in operands]
     found = bulk.partials_at(row, value.data, primals, params)
-    for operand, partial in zip(operands, found, strict=True):
-        if partial is not None:
+    for operand, partial in zip(operands, found, strict=False):
+        if not (type(partial) is int and partial == 0):
             operand.grad = operand.grad + value.grad * partial
 
 

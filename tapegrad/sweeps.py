@@ -46,7 +46,7 @@ def replay(
     """
     rows = [TABLE[name] for name in tape.operations]
     functions: list[Any] = [
-        None if row.kind == "structure" else m.evaluator(row) for row in rows
+        None if row.kind == "structure" else getattr(m, row.name) for row in rows
     ]
     given = dict(zip(tape.inputs, inputs, strict=True))
     statics = [dict(static) for static in tape.statics]

@@ -100,7 +100,7 @@ class Value(ValueDoors):
         if self._a is None:
             self._grad = number
         else:
-            self._rec.reserve()[self._i] = number
+            self._rec.set_adjoint(self._i, number)
 
     @property
     def label(self) -> str:
