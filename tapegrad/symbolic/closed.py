@@ -17,16 +17,17 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import sympy as sp
 
 from tapegrad import sweeps
-from tapegrad.errors import DomainError, ShapeError
+from tapegrad.errors import DomainError, ShapeError, TapegradError
 from tapegrad.readings import SCALAR
 from tapegrad.readings.pieces import decided
 from tapegrad.readings.sympy import SYMPY, SympyReading
 from tapegrad.rules import TABLE, Primitive
+from tapegrad.symbolic.budget import within
 from tapegrad.tape.tape import Tape
 
 # A formula of more operations helps nobody, and SymPy's functions recurse over it.
@@ -36,6 +37,9 @@ MAX_DEPTH = 100
 
 # SymPy holds a sum of sums as one sum, so such a chain is not nested.
 _FLATTENED = {"add": "+", "sub": "+", "neg": "+", "mul": "*", "div": "*"}
+
+# Calls of functions that SymPy may make for one formula: some ten seconds.
+CALLS = 20_000_000
 
 # Exact arithmetic on constants up to here; beyond it a power could fill the memory.
 EXACT = 1_000
@@ -113,12 +117,16 @@ def held(name: str, static: tuple[tuple[str, Any], ...]) -> Any:
     if not cut and not any(sp.diff(form, x).has(*_UNSMOOTH) for x in xs):
         return None
 
-    def fdiff(self: Any, argindex: int = 1) -> Any:
+    @functools.cache
+    def partials() -> list[Any]:
         if cut:
-            return sp.Integer(0)
+            return [sp.Integer(0)]
         found = row.partials(SYMPY, form, *xs, **params)  # type: ignore[misc]
+        return [decided(sp.sympify(partial)) for partial in found]
+
+    def fdiff(self: Any, argindex: int = 1) -> Any:
         given = dict(zip(xs, self.args, strict=True))
-        return decided(sp.sympify(found[argindex - 1])).xreplace(given)
+        return partials()[argindex - 1].xreplace(given)
 
     return type(
         name,
@@ -185,13 +193,11 @@ def expressions(tape: Tape, symbols: Sequence[Any]) -> list[Any]:
 
     Raises:
         ShapeError: the formula would be too long to be of use.
+        DomainError: SymPy cannot write it.
     """
     base = sweeps.flat(tape)
     limited(base)
-    try:
-        slots = sweeps.replay(base, FORMULAS, symbols)
-    except RecursionError:
-        raise _too_long(tape) from None
+    slots = careful(lambda: sweeps.replay(base, FORMULAS, symbols), "the formula")
     return [sp.sympify(slots[slot]) for slot in base.outputs]
 
 
@@ -229,9 +235,27 @@ def _too_long(tape: Tape) -> ShapeError:
 
 
 def careful(task: Callable[[], Any], what: str) -> Any:
-    """Run a task of SymPy's, which recurses over its expressions."""
+    """Run a task of SymPy's, which recurses over its expressions.
+
+    Raises:
+        ShapeError: they are nested too deeply, or SymPy takes too many calls.
+        DomainError: SymPy cannot write it, such as a comparison with 1/0.
+    """
+
+    def give_up() -> NoReturn:
+        msg = (
+            f"SymPy finds no end with {what}; tape.trace(symbolic=True) gives a "
+            "formula for each step"
+        )
+        raise ShapeError(msg)
+
     try:
-        return task()
+        return within(CALLS, task, give_up)
+    except (TypeError, ValueError, ZeroDivisionError, NotImplementedError) as problem:
+        if isinstance(problem, TapegradError):
+            raise
+        msg = f"SymPy cannot write {what}: {problem}"
+        raise DomainError(msg) from None
     except RecursionError:
         msg = (
             f"{what} is nested too deeply for SymPy; tape.trace(symbolic=True) gives a "
@@ -254,7 +278,10 @@ def value_at(expression: Any, point: Mapping[Any, float], digits: int = 30) -> f
         msg = f"the formula also holds {', '.join(missing)}; give a value for each"
         raise DomainError(msg)
     exact = {symbol: _float(value, 2 * digits) for symbol, value in point.items()}
-    found = careful(lambda: expression.xreplace(exact).evalf(digits), "the formula")
+    try:
+        found = careful(lambda: expression.xreplace(exact).evalf(digits), "the formula")
+    except DomainError:  # a comparison of what is no real number there
+        return math.nan
     if found in {sp.oo, -sp.oo}:
         return math.inf if found == sp.oo else -math.inf
     return float(found) if found.is_Float or found.is_Rational else math.nan

@@ -9,6 +9,7 @@ rather than their echo. Guards are assumptions of the formula; `latex` prints th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import sympy as sp
 from sympy.logic.boolalg import Boolean
 
 from tapegrad import sweeps
+from tapegrad.symbolic.budget import within
 from tapegrad.symbolic.closed import (
     FORMULAS,
     careful,
@@ -29,6 +31,8 @@ from tapegrad.tape.tape import Tape
 
 # simplify() takes its time beyond this many operations, and seldom finds anything.
 SIMPLIFIED = 30
+# ... and of the others some take minutes: a second or two is what it gets.
+SIMPLIFY_CALLS = 3_000_000
 # In a power or product of powers beyond this, simplify() may multiply out.
 TAME = 16
 
@@ -80,7 +84,8 @@ def to_sympy(tape: Tape, *, derivative: bool = False) -> Any:
 
 def differentiated(expression: Any, *symbols: Any) -> Any:
     """A derivative by SymPy, made readable, held kinks released."""
-    if expression.has(sp.nan):  # SymPy would take it for a constant
+    # SymPy would take these for constants: infinity has swallowed what was added
+    if expression.has(sp.nan, sp.zoo) or expression in {sp.oo, -sp.oo}:
         return sp.nan
 
     def task() -> Any:
@@ -93,12 +98,29 @@ def differentiated(expression: Any, *symbols: Any) -> Any:
 
 
 def readable(expression: Any) -> Any:
-    """The simplified form where it is shorter, and found quickly."""
+    """The simplified form where it is shorter, and found quickly.
+
+    Of a Piecewise the arms: SymPy's way with whole ones takes seconds.
+    """
+    if expression.has(sp.Piecewise):
+        return expression.replace(
+            lambda part: isinstance(part, sp.Piecewise),
+            lambda part: sp.Piecewise(*((readable(arm), c) for arm, c in part.args)),
+        )
     operations = expression.count_ops()
     if operations > SIMPLIFIED or not _tame(expression):
         return expression
-    simplified = sp.simplify(expression)
+    _warm()
+    simplified = within(
+        SIMPLIFY_CALLS, lambda: sp.simplify(expression), lambda: expression
+    )
     return simplified if simplified.count_ops() < operations else expression
+
+
+@functools.cache
+def _warm() -> None:
+    """What simplify() imports on its first use must not count against a formula."""
+    sp.simplify(1 - sp.tanh(sp.Symbol("x")) ** 2)
 
 
 def _tame(expression: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tapegrad.errors import ShapeError
 from tapegrad.rules import TABLE
+from tapegrad.symbolic import closed
+from tapegrad.symbolic.budget import within
 from tapegrad.symbolic.closed import held, symbols_of, value_at
 from tapegrad.symbolic.export import latex_or_none
 from tapegrad.symbolic.parse import parse
@@ -235,3 +238,59 @@ def test_values_at_poles_and_outside_the_reals():
     assert value_at(x, {x: math.inf}) == math.inf
     with pytest.raises(tg.DomainError, match="holds y"):
         value_at(x + sp.Symbol("y"), {x: 1.0})
+
+
+# Found by a search over random formulas: each took SymPy minutes.
+ENDLESS = [
+    "exp((log(max(y, y)/cos(2)))/((tanh(x) + (2 - x))/y))",
+    """where(y < sin(cos(x + 0.5 - y)), where(max(0.5*x - 3, tanh(x - 3)) < 3,
+    log(max(y, 3)) - 2, tanh(y + x - x**3)), max(y + tanh(x/0.5), 0.5))""",
+]
+
+
+@pytest.mark.parametrize("text", ENDLESS)
+def test_what_sympy_finds_no_end_of_has_one(text):
+    for form in tg.derive(text, "x,y").values():
+        assert form.free_symbols
+
+
+def test_budgets_end_what_does_not_end():
+    def count():
+        total = 0
+        while True:
+            total = abs(total + 1)
+
+    assert within(10_000, count, lambda: "stopped") == "stopped"
+    assert within(10_000, lambda: abs(-1), count) == 1
+    assert sys.getprofile() is None
+
+
+def test_the_budget_within_a_budget_is_its_own():
+    def endless():
+        while True:
+            abs(1)
+
+    def outer():
+        return within(1_000, endless, lambda: "inner stopped")
+
+    assert within(10**6, outer, lambda: "outer stopped") == "inner stopped"
+    assert within(100, outer, lambda: "outer stopped") == "inner stopped"
+    both = lambda: (outer(), endless())  # noqa: E731 - reads as what it is
+    assert within(10_000, both, lambda: "outer stopped") == "outer stopped"
+
+
+def test_a_formula_that_takes_too_long_is_an_error_in_words(monkeypatch):
+    monkeypatch.setattr(closed, "CALLS", 1_000)
+    with pytest.raises(ShapeError, match="finds no end"):
+        tg.derive("sin(x*y)**2 + max(x, y)*tanh(x)")
+
+
+def test_infinity_has_swallowed_its_terms():
+    assert parse("1/0 + x").to_sympy(derivative=True)["x"] is sp.nan
+
+
+def test_what_sympy_refuses_is_an_error_in_words():
+    with pytest.raises(tg.DomainError, match="SymPy cannot write the formula: Invalid"):
+        closed.careful(lambda: sp.I < 1, "the formula")
+    x = sp.Symbol("x", real=True)
+    assert math.isnan(value_at(sp.Max(sp.sqrt(x), 1), {x: -1.0}))
