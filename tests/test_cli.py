@@ -22,7 +22,7 @@ SCRIPT = """
     import numpy as np
     from helper import scale
 
-    print("imported", file=sys.stderr)
+    print("imported: this goes to stderr, or no JSON could be read")
 
     def f(x, y):
         return scale * (x**2 + y) ** 0.5
@@ -290,6 +290,13 @@ def test_gradient_of_a_script_elsewhere(script, monkeypatch):
 @pytest.mark.usefixtures("script")
 def test_gradient_refuses(arguments, message):
     assert message in " ".join(refused("gradient", *arguments).split())
+
+
+@pytest.mark.usefixtures("script")
+def test_what_a_script_prints_goes_to_stderr():
+    result = CliRunner().invoke(app, ["show", "script.py:f", "--at", "1,2"])
+    assert "imported" in result.stderr
+    assert "imported" not in result.stdout
 
 
 def test_an_error_in_the_script_names_its_line(script):

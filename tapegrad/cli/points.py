@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -112,9 +113,13 @@ def _is_own(thing: Any, module: str) -> bool:
 
 
 def _guarded(task: Callable[[], Any], what: str, path: str) -> Any:
-    """Run the user's code; an error in it is a message with its line."""
+    """Run the user's code; an error in it is a message with its line.
+
+    What it prints goes to stderr: stdout is for the figures, JSON among them.
+    """
     try:
-        return task()
+        with contextlib.redirect_stdout(sys.stderr):
+            return task()
     except TapegradError:
         raise
     except SyntaxError as problem:

@@ -176,6 +176,12 @@ def derivation(
         Row(key, form, swept.get(key, 0.0), value_at(form, point))
         for key, form in as_tuples.items()
     )
+    if any(number != number for number in tape.slots(*values)):  # noqa: PLR0124 - NaN
+        # A step is outside its domain. SymPy goes on with complex numbers there, and
+        # may come back to a real one; that is no value of this function.
+        rows = tuple(
+            row if row.ok else dataclasses.replace(row, value=math.nan) for row in rows
+        )
     return Derivation(expression, rows, dict(at), tape(*values))
 
 

@@ -132,6 +132,19 @@ def test_derivation_at_a_pole_is_no_disagreement():
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["value"] == "nan"
 
 
+def test_a_way_back_through_complex_numbers_is_no_value():
+    """cos(sqrt(-1.6)) is real to SymPy, and NaN here: the comparison is false."""
+    found = derivation(
+        "where(cos(sqrt(2*y - 3)) < 2, 1, x)", "x", at={"x": 1.3, "y": 0.7}
+    )
+    assert found.ok
+    assert found.rows[0].tape == 1.0
+    assert math.isnan(found.rows[0].value)
+    # but an arm that is not selected may hold NaN, and the values are compared
+    arms = derivation("where(x > 0, log(x), x**2)", at={"x": -3.0})
+    assert (arms.rows[0].tape, arms.rows[0].value) == (-6.0, -6.0)
+
+
 def test_a_wrong_sweep_is_found(monkeypatch):
     """Planted: a sweep that is off in the ninth digit is not ok."""
     right = module._swept
