@@ -4,7 +4,9 @@ Eager Values stand on a chain of short *segments*. A sweep, or a length limit, c
 the current one; a newer segment may refer to an older one, never the reverse; it
 imports leaves by version; a segment that nothing refers to is freed by Python. So a
 training loop of any length runs in bounded memory. One current segment a context
-(``contextvars``): threads do not mix. Inside a recording the context's columns are the
+(``contextvars``): threads do not mix. (A task begins with a copy of its parent's
+context, and may append to the segment that was open there. Nothing is confused: a sweep
+touches only what leads to its root.) Inside a recording the context's columns are the
 recorder's, and under ``no_record()`` there are none.
 """
 
@@ -12,7 +14,9 @@ from __future__ import annotations
 
 import itertools
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from tapegrad.errors import RecordError
 from tapegrad.tape.recorder import Columns
@@ -29,9 +33,12 @@ class Segment(Columns):
 
     Attributes:
         serial: segments made later have larger numbers.
+        thread: the thread that opened it.
         imports: the Value that stands in a slot: a leaf, or one of an older segment.
         adopted: slot of each imported Value, by identity.
         literals: the Value that stands for a number met in an expression.
+        seen: Values known to stand for slots, as long as they live.
+        searched: slots below had their living Values put into `seen`.
         few, many_bars: accumulated adjoints of the slots, of short and long sweeps.
     """
 
@@ -42,28 +49,37 @@ class Segment(Columns):
         "imports",
         "literals",
         "many_bars",
+        "searched",
+        "seen",
         "serial",
+        "thread",
     )
     eager = True
 
     def __init__(self) -> None:
         super().__init__()
         self.serial = next(_serials)
+        self.thread = get_ident()
         self.imports: dict[int, Any] = {}
         self.adopted: dict[int, int] = {}
         self.literals: dict[float, Any] = {}
+        self.seen: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self.searched = 0
         self.few: dict[int, float] = {}
         self.many_bars: npt.NDArray[np.float64] | None = None
 
     def full(self) -> None:
-        """The length limit: close, and let the next operation open another one."""
-        super().full()
+        """The length limit: close, and let the next operation open another one.
+
+        The rows stay in the flat list: turning them into columns here could lose one
+        that a thread with a copy of this context appends in the same moment.
+        """
         self.close()
 
     def close(self) -> None:
         """No more steps; leaves forget their place here, so nothing holds a cycle."""
         for value in self.imports.values():
-            if value._rec is self and value._a is None:
+            if value._rec is self:
                 value._rec = None
         self.literals = {}
         if current() is self:
@@ -75,7 +91,7 @@ class Segment(Columns):
             return int(value._i)
         if value._rec is not None and not value._rec.eager:
             raise foreign(value)
-        leaf = value._a is None
+        leaf = value._is_leaf and value._born >= 0
         if not leaf and id(value) in self.adopted:
             return self.adopted[id(value)]
         slot = self.input(value._data)
@@ -129,11 +145,12 @@ def foreign(value: Any) -> RecordError:
 class Nowhere:
     """Stands for columns where there are none."""
 
-    __slots__ = ("eager", "name")
+    __slots__ = ("name",)
+    eager = True
+    thread = None
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.eager = True
 
 
 # The next eager operation opens a segment.
@@ -146,9 +163,14 @@ current = CURRENT.get
 
 
 def opened() -> Any:
-    """The current columns; a new segment where none is open."""
+    """The current columns; a new segment where none is open.
+
+    A thread that was started with a copy of another one's context opens its own.
+    """
     columns = current()
-    if columns is CLOSED:
+    if columns is CLOSED or (
+        columns.eager and columns.thread not in {None, get_ident()}
+    ):
         columns = Segment()
         CURRENT.set(columns)
     return columns

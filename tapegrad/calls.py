@@ -187,8 +187,7 @@ def on_values(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
         values = [found[slot] for slot in base.outputs]
         made = columns.push_call(tape, reads, values)
         return [
-            make(columns, slot, value, ())
-            for slot, value in zip(made, values, strict=True)
+            make(columns, slot, value) for slot, value in zip(made, values, strict=True)
         ]
     found = sweeps.replay(base, VALUES, leaves)
     return [found[slot] for slot in base.outputs]

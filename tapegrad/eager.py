@@ -7,6 +7,7 @@ second ``backward()`` doubles them exactly, intermediates included.
 from __future__ import annotations
 
 import heapq
+import threading
 
 from tapegrad import bulk
 from tapegrad.ambient import Segment, current
@@ -16,6 +17,9 @@ from tapegrad.tape.recorder import Columns
 from tapegrad.tape.structure import Structure, Tree
 from tapegrad.tape.tape import Tape
 from tapegrad.value import CONSTANT, Handle, Value
+
+# Leaves may be shared by threads, and adding to a .grad is more than one operation.
+_LEAVES = threading.Lock()
 
 
 def backward(root: Value, seed: float | None = None) -> None:
@@ -35,7 +39,7 @@ def backward(root: Value, seed: float | None = None) -> None:
         )
         raise RecordError(msg)
     start = 1.0 if seed is None else as_number(seed)
-    if root._a is None:
+    if root._is_leaf:
         root.grad = root.grad + start
         return
     pending: dict[Segment, dict[int, float]] = {root._rec: {root._i: start}}
@@ -73,12 +77,13 @@ def _sweep(
             if slot < stop and reached[slot]
         )
     onward = []
-    for slot, bar in found:
-        value = segment.imports[slot]
-        if value._a is None:
-            value._grad = getattr(value, "_grad", 0.0) + bar
-        else:
-            onward.append((value._rec, value._i, bar))
+    with _LEAVES:
+        for slot, bar in found:
+            value = segment.imports[slot]
+            if value._is_leaf:
+                value._grad = getattr(value, "_grad", 0.0) + bar
+            else:
+                onward.append((value._rec, value._i, bar))
     return onward
 
 
@@ -115,7 +120,7 @@ def tape_of(root: Value) -> Tape:
         return root._rec.snapshot(root)  # type: ignore[no-any-return]
     out = Columns()
     ordered = history(root)
-    roots = [value for value in ordered if value._a is None]
+    roots = [value for value in ordered if value._is_leaf]
     leaves = sorted((v for v in roots if v._born != CONSTANT), key=lambda v: v._born)
     slots = {id(value): out.input(value.data) for value in leaves}
     for value in roots:

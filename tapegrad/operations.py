@@ -21,13 +21,17 @@ from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.kinks import MAX, WHERE
 from tapegrad.value import Handle, Value, apply, constant, make, new, unsupported
 
-# A number met in an expression becomes a Value of the current columns, once, and the
-# operator is applied again. 0.0 and -0.0 are one key, so zeros take the long way.
+# The slots are read at once after the check, with no call between: another thread may
+# import the same leaf into columns of its own. A number met in an expression becomes a
+# Value of the current columns, once, and the operator is applied again. 0.0 and -0.0
+# are one key, so zeros take the long way.
 _BINARY = """
 def {dunder}(self, other):
     rec = current()
     if type(other) is {kind}:
         if self._rec is rec and other._rec is rec:
+            a = self._i
+            b = other._i
             {compute}
             {append}
     elif type(other) is float or type(other) is int:
@@ -47,23 +51,20 @@ _UNARY = """
 def {dunder}(self):
     rec = current()
     if type(self) is {kind} and self._rec is rec:
+            a = self._i
             {compute}
             {append}
     return apply(ROW, self)
 """
 _APPEND = """made = new({kind})
             made._data = data
-            made._rec = rec{hold}
+            made._rec = rec
             made._i = slot = rec.n
             rec.n = slot + 1
-            rec.flat += {code}, self._i, {second}, data
+            rec.flat += {code}, a, {second}, data
             if slot >= rec.limit:
                 rec.full()
             return made"""
-# Eager Values hold their operands.
-_HOLD = """
-            made._a = self
-            made._b = {held}"""
 _QUICK = "data = self._data {symbol} other._data"
 # Python raises where IEEE has a result.
 _DIVISION = """try:
@@ -76,12 +77,10 @@ _CALL = "data = function(self._data)"
 def _method(row: Primitive, dunder: str, kind: type[Value]) -> dict[str, Any]:
     """The methods of a row for one class, by name."""
     binary = row.arity == 2
-    held = "other" if binary else "None"
     append = _APPEND.format(
         kind=kind.__name__,
         code=TABLE.opcode(row),
-        hold=_HOLD.format(held=held) if kind is Value else "",
-        second="other._i" if binary else "0",
+        second="b" if binary else "0",
     )
     compute = _CALL
     if binary:
@@ -122,7 +121,7 @@ def literal(columns: Any, number: float) -> Any:
             found = constant(value)
             found._rec, found._i = columns, slot
         else:
-            found = make(columns, slot, value, ())
+            found = make(columns, slot, value)
         columns.literals[number] = found
     return found
 

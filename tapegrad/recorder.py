@@ -57,7 +57,7 @@ class Recorder(Columns):
             return value._i
         if isinstance(value, Handle):
             return self._capture(value)
-        if value._a is None and value._born > self.born:
+        if value._is_leaf and value._born > self.born:
             slot = self.constant(value._data)
             if value.label:
                 self.labels.setdefault(slot, value.label)
@@ -86,7 +86,7 @@ class Recorder(Columns):
 
     def handle(self, slot: int, primal: Any) -> Handle:
         """The Value that stands for a slot."""
-        return make(self, slot, primal, ())  # type: ignore[no-any-return]
+        return make(self, slot, primal)  # type: ignore[no-any-return]
 
     def variable(self, primal: float, label: str = "") -> Handle:
         """A new input and its handle."""

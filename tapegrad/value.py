@@ -4,12 +4,13 @@ The arithmetic of a Value appends one row to the current columns (see ``ambient`
 
     c = a * b      appends      mul, slot of a, slot of b, primal
 
-Eager Values hold their operands, so that ``_prev`` gives back the very objects; handles
-of a recording do not, or a long recording could not be freed as it goes.
+No Value holds its operands: they are freed as they go, and ``_prev`` finds the living
+ones when it is asked (see `value_at`).
 """
 
 from __future__ import annotations
 
+import gc
 import itertools
 import numbers
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad.ambient import SILENT, opened
+from tapegrad.ambient import SILENT, Segment, opened
 from tapegrad.doors import ValueDoors
 from tapegrad.errors import RecordError
 from tapegrad.readings import SCALAR
@@ -47,12 +48,9 @@ class Value(ValueDoors):
         (3.0, 3.0)
     """
 
-    # _a, _b: operands (Values or plain numbers); _a is None for a leaf, and a tuple
-    # where there are more than two. _grad, _label, _born may be unset.
-    __slots__ = ("__weakref__", "_a", "_b", "_born", "_data", "_grad", "_i", "_label",
-                 "_rec")  # fmt: skip
-    _a: Any
-    _b: Any
+    # A leaf has its own _born, _grad and _label; what a step made has none of them:
+    # the columns keep them by slot. A leaf's place is that of its last import.
+    __slots__ = ("__weakref__", "_born", "_data", "_grad", "_i", "_label", "_rec")
     _born: int
     _data: Any
     _grad: float
@@ -65,7 +63,7 @@ class Value(ValueDoors):
             msg = "Value(value): it is a Value already; use value.detach() for a copy"
             raise RecordError(msg)
         self._data = as_number(data)
-        self._rec = self._a = self._b = None
+        self._rec = None
         self._i = -1
         self._label = label
         self._born = next(_births)
@@ -80,16 +78,17 @@ class Value(ValueDoors):
     @data.setter
     def data(self, value: Any) -> None:
         self._check_eager("assign .data")
-        self._data = as_number(value)
+        number, label = as_number(value), self.label
         # a new version: recorded steps keep the old number; later ones see a leaf
-        self._rec = self._a = self._b = None
-        if not hasattr(self, "_born"):
-            self._born = next(_births)
+        if not self._is_leaf:
+            self._born, self._label = next(_births), label
+        self._data = number
+        self._rec = None
 
     @property
     def grad(self) -> float:
         """The accumulated adjoint, 0.0 before any sweep."""
-        if self._a is None:
+        if self._is_leaf:
             return getattr(self, "_grad", 0.0)
         return self._rec.adjoint_of(self._i)  # type: ignore[no-any-return]
 
@@ -97,7 +96,7 @@ class Value(ValueDoors):
     def grad(self, value: Any) -> None:
         self._check_eager("assign .grad")
         number = as_number(value)
-        if self._a is None:
+        if self._is_leaf:
             self._grad = number
         else:
             self._rec.set_adjoint(self._i, number)
@@ -105,11 +104,21 @@ class Value(ValueDoors):
     @property
     def label(self) -> str:
         """The name, "" when there is none."""
-        return getattr(self, "_label", "")
+        if self._is_leaf:
+            return self._label
+        return self._rec.labels.get(self._i, "")  # type: ignore[no-any-return]
 
     @label.setter
     def label(self, text: str) -> None:
-        self._label = str(text)
+        if self._is_leaf:
+            self._label = str(text)
+        else:
+            self._rec.labels[self._i] = str(text)
+
+    @property
+    def _is_leaf(self) -> bool:
+        """Whether no step made it; such a Value alone has a time of birth."""
+        return hasattr(self, "_born")
 
     shape: tuple[int, ...] = ()
     ndim = 0
@@ -128,17 +137,11 @@ class Value(ValueDoors):
 
     @property
     def _operands(self) -> tuple[Any, ...]:
-        """Operands in order, constants as Values; the same objects every time."""
-        if self._a is None:
+        """Operands in order, constants as Values."""
+        if self._is_leaf:
             return ()
-        if isinstance(self._a, tuple):
-            self._a = many = tuple(map(_as_value, self._a))
-            return many
-        self._a = _as_value(self._a)
-        if self._b is None:
-            return (self._a,)
-        self._b = _as_value(self._b)
-        return self._a, self._b
+        _, reads, _, _ = self._rec.step_at(self._i)
+        return tuple(value_at(self._rec, slot) for slot in reads)
 
     @property
     def _prev(self) -> set[Value]:
@@ -148,7 +151,7 @@ class Value(ValueDoors):
     @property
     def _step(self) -> tuple[Primitive, dict[str, Any]] | None:
         """The row and static parameters of the step that made it; None for a leaf."""
-        if self._a is None:
+        if self._is_leaf:
             return None
         row, _, static, _ = self._rec.step_at(self._i)
         return row, dict(static)
@@ -280,10 +283,6 @@ def _object(value: Value) -> Any:
     return box
 
 
-def _as_value(operand: Any) -> Value:
-    return operand if isinstance(operand, Value) else constant(operand)
-
-
 def constant(number: Any) -> Value:
     """A Value that stands for a number in the code: no leaf of anyone's making."""
     made = Value(number)
@@ -357,7 +356,7 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
             slots.append(columns.constant(number))
             primals.append(number)
     y = SCALAR.apply(row, *primals, **params)
-    return make(columns, columns.push(row, slots, params, y), y, operands)
+    return make(columns, columns.push(row, slots, params, y), y)
 
 
 def _takes_bool(row: Primitive, place: int) -> bool:
@@ -367,20 +366,36 @@ def _takes_bool(row: Primitive, place: int) -> bool:
     return row.name.startswith("logical_")
 
 
-def make(columns: Any, slot: int, primal: Any, operands: tuple[Any, ...]) -> Any:
+def make(columns: Any, slot: int, primal: Any) -> Any:
     """The Value that stands for a slot."""
-    if columns.eager:
-        made = new(Value)
-        if len(operands) > 2:
-            made._a, made._b = operands, None
-        else:
-            made._a = operands[0]
-            made._b = operands[1] if len(operands) == 2 else None
-    else:
-        made = new(Handle)
-        made._a = made._b = None
+    made = new(Value if columns.eager else Handle)
     made._data, made._rec, made._i = primal, columns, slot
     return made
+
+
+def value_at(segment: Segment, slot: int) -> Value:
+    """The Value that stands for a slot of a segment: the very object, if it lives.
+
+    Values do not hold their operands: a chain of them would stay in memory, and the
+    garbage collector would walk it again and again, which costs as much as all the
+    rest of recording. So the living ones are looked for when somebody asks; a Value
+    that nobody holds any more is made anew, since its slot has all that it had.
+    """
+    known = segment.imports.get(slot)
+    if known is None:
+        known = segment.seen.get(slot)
+    if known is None and slot >= segment.searched:
+        segment.searched = segment.n
+        for found in gc.get_referrers(segment):
+            if type(found) is Value and found._rec is segment:
+                segment.seen[found._i] = found
+        known = segment.seen.get(slot)
+    if known is None:
+        row, _, _, primal = segment.step_at(slot)
+        known = constant(primal) if row.arity == 0 else new(Value)
+        known._data, known._rec, known._i = primal, segment, slot
+        segment.seen[slot] = known
+    return known
 
 
 def _primal(x: Any) -> Any:
@@ -390,18 +405,9 @@ def _primal(x: Any) -> Any:
 
 
 class Handle(Value):
-    """A Value inside a recording: it stands for a slot and holds no operands."""
+    """A Value inside a recording: it stands for a slot."""
 
     __slots__ = ()
-
-    @property
-    def label(self) -> str:
-        """The slot's name, "" when there is none."""
-        return self._rec.labels.get(self._i, "")  # type: ignore[no-any-return]
-
-    @label.setter
-    def label(self, text: str) -> None:
-        self._rec.labels[self._i] = str(text)
 
     def _check_eager(self, what: str) -> None:
         msg = (
