@@ -35,6 +35,7 @@ class Segment(Columns):
         serial: segments made later have larger numbers.
         thread: the thread that opened it.
         imports: the Value that stands in a slot: a leaf, or one of an older segment.
+        origins: segment and slot of each import that is no leaf.
         adopted: slot of each imported Value, by identity.
         literals: the Value that stands for a number met in an expression.
         seen: Values known to stand for slots, as long as they live.
@@ -49,6 +50,7 @@ class Segment(Columns):
         "imports",
         "literals",
         "many_bars",
+        "origins",
         "searched",
         "seen",
         "serial",
@@ -61,6 +63,7 @@ class Segment(Columns):
         self.serial = next(_serials)
         self.thread = get_ident()
         self.imports: dict[int, Any] = {}
+        self.origins: dict[int, tuple[Segment, int]] = {}
         self.adopted: dict[int, int] = {}
         self.literals: dict[float, Any] = {}
         self.seen: WeakValueDictionary[int, Any] = WeakValueDictionary()
@@ -99,6 +102,8 @@ class Segment(Columns):
         if leaf:
             value._rec, value._i = self, slot
         else:
+            # its place now: given other data, the Value would be a leaf
+            self.origins[slot] = value._rec, value._i
             self.adopted[id(value)] = slot
         return slot
 
@@ -137,7 +142,7 @@ class Segment(Columns):
 def foreign(value: Any) -> RecordError:
     """The error of a recording's Value that is used outside of it."""
     return RecordError(
-        f"{value.where_from()} = {value.data} belongs to another recording, or to one "
+        f"{value.where_from()} = {value._data} belongs to another recording, or to one "
         "that is finished; return it from the recorded function, or replay the tape"
     )
 

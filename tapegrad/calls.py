@@ -16,9 +16,8 @@ from tapegrad.errors import RecordError, ShapeError
 from tapegrad.readings import SCALAR, reading
 from tapegrad.real import as_number
 from tapegrad.recorder import VALUES, Recorder
-from tapegrad.recording import is_dynamic
 from tapegrad.rules import TABLE
-from tapegrad.tape.structure import Tree, match
+from tapegrad.tape.structure import match
 from tapegrad.tape.tape import Tape
 from tapegrad.value import Value, make
 
@@ -48,19 +47,8 @@ def bind(tape: Tape, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any
         raise _wrong_call(tape, f"{len(given)}, {missing} missing")
     leaves: list[Any] = []
     for name, tree in zip(names, structure.arguments, strict=True):
-        leaves += match(tree, _as_recorded(given[name], tree, name), is_dynamic, name)
+        leaves += match(tree, given[name], name)
     return leaves
-
-
-def _as_recorded(value: Any, tree: Tree, name: str) -> Any:
-    """An int where a float was recorded is that float."""
-    if not tree.bare or type(value) is not int:
-        return value
-    try:
-        return as_number(value)
-    except RecordError as problem:
-        msg = f"argument {name}: {problem}"
-        raise RecordError(msg) from None
 
 
 def _wrong_call(tape: Tape, got: str) -> ShapeError:
@@ -73,6 +61,8 @@ def _wrong_call(tape: Tape, got: str) -> ShapeError:
 def argument_names(tape: Tape) -> list[str]:
     """Names of the arguments, positional ones first."""
     structure = tape.structure
+    if len(structure.names) == len(structure.arguments):
+        return list(structure.names)
     labels = iter(tape.input_labels())
     names = []
     for place, tree in enumerate(structure.arguments):
@@ -92,7 +82,7 @@ def numbers(tape: Tape, m: Any, leaves: Sequence[Any]) -> list[Any]:
     """Argument leaves as numbers of a reading; bad ones are named."""
     found = []
     for label, leaf in zip(tape.input_labels(), leaves, strict=True):
-        if m.name == "sympy" or (m.name.startswith("mpmath") and _is_big(leaf)):
+        if _belongs(m, leaf):
             found.append(m.number(leaf))
             continue
         try:
@@ -103,8 +93,13 @@ def numbers(tape: Tape, m: Any, leaves: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _is_big(leaf: Any) -> bool:
-    return type(leaf).__module__.startswith(("mpmath", "tapegrad.readings.mpmath"))
+def _belongs(m: Any, leaf: Any) -> bool:
+    """Whether a leaf is a number (or symbol) of the reading's own library."""
+    if m.name == "sympy":
+        import sympy
+
+        return isinstance(leaf, sympy.Expr)
+    return m.name.startswith("mpmath") and hasattr(leaf, "_mpf_")
 
 
 def guarded(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,14 +126,17 @@ def replace_slots(tape: Tape, replace: Mapping[str, Any] | None, m: Any) -> Any:
     """
     if not replace:
         return None
-    by_label = {label: slot for slot, label in tape.labels.items()}
     found = {}
     for label, value in replace.items():
-        if label not in by_label:
-            known = ", ".join(sorted(by_label)) or "none"
+        if label not in tape.labels.values():
+            known = ", ".join(sorted(set(tape.labels.values()))) or "none"
             msg = f"no slot is labelled {label!r}; labels on this tape: {known}"
             raise RecordError(msg)
-        found[by_label[label]] = m.number(as_number(value))
+        slots = [slot for slot, name in tape.labels.items() if name == label]
+        if len(slots) > 1:
+            msg = f"slots {slots} are all labelled {label!r}; give them labels apart"
+            raise RecordError(msg)
+        found[slots[0]] = m.number(as_number(value))
     return found
 
 
@@ -153,6 +151,12 @@ def replay(
     """The outputs at new inputs, nested as the function returned them."""
     leaves = _bind_for(tape, args, kwargs, arithmetic)
     if any(isinstance(leaf, Value) for leaf in leaves):
+        if replace or arithmetic != "float64":
+            msg = (
+                "replace= and arithmetic= are for replays at numbers, and an argument "
+                "is a Value; pass value.data, or leave them out"
+            )
+            raise RecordError(msg)
         return tape.structure.result.build(on_values(tape, leaves))
     m, base = reading(arithmetic), sweeps.flat(tape)
     slots = sweeps.replay(
@@ -182,7 +186,7 @@ def on_values(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
             else columns.constant(as_number(x))
             for x in leaves
         ]
-        primals = [x.data if isinstance(x, Value) else as_number(x) for x in leaves]
+        primals = [x._data if isinstance(x, Value) else as_number(x) for x in leaves]
         found = sweeps.replay(base, SCALAR, primals)
         values = [found[slot] for slot in base.outputs]
         made = columns.push_call(tape, reads, values)
@@ -261,14 +265,27 @@ def _start(
     tape: Tape, args: Any, kwargs: Any, arithmetic: str
 ) -> tuple[Any, Tape, list[Any]]:
     leaves = _bind_for(tape, args, kwargs, arithmetic)
-    if any(isinstance(leaf, Value) for leaf in leaves):
-        msg = (
-            "derivatives of a tape are taken at numbers; call tape(...) on Values and "
-            "sweep those, or use tape.adjoint_tape()(...)"
-        )
-        raise RecordError(msg)
     m, base = reading(arithmetic), sweeps.flat(tape)
-    return m, base, numbers(base, m, leaves)
+    return m, base, numbers(base, m, plain(tape, leaves))
+
+
+def plain(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
+    """Leaves with the numbers of eager leaves, such as a model's parameters.
+
+    Raises:
+        RecordError: a Value that was computed, whose history would be lost.
+    """
+    found = []
+    for label, leaf in zip(tape.input_labels(), leaves, strict=True):
+        if isinstance(leaf, Value) and not leaf._is_leaf:
+            msg = (
+                f"argument {label} is a Value with a history, and this is computed at "
+                "numbers; pass value.data, or call tape(...) or "
+                "tape.adjoint_tape()(...) on Values"
+            )
+            raise RecordError(msg)
+        found.append(leaf._data if isinstance(leaf, Value) else leaf)
+    return found
 
 
 @guarded
@@ -288,7 +305,7 @@ def jacobian(
     rows: list[Any]
     if _in_bulk(base, m):
         rows = _bulk_rows(base, slots)
-    elif len(base.inputs) < len(base.outputs):
+    elif 0 < len(base.inputs) < len(base.outputs):
         rows = _forward_rows(base, m, slots)
     else:
         rows = [
@@ -365,7 +382,7 @@ def jvp(tape: Tape, args: Any, tangents: Any, arithmetic: str = "float64") -> An
 def vjp(tape: Tape, args: Any, cotangents: Any, arithmetic: str = "float64") -> Any:
     """(value, adjoints of the arguments) for adjoints nested like the outputs."""
     m, base, inputs = _start(tape, _as_tuple(tape, args), {}, arithmetic)
-    leaves = match(tape.structure.result, cotangents, is_dynamic, "cotangents")
+    leaves = match(tape.structure.result, cotangents, "cotangents")
     seeds = [m.number(as_number(leaf)) for leaf in leaves]
     slots, bars = sweep(base, m, inputs, seeds)
     value = tape.structure.result.build([_result(m, slots[i]) for i in base.outputs])

@@ -79,11 +79,11 @@ def _sweep(
     onward = []
     with _LEAVES:
         for slot, bar in found:
-            value = segment.imports[slot]
-            if value._is_leaf:
-                value._grad = getattr(value, "_grad", 0.0) + bar
+            if slot in segment.origins:
+                onward.append((*segment.origins[slot], bar))
             else:
-                onward.append((value._rec, value._i, bar))
+                leaf = segment.imports[slot]
+                leaf._grad = getattr(leaf, "_grad", 0.0) + bar
     return onward
 
 

@@ -182,14 +182,14 @@ def _record(
     return recorder.freeze(
         inputs=(*(handle._i for handle in handles), *recorder.places),
         outputs=tuple(outputs),
-        structure=Structure(tuple(trees), tuple(kwargs), tree),
+        structure=Structure(tuple(trees), tuple(kwargs), tree, tuple(names)),
         example=tuple(handle._data for handle in [*handles, *recorder.captured]),
     )
 
 
 def _example(leaf: Any, label: str) -> float:
     try:
-        return as_number(leaf.data if isinstance(leaf, Value) else leaf)
+        return as_number(leaf._data if isinstance(leaf, Value) else leaf)
     except (RecordError, ShapeError) as problem:
         msg = f"argument {label}: {problem}"
         raise type(problem)(msg) from None

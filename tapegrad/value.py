@@ -33,6 +33,34 @@ _births = itertools.count()
 CONSTANT = -1
 
 
+class _Float64:
+    """float64, as far as NumPy's functions ask.
+
+    ``np.mean`` of an object array ends in ``total.dtype.type(total / n)``, which on a
+    plain dtype would give a bare float and lose the derivative.
+    """
+
+    dtype = np.dtype("float64")
+    name, kind, itemsize = dtype.name, dtype.kind, dtype.itemsize
+
+    @staticmethod
+    def type(value: Any) -> Any:
+        """A Value as it is, anything else as a float64."""
+        return value if isinstance(value, Value) else np.float64(value)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.dtype == other)
+
+    def __hash__(self) -> int:
+        return hash(self.dtype)
+
+    def __repr__(self) -> str:
+        return repr(self.dtype)
+
+
+FLOAT64 = _Float64()
+
+
 class Value(ValueDoors):
     """A scalar that records what is done with it.
 
@@ -123,7 +151,7 @@ class Value(ValueDoors):
     shape: tuple[int, ...] = ()
     ndim = 0
     size = 1
-    dtype = np.dtype("float64")
+    dtype = FLOAT64
 
     @property
     def T(self) -> Value:  # noqa: N802 - NumPy's name
@@ -167,7 +195,7 @@ class Value(ValueDoors):
     def __pow__(self, exponent: Any) -> Any:
         if isinstance(exponent, Value):
             return apply(POW, self, exponent)
-        if isinstance(exponent, np.ndarray):
+        if isinstance(exponent, np.ndarray) and exponent.ndim:
             return NotImplemented
         return apply(POWC, self, exponent=_exponent(exponent))
 
@@ -246,7 +274,8 @@ class Value(ValueDoors):
         self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any
     ) -> Any:
         """``np.tanh(v)`` records; arrays are taken entry by entry, as objects."""
-        if any(isinstance(x, np.ndarray) and x.ndim for x in inputs):
+        inputs = tuple(map(_unwrapped, inputs))
+        if any(isinstance(x, np.ndarray) for x in inputs):
             objects = [_object(x) if isinstance(x, Value) else x for x in inputs]
             objects = [np.asarray(x, dtype=object) for x in objects]
             return getattr(ufunc, method)(*objects, **kwargs)
@@ -277,6 +306,11 @@ def unsupported(ufunc: Any, method: str, kwargs: dict[str, Any]) -> Any:
     raise RecordError(msg)
 
 
+def _unwrapped(x: Any) -> Any:
+    """A 0-d array as its number: NumPy's scalars arrive like this, too."""
+    return x[()] if isinstance(x, np.ndarray) and not x.ndim else x
+
+
 def _object(value: Value) -> Any:
     box = np.empty((), dtype=object)
     box[()] = value
@@ -303,7 +337,7 @@ def compare(name: str, *operands: Any) -> Any:
         operands = tuple(map(_truth, operands))
     plain: list[Any] = []
     recorded = False
-    for x in operands:
+    for x in map(_unwrapped, operands):
         if isinstance(x, Value):
             recorded = recorded or isinstance(x, Handle)
             plain.append(x._data)
@@ -342,6 +376,9 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
     """
     columns = opened()
     if columns is SILENT:
+        for x in operands:
+            if isinstance(x, Handle):
+                raise x.frozen("no_record()")
         return Value(SCALAR.apply(row, *map(_primal, operands), **params))
     slots, primals = [], []
     for x in operands:
@@ -416,6 +453,43 @@ class Handle(Value):
         )
         raise RecordError(msg)
 
+    @property
+    def data(self) -> Any:
+        """Refused: a number of this run would be frozen into the tape."""
+        raise self.frozen(".data")
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        del value
+        self._check_eager("assign .data")
+
+    @property
+    def grad(self) -> float:
+        """Refused: adjoints are asked of the tape."""
+        msg = (
+            f"{self.where_from()} belongs to a recording, and has no .grad; ask the "
+            "tape for its gradient, or use tg.grad on the function"
+        )
+        raise RecordError(msg)
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        del value
+        self._check_eager("assign .grad")
+
+    @property
+    def _operands(self) -> tuple[Any, ...]:
+        msg = f"{self.where_from()} belongs to a recording; see tape.steps for operands"
+        raise RecordError(msg)
+
+    def frozen(self, what: str) -> RecordError:
+        """The error of a way to take a plain number out of a recording."""
+        return RecordError(
+            f"{what} of {self.where_from()} inside a recording would freeze a number "
+            f"of this run into the tape ({':'.join(map(str, user_line()))}); use "
+            "tg.stop_gradient(v) for a constant, and print(v) to look at it"
+        )
+
     def where_from(self) -> str:
         """The slot, for messages."""
         return self.label or f"slot v{self._i}"
@@ -438,6 +512,8 @@ class Handle(Value):
 
     def _guard(self, outcome: bool | int) -> None:
         columns = opened()
+        if columns is SILENT:  # a branch is a branch, whatever it does
+            columns = self._rec
         columns.push_guard(columns.slot_of(self), Guard(outcome, *user_line()))
 
     def __float__(self) -> float:
@@ -461,8 +537,4 @@ class Handle(Value):
 
     def detach(self) -> Value:
         """Refused: a number of this run would be frozen into the tape."""
-        msg = (
-            f"detach() of {self.where_from()} inside a recording would freeze a number "
-            "of this run into the tape; use tg.stop_gradient(v)"
-        )
-        raise RecordError(msg)
+        raise self.frozen("detach()")

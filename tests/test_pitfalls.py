@@ -139,8 +139,10 @@ def test_a_conversion_to_float_is_an_error(f):
     assert "test_pitfalls.py" in str(problem.value)
 
 
-def test_data_reads_around_the_tape_are_found_by_differences():
-    report = check_gradient(lambda x: x * Value(x.data), 3.0)
+def test_data_reads_are_refused_and_hidden_ones_found_by_differences():
+    with pytest.raises(tg.RecordError, match="stop_gradient"):
+        tg.record(lambda x: x * Value(x.data), 3.0)
+    report = check_gradient(lambda x: x * Value(x._data), 3.0)
     assert not report.ok
     assert report.rows[0].disagrees == "differences"
 

@@ -52,6 +52,85 @@ def test_ints_are_static_and_compared():
         tape(3.0, 4)
 
 
+def test_text_is_never_evaluated(tmp_path):
+    tape = tg.record(lambda x: x * x, 1.0)
+    mark = tmp_path / "mark"
+    with pytest.raises(tg.RecordError, match="of type str"):
+        tape(f"__import__('os').system('touch {mark}')", arithmetic="sympy")
+    assert not mark.exists()
+
+
+def test_ints_in_a_nesting_are_numbers_too():
+    tape = tg.record(lambda w: w[0] * w[1], [1.0, 2.0])
+    assert tape([3, np.int64(4)]) == 12.0
+    with pytest.raises(tg.RecordError, match=r"argument w\[1\]: got 'a' of type str"):
+        tape([3, "a"])
+
+
+def test_names_of_static_arguments_are_kept():
+    tape = tg.record(lambda x, n: x**n, 2.0, 3)
+    assert tape(x=3.0, n=3) == 27.0
+    with pytest.raises(tg.ShapeError, match="argument n holds"):
+        tape(3.0, n=4)
+
+
+def test_branches_and_numbers_cannot_slip_out_of_a_recording():
+    def silent_product(x):
+        with tg.no_record():
+            c = x * 2
+        return x * c
+
+    def silent_branch(x):
+        with tg.no_record():
+            positive = bool(x > 0)
+        return x * x if positive else -x
+
+    with pytest.raises(tg.RecordError, match="stop_gradient"):
+        tg.record(silent_product, 3.0)
+    with pytest.raises(tg.RecordError, match="stop_gradient"):
+        tg.record(silent_branch, 3.0)
+    with pytest.raises(tg.RecordError, match="stop_gradient"):
+        tg.grad(lambda x: x.data * x)(3.0)
+    for name in ("grad", "_prev", "_backward"):
+        with pytest.raises(tg.RecordError, match="belongs to a recording"):
+            tg.record(lambda x, name=name: getattr(x * x, name)(), 3.0)
+
+
+def test_one_label_on_two_slots_cannot_be_nudged():
+    def f(x):
+        for _ in range(2):
+            x = x * 2
+            x.label = "e"
+        return x
+
+    tape = tg.record(f, 1.0)
+    with pytest.raises(tg.RecordError, match="all labelled 'e'"):
+        tape(1.0, replace={"e": 3.0})
+
+
+def test_arithmetics_agree_on_truth_values_and_at_nan():
+    tape = tg.record(lambda x: (x > 0) + (x > 1) + x, 2.0)
+    found = [tape(2.0, arithmetic=a) for a in ("float64", "float32", "mpmath:30")]
+    assert [float(x) for x in found] == [4.0] * 3
+    power = tg.record(lambda x, y: x**y, 1.0, 1.0)
+    for at in ((0.0, math.nan), (math.nan, math.inf)):
+        assert math.isnan(power(*at))
+        assert math.isnan(power(*at, arithmetic="mpmath:20"))
+    counted = tg.record(lambda x: x * int(x), 1.5)
+    assert float(counted(1.7, arithmetic="mpmath:20")) == pytest.approx(1.7)
+    with pytest.raises(tg.BranchChanged):
+        counted(2.7, arithmetic="mpmath:20")
+    for wrong in ("mpmath:0", "mpmath:1000000000000", None):
+        with pytest.raises(tg.DomainError, match="arithmetic"):
+            tape(2.0, arithmetic=wrong)
+
+
+def test_a_tape_without_inputs():
+    tape = tg.record(lambda: (1.0, 2.0))
+    assert tape() == (1.0, 2.0)
+    assert tape.jacobian() == ((), ())
+
+
 def test_an_int_where_a_float_was_recorded():
     tape = tg.record(lambda x: x * 2, 1.0)
     assert tape(3) == 6.0
@@ -62,6 +141,9 @@ def test_an_int_where_a_float_was_recorded():
 @pytest.mark.parametrize("junk", ["1", None, 1j, [1.0], {"a": 1.0}])
 def test_bad_arguments_on_replay(junk):
     tape = tg.record(lambda x: x * 2, 1.0)
+    for arithmetic in ("sympy", "mpmath:20", "float32"):
+        with pytest.raises((tg.RecordError, tg.ShapeError), match="argument x"):
+            tape(junk, arithmetic=arithmetic)
     with pytest.raises((tg.RecordError, tg.ShapeError), match="argument x"):
         tape(junk)
     with pytest.raises((tg.RecordError, tg.ShapeError), match="argument x"):
@@ -242,7 +324,11 @@ def test_a_tape_called_on_eager_values_records():
     with pytest.raises(tg.BranchChanged):
         tape(Value(-1.0), 5.0)
     with pytest.raises(tg.RecordError, match="at numbers"):
-        tape.gradient(x, 5.0)
+        tape.gradient(x * 1, 5.0)
+    assert tape.gradient(x, 5.0) == (5.0, 4.0)  # a parameter is a number
+    for changed in ({"replace": {"y": 1.0}}, {"arithmetic": "mpmath:50"}):
+        with pytest.raises(tg.RecordError, match="replays at numbers"):
+            tape(x, 5.0, **changed)
 
 
 def test_replace_nudges_a_labelled_slot():

@@ -279,6 +279,37 @@ def test_numpy_records_and_object_arrays_work():
     assert boxed[()] is a
 
 
+def test_means_of_object_arrays_keep_the_derivative():
+    a, b = Value(1.0), Value(2.0)
+    for mean in (np.mean, np.average, lambda x: x.mean()):
+        loss = mean(np.array([a, b]))
+        a.grad = b.grad = 0.0
+        loss.backward()
+        assert (loss.data, a.grad, b.grad) == (1.5, 0.5, 0.5)
+
+
+def test_numpy_scalars_on_either_side():
+    v = Value(4.0)
+    assert (np.float64(2) < v) is True
+    assert (v < np.array(2.0)) is False
+    assert (np.float64(4) == v) is True
+    assert (v ** np.array(2.0)).data == 16.0
+    assert (np.array(2.0) ** v).data == 16.0
+    assert (np.float64(2) - v).data == -2.0
+
+
+def test_an_intermediate_given_other_data_passes_on_what_was_used_before():
+    x = Value(3.0)
+    y = x * x
+    y.backward()
+    x.grad = 0.0
+    z = y * 3
+    y.data = 5.0
+    z.backward()
+    assert x.grad == 18.0
+    assert y.grad == 0.0
+
+
 def test_unknown_ufunc_is_named():
     with pytest.raises(tg.RecordError, match=r"np\.arctanh .*recorded ufuncs"):
         np.arctanh(Value(0.5))

@@ -23,7 +23,7 @@ from tapegrad.derivatives import (
     scalar_output,
     tangent_tape,
 )
-from tapegrad.errors import CompileError, RecordError
+from tapegrad.errors import CompileError
 from tapegrad.native import thunk
 from tapegrad.native.engine import Engine
 from tapegrad.native.entry import Kernel, builtin
@@ -33,7 +33,6 @@ from tapegrad.passes import prune
 from tapegrad.readings import SCALAR
 from tapegrad.recording import record
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Value
 
 # Up to so many steps "auto" spends some 60 us a step on code that runs up to twice as
 # fast; beyond, a quarter of that a step, whatever the length.
@@ -217,13 +216,7 @@ class _Checked:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Floats:
         leaves = calls.bind(self.tape, args, kwargs)
-        for label, leaf in zip(self.tape.input_labels(), leaves, strict=True):
-            if isinstance(leaf, Value):
-                msg = (
-                    f"argument {label} is a Value, and compiled code takes numbers; "
-                    "pass value.data, or call the tape itself (compiled.tape)"
-                )
-                raise RecordError(msg)
+        leaves = calls.plain(self.tape, leaves)
         return self.run(*calls.numbers(self.tape, SCALAR, leaves))
 
 

@@ -14,7 +14,12 @@ from tapegrad.readings.numeric import FLOAT32, NUMPY, SCALAR
 
 __all__ = ["FLOAT32", "NUMPY", "SCALAR", "Reading", "reading"]
 
-KNOWN = "float64, float32, mpmath:<digits>, sympy"
+MOST_DIGITS = 10_000
+KNOWN = f"float64, float32, mpmath:<digits, 1 to {MOST_DIGITS}>, sympy"
+
+
+def _count(digits: str) -> int:
+    return int(digits) if digits.isdecimal() and len(digits) <= 6 else 0
 
 
 @functools.cache
@@ -27,7 +32,7 @@ def reading(name: str) -> Reading:
     Raises:
         DomainError: no such arithmetic; the message lists those there are.
     """
-    kind, _, digits = name.partition(":")
+    kind, _, digits = str(name).partition(":")
     if name == "float64":
         return SCALAR
     if name == "float32":
@@ -36,7 +41,7 @@ def reading(name: str) -> Reading:
         from tapegrad.readings.sympy import SYMPY
 
         return SYMPY
-    if kind == "mpmath" and (digits.isdecimal() or not digits):
+    if kind == "mpmath" and (not digits or 1 <= _count(digits) <= MOST_DIGITS):
         from tapegrad.readings.mpmath import MpmathReading
 
         return MpmathReading(int(digits or 50))

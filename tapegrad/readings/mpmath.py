@@ -62,6 +62,9 @@ class Big:
     def __abs__(self) -> Big:
         return Big(self.ctx, abs(self.value))
 
+    def __int__(self) -> int:
+        return int(self.value)
+
     def __float__(self) -> float:
         return float(self.value)
 
@@ -144,6 +147,8 @@ class MpmathReading(Reading):
         ctx = self.ctx
         if exponent == 0 or base == 1:
             return Big(ctx, ctx.mpf(1))
+        if ctx.isnan(base) or ctx.isnan(exponent):
+            return Big(ctx, ctx.nan)
         if base == 0:
             return Big(ctx, ctx.mpf(0) if exponent > 0 else ctx.inf)
         if ctx.isinf(exponent):  # mpmath gives NaN, IEEE a limit

@@ -38,9 +38,18 @@ class NumpyReading(Reading):
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         """The ufunc of the row; rows with a body use that, alike in every tier."""
         if row.kind == "select":
-            return np.where
+            return lambda *xs: np.where(*xs)[()]
         found = getattr(np, row.ufunc or row.name, None)
-        return found if isinstance(found, np.ufunc) and row.body is None else None
+        if not isinstance(found, np.ufunc) or row.body is not None:
+            return None
+        if row.kind != "elementwise":
+            return found
+
+        def on_floats(*operands: Any) -> Any:
+            # on truth values + would be `or`
+            return found(*[_float(x, self.dtype) for x in operands])
+
+        return on_floats
 
     def number(self, value: Any) -> Any:
         """A NumPy scalar: its operators follow IEEE and obey ``np.errstate``."""
@@ -51,6 +60,11 @@ class NumpyReading(Reading):
 
     def like(self, value: int, other: Any) -> Any:
         return np.full(np.shape(other), value, self.dtype)[()]
+
+
+def _float(x: Any, dtype: np.dtype[Any]) -> Any:
+    truth = isinstance(x, bool) or getattr(x, "dtype", None) == np.bool_
+    return np.asarray(x, dtype)[()] if truth else x
 
 
 class ScalarReading(Reading):

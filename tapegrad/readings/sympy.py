@@ -37,7 +37,7 @@ class SympyReading(Reading):
         if isinstance(value, bool):
             return sp.true if value else sp.false
         if not isinstance(value, int | float):
-            return sp.sympify(value)
+            return sp.sympify(value, strict=True)  # never evaluates text
         if math.isnan(value):
             return sp.nan
         if math.isinf(value):

@@ -55,6 +55,7 @@ class Structure:
 
     Args:
         arguments: a tree for each argument, positional ones first.
+        names: their names, where they are known.
         keywords: names of the arguments that were passed by keyword, last.
         result: the tree of the outputs.
     """
@@ -62,6 +63,7 @@ class Structure:
     arguments: tuple[Tree, ...] = ()
     keywords: tuple[str, ...] = ()
     result: Tree = Tree()
+    names: tuple[str, ...] = ()
 
     @property
     def positional(self) -> int:
@@ -81,6 +83,16 @@ def flatten(value: Any, is_dynamic: Callable[[Any], bool]) -> tuple[list[Any], T
     """
     if is_dynamic(value):
         return [value], Tree()
+    leaves, spec = _taken_apart(value)
+    dynamic = tuple(place for place, leaf in enumerate(leaves) if is_dynamic(leaf))
+    statics = tuple(
+        (place, leaf) for place, leaf in enumerate(leaves) if not is_dynamic(leaf)
+    )
+    return [leaves[place] for place in dynamic], Tree(spec, dynamic, statics)
+
+
+def _taken_apart(value: Any) -> tuple[list[Any], Any]:
+    """All leaves, and the tree that they hang on."""
     import optree
 
     while True:
@@ -89,14 +101,9 @@ def flatten(value: Any, is_dynamic: Callable[[Any], bool]) -> tuple[list[Any], T
         )
         unknown = {type(leaf) for leaf in leaves if _is_dataclass(leaf)}
         if not unknown:
-            break
+            return leaves, spec
         for kind in unknown:
             _register(kind)
-    dynamic = tuple(place for place, leaf in enumerate(leaves) if is_dynamic(leaf))
-    statics = tuple(
-        (place, leaf) for place, leaf in enumerate(leaves) if not is_dynamic(leaf)
-    )
-    return [leaves[place] for place in dynamic], Tree(spec, dynamic, statics)
 
 
 def paths(tree: Tree, name: str) -> list[str]:
@@ -107,22 +114,25 @@ def paths(tree: Tree, name: str) -> list[str]:
     return [accessors[place].codify(name) for place in tree.dynamic]
 
 
-def match(tree: Tree, value: Any, is_dynamic: Callable[[Any], bool], name: str) -> Any:
-    """The dynamic leaves of an argument that must nest as the recorded one did.
+def match(tree: Tree, value: Any, name: str) -> list[Any]:
+    """The leaves of an argument at the places of the recorded dynamic ones.
+
+    What stands there need not be a float; whether it is a number is asked later.
 
     Raises:
         ShapeError: another nesting, or another static value; names the argument.
     """
-    leaves, found = flatten(value, is_dynamic)
-    if found.spec is None and tree.spec is None:
-        return leaves
-    if found.spec != tree.spec or found.dynamic != tree.dynamic:
+    if tree.spec is None:
+        return [value]
+    leaves, spec = _taken_apart(value)
+    if spec != tree.spec:
         msg = (
-            f"argument {name} nests as {_describe(found)}, but was recorded as "
+            f"argument {name} nests as {spec}, but was recorded as "
             f"{_describe(tree)}; pass the same structure, or record again"
         )
         raise ShapeError(msg)
-    for (_, given), (place, kept) in zip(found.statics, tree.statics, strict=True):
+    for place, kept in tree.statics:
+        given = leaves[place]
         if type(given) is not type(kept) or given != kept:
             msg = (
                 f"argument {name} holds the static value {given!r} at leaf {place}, "
@@ -130,12 +140,10 @@ def match(tree: Tree, value: Any, is_dynamic: Callable[[Any], bool], name: str) 
                 "recording: record again, or pass a float"
             )
             raise ShapeError(msg)
-    return leaves
+    return [leaves[place] for place in tree.dynamic]
 
 
 def _describe(tree: Tree) -> str:
-    if tree.spec is None:
-        return "one number"
     text = str(tree.spec)
     statics = ", ".join(repr(value) for _, value in tree.statics)
     return text + (f" with static {statics}" if statics else "")

@@ -105,7 +105,7 @@ def test_a_wrong_rule_is_found(plant, name, change):
 
 
 def test_a_lost_derivative_is_found_by_differences_alone():
-    report = check_gradient(lambda x, y: x * Value(x.data) + y, 2.0, 1.0)
+    report = check_gradient(lambda x, y: x * Value(x._data) + y, 2.0, 1.0)
     assert [row.disagrees for row in report.rows] == ["differences", ""]
     row = report.rows[0]
     assert row.witnesses["forward"] == row.witnesses["SymPy"] == row.reverse == 2.0
