@@ -416,7 +416,8 @@ def value_at(segment: Segment, slot: int) -> Value:
     Values do not hold their operands: a chain of them would stay in memory, and the
     garbage collector would walk it again and again, which costs as much as all the
     rest of recording. So the living ones are looked for when somebody asks; a Value
-    that nobody holds any more is made anew, since its slot has all that it had.
+    that nobody holds any more is made anew, since its slot has all that it had. (After
+    ``gc.freeze()`` the collector does not show what lived before; that is made anew.)
     """
     known = segment.imports.get(slot)
     if known is None:

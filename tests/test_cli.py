@@ -476,3 +476,10 @@ def test_help_does_not_load_what_it_does_not_need():
     )
     assert done.returncode == 0, done.stderr
     assert "Usage" in done.stdout
+
+
+def test_a_picture_that_cannot_be_written_is_a_message():
+    result = CliRunner().invoke(app, ["demo", "--out", "/proc/nowhere/x.svg"])
+    assert result.exit_code == 2
+    assert "nowhere" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -112,6 +112,12 @@ def test_arithmetics_agree_on_truth_values_and_at_nan():
     tape = tg.record(lambda x: (x > 0) + (x > 1) + x, 2.0)
     found = [tape(2.0, arithmetic=a) for a in ("float64", "float32", "mpmath:30")]
     assert [float(x) for x in found] == [4.0] * 3
+    import sympy as sp
+
+    x = sp.Symbol("x", real=True)
+    counts = tape(x, arithmetic="sympy")
+    assert [counts.subs(x, at) for at in (-1, sp.Rational(1, 2), 2)] == [-1, sp.Rational(3, 2), 4]
+    assert tape.to_sympy(derivative=True) == {"x": 1}
     power = tg.record(lambda x, y: x**y, 1.0, 1.0)
     for at in ((0.0, math.nan), (math.nan, math.inf)):
         assert math.isnan(power(*at))

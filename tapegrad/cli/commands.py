@@ -29,6 +29,10 @@ class Commands(TyperGroup):
         except TapegradError as problem:
             typer.echo(f"tapegrad: {problem}", err=True)
             raise typer.Exit(WRONG_CALL) from None
+        except OSError as problem:  # a file that cannot be read or written
+            where = f"{problem.filename}: " if problem.filename else ""
+            typer.echo(f"tapegrad: {where}{problem.strerror}", err=True)
+            raise typer.Exit(WRONG_CALL) from None
 
 
 # A formula may begin with a minus: what is no known option is an argument.

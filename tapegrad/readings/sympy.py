@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sympy as sp
+from sympy.logic.boolalg import Boolean
 
 from tapegrad.readings.base import Reading
 from tapegrad.rules import Primitive
@@ -28,6 +29,8 @@ class SympyReading(Reading):
             return None
 
         def closed(*operands: Any, **params: Any) -> Any:
+            if row.kind == "elementwise":
+                operands = tuple(map(_as_number, operands))
             return form(sp, *operands, **params)
 
         return closed
@@ -61,6 +64,13 @@ class SympyReading(Reading):
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         """A Piecewise, or the arm itself when the condition is decided."""
         return sp.Piecewise((sp.sympify(a), condition), (sp.sympify(b), sp.true))
+
+
+def _as_number(operand: Any) -> Any:
+    """A truth value in arithmetic is 1 or 0, as in Python."""
+    if isinstance(operand, Boolean) and not isinstance(operand, sp.Expr):
+        return sp.Piecewise((sp.Integer(1), operand), (sp.Integer(0), sp.true))
+    return operand
 
 
 SYMPY = SympyReading()
