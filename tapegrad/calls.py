@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad import bulk, sweeps
 from tapegrad.ambient import current
-from tapegrad.derivatives import gradient_tree, scalar_output
+from tapegrad.derivatives import adjoint_tape, gradient_tree, scalar_output
 from tapegrad.eager import accumulator
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.readings import SCALAR, reading
@@ -347,8 +347,6 @@ def hessian(
 ) -> Any:
     """Second derivatives: the Jacobian of the gradient's tape."""
     scalar_output(tape)
-    from tapegrad.derivatives import adjoint_tape
-
     return jacobian(adjoint_tape(tape), args, kwargs, arithmetic)
 
 
@@ -393,8 +391,6 @@ def vjp(tape: Tape, args: Any, cotangents: Any, arithmetic: str = "float64") -> 
 def hvp(tape: Tape, args: Any, direction: Any, arithmetic: str = "float64") -> Any:
     """Hessian times a direction: the tangent of the gradient's tape."""
     scalar_output(tape)
-    from tapegrad.derivatives import adjoint_tape
-
     return jvp(adjoint_tape(tape), args, direction, arithmetic)[1]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.ambient import CURRENT, current, foreign
+from tapegrad.ambient import CURRENT, foreign
 from tapegrad.errors import RecordError
 from tapegrad.readings.base import Reading
 from tapegrad.readings.numeric import CONSTANTS
@@ -167,8 +167,3 @@ class ValueReading(Reading):
 
 
 VALUES = ValueReading()
-
-
-def is_recording() -> bool:
-    """Whether the code runs inside a recording."""
-    return isinstance(current(), Recorder)
