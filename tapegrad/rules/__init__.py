@@ -3,8 +3,16 @@
 To add a primitive, add a row in the module of its family. Nothing else lists them.
 """
 
-from tapegrad.rules import arithmetic, elementary, kinks, structure
-from tapegrad.rules.primitive import INF, REAL, TABLE, Edge, Primitive, Table
+from tapegrad.rules import (
+    arithmetic,
+    elementary,
+    kinks,
+    movement,
+    products,
+    reductions,
+    structure,
+)
+from tapegrad.rules.primitive import INF, REAL, TABLE, Edge, Primitive, Sample, Table
 
 __all__ = [
     "INF",
@@ -12,9 +20,13 @@ __all__ = [
     "TABLE",
     "Edge",
     "Primitive",
+    "Sample",
     "Table",
     "arithmetic",
     "elementary",
     "kinks",
+    "movement",
+    "products",
+    "reductions",
     "structure",
 ]

@@ -20,6 +20,20 @@ Laws of rule text
   differentiated again.
 * A partial that is the int 0, 1 or -1 is *structural*: the sweep drops the
   contribution, or passes the adjoint on without a multiplication.
+
+Rows of whole arrays
+--------------------
+A row whose operands are taken as wholes (sum, reshape, matmul, solve) says how it is
+computed, what shape it gives, and how derivatives pass, instead of partials:
+
+    numpy(np, *xs, **params)             the value, NumPy handed in
+    shape(*avals, **params)              shape and dtype of the result, or a tuple
+    pull(m, bar, y, *xs, **params)       an adjoint for each operand, None for none
+    push(m, dots, y, *xs, **params)      the tangent; a dot is None where there is none
+
+A *linear* row (in all its operands together) and a *multilinear* one (in each) need no
+``push``: the row itself, applied to the tangents, is it. A *reduction* has partials,
+an array like its operand. All are written once, in the vocabulary of a reading.
 """
 
 from __future__ import annotations
@@ -64,6 +78,24 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Operands and parameters at which a row of whole arrays is tested.
+
+    Args:
+        shapes: one an operand.
+        params: static parameters of the step.
+        make: what kind of array each operand is: "real" (any), "positive", "spd"
+            (symmetric positive definite), "symmetric", "regular" (well away from
+            singular), "lower" (a triangular factor), or "index:<n>" (ints below n);
+            "real" for all when empty.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    make: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Primitive:
     """One row of the table of primitives.
 
@@ -87,10 +119,16 @@ class Primitive:
         params: static parameters to test the row with.
         edges: points where the derivative needs care.
         kind: "elementwise"; "select" (where); "predicate" (a boolean result);
-            "cut" (no derivative passes); or "structure" (input, constant, guard,
-            call), which sweeps know by name.
+            "cut" (no derivative passes); "structure" (input, constant, guard, call),
+            which sweeps know by name; and for whole arrays "linear", "multilinear",
+            "reduction", "matrix" (its own push and pull) and "discrete" (no
+            derivative: argsort, any).
         slots: how many slots a step owns; -1 when its static parameters say.
         operator: Python's binary or unary operator, for rows that have one.
+        numpy, shape, pull, push: rows of whole arrays; see the module's text.
+        fold: the elementwise row that a reduction repeats, for readings without
+            arrays of their own.
+        samples: shapes of the operands, and parameters, to test such a row with.
     """
 
     name: str
@@ -110,6 +148,12 @@ class Primitive:
     kind: str = "elementwise"
     slots: int = 1
     operator: str = ""
+    numpy: Rule | None = None
+    shape: Rule | None = None
+    pull: Rule | None = None
+    push: Rule | None = None
+    fold: str = ""
+    samples: tuple[Sample, ...] = ()
 
     def sign(self, params: Mapping[str, Any]) -> str:
         """How a step of this row is written: ``+``, ``tanh``, ``**2``."""
@@ -117,8 +161,13 @@ class Primitive:
 
     @property
     def differentiable(self) -> bool:
-        """Whether the table-driven proofs apply to this row."""
+        """Whether the table-driven proofs of partials apply to this row."""
         return self.partials is not None and self.sympy is not None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it takes its operands as whole arrays, not entry by entry."""
+        return self.numpy is not None
 
 
 class Table:
@@ -141,7 +190,7 @@ class Table:
             raise RecordError(msg)
         self.by_name[row.name] = len(self.rows)
         self.rows.append(row)
-        if row.kind != "structure":
+        if row.kind != "structure" and not row.whole:
             self.by_ufunc.setdefault(row.ufunc or row.name, row)
         return row
 
