@@ -40,7 +40,7 @@ class Kernel:
     part: Part
 
 
-class _Method(ctypes.Structure):
+class Method(ctypes.Structure):
     """PyMethodDef."""
 
     _fields_ = (
@@ -80,10 +80,14 @@ def builtin(
         kind,
         kernel.engine.address("kernel"),
     )
-    method = _Method(name.encode(), address, FASTCALL_KEYWORDS, None)
+    method = Method(name.encode(), address, FASTCALL_KEYWORDS, None)
+    return make_builtin(method, (fallback, layout, method, kernel, engine))
+
+
+def make_builtin(method: Method, owner: tuple[Any, ...]) -> Callable[..., Any]:
+    """A builtin function with a ``self``, which must hold the method."""
     make = ctypes.PYFUNCTYPE(
         ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
     )(("PyCFunction_NewEx", ctypes.pythonapi))
-    owner = (fallback, layout, method, kernel, engine)
     made: Callable[..., Any] = make(ctypes.addressof(method), owner, None)
     return made

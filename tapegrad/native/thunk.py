@@ -22,30 +22,35 @@ ROOM = 64
 FLAT, VALUE, PAIR, GRADIENT = range(4)
 
 
-def _outside(name: str, gives: str, *takes: str) -> Outside:
+# The type ends the header of an object.
+TYPE_OFFSET = object.__basicsize__ - 8
+
+
+def outside(name: str, gives: str, *takes: str) -> Outside:
+    """A function of Python's or NumPy's C interface, which may do anything."""
     return Outside(name, gives, takes, pure=False)
 
 
 CALLS = (
     MALLOC,
     FREE,
-    _outside("PyFloat_AsDouble", "double", "ptr"),
-    _outside("PyFloat_FromDouble", "ptr", "double"),
-    _outside("PyType_IsSubtype", "i32", "ptr", "ptr"),
-    _outside("PyErr_Occurred", "ptr"),
-    _outside("PyErr_Clear", "void"),
-    _outside("PyTuple_New", "ptr", "i64"),
-    _outside("PyTuple_GetItem", "ptr", "ptr", "i64"),
-    _outside("PyTuple_SetItem", "i32", "ptr", "i64", "ptr"),
-    _outside("PyBytes_AsString", "ptr", "ptr"),
-    _outside("PyObject_Vectorcall", "ptr", "ptr", "ptr", "i64", "ptr"),
-    _outside("Py_DecRef", "void", "ptr"),
-    _outside("PyFloat_Type", ""),
-    _outside("PyLong_Type", ""),
+    outside("PyFloat_AsDouble", "double", "ptr"),
+    outside("PyFloat_FromDouble", "ptr", "double"),
+    outside("PyType_IsSubtype", "i32", "ptr", "ptr"),
+    outside("PyErr_Occurred", "ptr"),
+    outside("PyErr_Clear", "void"),
+    outside("PyTuple_New", "ptr", "i64"),
+    outside("PyTuple_GetItem", "ptr", "ptr", "i64"),
+    outside("PyTuple_SetItem", "i32", "ptr", "i64", "ptr"),
+    outside("PyBytes_AsString", "ptr", "ptr"),
+    outside("PyObject_Vectorcall", "ptr", "ptr", "ptr", "i64", "ptr"),
+    outside("Py_DecRef", "void", "ptr"),
+    outside("PyFloat_Type", ""),
+    outside("PyLong_Type", ""),
 )
 
-# The type of an object is the last field of its header.
-SOURCE = """\
+# A number of Python as a double, or false.
+TAKE = """\
 define internal i1 @take(ptr %object, ptr %into) {{
 entry:
   %type_at = getelementptr i8, ptr %object, i64 {type_offset}
@@ -82,7 +87,9 @@ fine:
 refuse:
   ret i1 false
 }}
+"""
 
+SOURCE = """\
 define internal ptr @numbers(ptr %from, i64 %count, i1 %bare) {{
 entry:
   br i1 %bare, label %one, label %several
@@ -236,8 +243,8 @@ escape:
 
 def source() -> str:
     """LLVM text of the thunk, its function is ``@thunk``."""
-    return SOURCE.format(
-        type_offset=object.__basicsize__ - 8,
+    return (TAKE + SOURCE).format(
+        type_offset=TYPE_OFFSET,
         room=ROOM,
         value=VALUE,
         pair=PAIR,

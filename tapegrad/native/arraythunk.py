@@ -1,0 +1,475 @@
+"""The entry thunk of kernels on arrays: ndarrays in, new ndarrays out. Floor 9.
+
+Like ``thunk``: one C function for all kernels, compiled once, the layout behind the
+builtin's ``self``, a tuple ``(fallback, layout, ...)``. The kernel is
+
+    i32 @kernel(ptr* inputs, ptr* outputs, ptr arena)
+
+with a pointer to the entries of each input and output, scalars included. An input that
+is an exact ndarray of the right dtype and shape, C-contiguous and aligned, is handed
+over where it stands; everything else goes to the fallback. Outputs are new arrays; the
+kernel writes into them. The arena, where it keeps its intermediate arrays, is kept from
+call to call: whoever takes it leaves null in the cell, so that a second thread makes
+its own. Long kernels run without the interpreter's lock.
+
+The layout is a column of 64-bit words (`WORDS`), then `RECORD` words an input and an
+output, then the dimensions that the records point to.
+"""
+
+from __future__ import annotations
+
+from tapegrad.native import thunk
+from tapegrad.native.thunk import outside
+
+# Words of the layout before the records, by name.
+WORDS = {
+    "inputs": 0,
+    "outputs": 1,
+    "kind": 2,
+    "kernel": 3,
+    "arena": 4,
+    "cell": 5,
+    "unlock": 6,
+    "array_type": 7,
+    "array_new": 8,
+    "array_scalar": 9,
+    "bare": 10,
+}
+HEAD = 11
+# A record: a code (a dtype's number, NUMBER or TRUTH), how many dimensions, the address
+# of the dimensions, the address of the dtype.
+RECORD = 4
+NUMBER, TRUTH = -1, -2
+
+# Words of pointers and scalars that stand on the stack, and what each one takes.
+ROOM = 96
+EACH_INPUT, EACH_OUTPUT = 2, 3
+
+ALIGNMENT = 64
+
+# Where the fields of PyArrayObject and PyArray_Descr stand, after the header.
+_HEADER = object.__basicsize__
+FIELDS = {
+    "data": _HEADER,
+    "nd": _HEADER + 8,
+    "dims": _HEADER + 16,
+    "descr": _HEADER + 40,
+    "flags": _HEADER + 48,
+    "order": _HEADER + 10,
+    "number": _HEADER + 12,
+}
+CONTIGUOUS_ALIGNED = 0x0101
+
+CALLS = (
+    *thunk.CALLS,
+    outside("PyBool_FromLong", "ptr", "i64"),
+    outside("PyEval_SaveThread", "ptr"),
+    outside("PyEval_RestoreThread", "void", "ptr"),
+)
+
+SOURCE = """\
+define internal i64 @word(ptr %layout, i64 %place) alwaysinline {{
+  %at = getelementptr i64, ptr %layout, i64 %place
+  %word = load i64, ptr %at
+  ret i64 %word
+}}
+
+define internal ptr @pointer(ptr %layout, i64 %place) alwaysinline {{
+  %at = getelementptr ptr, ptr %layout, i64 %place
+  %pointer = load ptr, ptr %at
+  ret ptr %pointer
+}}
+
+define internal ptr @entries(ptr %object, ptr %record, ptr %ndarray) {{
+entry:
+  %type_at = getelementptr i8, ptr %object, i64 {type_offset}
+  %type = load ptr, ptr %type_at
+  %exact = icmp eq ptr %type, %ndarray
+  br i1 %exact, label %array, label %refuse
+array:
+  %flags_at = getelementptr i8, ptr %object, i64 {flags}
+  %flags = load i32, ptr %flags_at
+  %good_flags = and i32 %flags, {contiguous_aligned}
+  %orderly = icmp eq i32 %good_flags, {contiguous_aligned}
+  %nd_at = getelementptr i8, ptr %object, i64 {nd}
+  %nd = load i32, ptr %nd_at
+  %wide_nd = sext i32 %nd to i64
+  %wanted_nd = call i64 @word(ptr %record, i64 1)
+  %same_nd = icmp eq i64 %wide_nd, %wanted_nd
+  %descr_at = getelementptr i8, ptr %object, i64 {descr}
+  %descr = load ptr, ptr %descr_at
+  %order_at = getelementptr i8, ptr %descr, i64 {order}
+  %order = load i8, ptr %order_at
+  %native_order = icmp eq i8 %order, {native}
+  %no_order = icmp eq i8 %order, {irrelevant}
+  %ordered = or i1 %native_order, %no_order
+  %number_at = getelementptr i8, ptr %descr, i64 {number}
+  %number = load i32, ptr %number_at
+  %wide_number = sext i32 %number to i64
+  %wanted = call i64 @word(ptr %record, i64 0)
+  %same_number = icmp eq i64 %wide_number, %wanted
+  %fit_a = and i1 %orderly, %same_nd
+  %fit_b = and i1 %ordered, %same_number
+  %fit = and i1 %fit_a, %fit_b
+  br i1 %fit, label %dimensions, label %refuse
+dimensions:
+  %dims_at = getelementptr i8, ptr %object, i64 {dims}
+  %dims = load ptr, ptr %dims_at
+  %wanted_dims = call ptr @pointer(ptr %record, i64 2)
+  br label %head
+head:
+  %i = phi i64 [ 0, %dimensions ], [ %next, %compare ]
+  %more = icmp slt i64 %i, %wide_nd
+  br i1 %more, label %compare, label %accept
+compare:
+  %size = call i64 @word(ptr %dims, i64 %i)
+  %wanted_size = call i64 @word(ptr %wanted_dims, i64 %i)
+  %same_size = icmp eq i64 %size, %wanted_size
+  %next = add i64 %i, 1
+  br i1 %same_size, label %head, label %refuse
+accept:
+  %data_at = getelementptr i8, ptr %object, i64 {data}
+  %data = load ptr, ptr %data_at
+  ret ptr %data
+refuse:
+  ret ptr null
+}}
+
+define internal ptr @scalar(ptr %from, ptr %record, ptr %make) {{
+entry:
+  %code = call i64 @word(ptr %record, i64 0)
+  switch i64 %code, label %other [ i64 {a_number}, label %float
+                                   i64 {a_truth}, label %truth ]
+float:
+  %value = load double, ptr %from
+  %number = call ptr @PyFloat_FromDouble(double %value)
+  ret ptr %number
+truth:
+  %bit = load i8, ptr %from
+  %long = zext i8 %bit to i64
+  %bool = call ptr @PyBool_FromLong(i64 %long)
+  ret ptr %bool
+other:
+  %descr = call ptr @pointer(ptr %record, i64 3)
+  %object = call ptr %make(ptr %from, ptr %descr, ptr null)
+  ret ptr %object
+}}
+
+define internal void @drop(ptr %objects, i64 %count) {{
+entry:
+  br label %head
+head:
+  %i = phi i64 [ 0, %entry ], [ %next, %step ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %look, label %done
+look:
+  %at = getelementptr ptr, ptr %objects, i64 %i
+  %object = load ptr, ptr %at
+  %none = icmp eq ptr %object, null
+  br i1 %none, label %step, label %release
+release:
+  call void @Py_DecRef(ptr %object)
+  br label %step
+step:
+  %next = add i64 %i, 1
+  br label %head
+done:
+  ret void
+}}
+
+define internal ptr @tuple(ptr %objects, i64 %count) {{
+entry:
+  %tuple = call ptr @PyTuple_New(i64 %count)
+  %lacking = icmp eq ptr %tuple, null
+  br i1 %lacking, label %fail, label %head
+head:
+  %i = phi i64 [ 0, %entry ], [ %next, %put ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %put, label %done
+put:
+  %object = call ptr @pointer(ptr %objects, i64 %i)
+  %set = call i32 @PyTuple_SetItem(ptr %tuple, i64 %i, ptr %object)
+  %next = add i64 %i, 1
+  br label %head
+fail:
+  call void @drop(ptr %objects, i64 %count)
+  ret ptr null
+done:
+  ret ptr %tuple
+}}
+
+define internal ptr @slopes(ptr %objects, i64 %count, i64 %bare) {{
+entry:
+  %alone = icmp ne i64 %bare, 0
+  br i1 %alone, label %one, label %several
+one:
+  %object = load ptr, ptr %objects
+  ret ptr %object
+several:
+  %tuple = call ptr @tuple(ptr %objects, i64 %count)
+  ret ptr %tuple
+}}
+
+define internal ptr @result(ptr %layout, ptr %objects, i64 %count) {{
+entry:
+  %kind = call i64 @word(ptr %layout, i64 {kind})
+  %bare = call i64 @word(ptr %layout, i64 {bare})
+  %gradients = sub i64 %count, 1
+  %rest = getelementptr ptr, ptr %objects, i64 1
+  %first = load ptr, ptr %objects
+  switch i64 %kind, label %flat [ i64 {value}, label %one
+                                  i64 {pair}, label %two
+                                  i64 {gradient}, label %slope ]
+flat:
+  %all = call ptr @tuple(ptr %objects, i64 %count)
+  ret ptr %all
+one:
+  call void @drop(ptr %rest, i64 %gradients)
+  ret ptr %first
+slope:
+  call void @Py_DecRef(ptr %first)
+  %only = call ptr @slopes(ptr %rest, i64 %gradients, i64 %bare)
+  ret ptr %only
+two:
+  %beside = call ptr @slopes(ptr %rest, i64 %gradients, i64 %bare)
+  %lacking = icmp eq ptr %beside, null
+  br i1 %lacking, label %fail, label %both
+fail:
+  call void @Py_DecRef(ptr %first)
+  ret ptr null
+both:
+  store ptr %beside, ptr %rest
+  %pair = call ptr @tuple(ptr %objects, i64 2)
+  ret ptr %pair
+}}
+
+define internal i32 @run(ptr %layout, ptr %ins, ptr %outs) {{
+entry:
+  %kernel = call ptr @pointer(ptr %layout, i64 {kernel})
+  %bytes = call i64 @word(ptr %layout, i64 {arena})
+  %cell = call ptr @pointer(ptr %layout, i64 {cell})
+  %needed = icmp ne i64 %bytes, 0
+  br i1 %needed, label %take, label %ready
+take:
+  %kept = atomicrmw xchg ptr %cell, ptr null acq_rel
+  %busy = icmp eq ptr %kept, null
+  br i1 %busy, label %make, label %ready
+make:
+  %room = add i64 %bytes, {alignment}
+  %made = call ptr @malloc(i64 %room)
+  %poor = icmp eq ptr %made, null
+  br i1 %poor, label %fail, label %ready
+fail:
+  ret i32 -1
+ready:
+  %block = phi ptr [ null, %entry ], [ %kept, %take ], [ %made, %make ]
+  %above = getelementptr i8, ptr %block, i64 {above}
+  %address = ptrtoint ptr %above to i64
+  %aligned = and i64 %address, -{alignment}
+  %arena = inttoptr i64 %aligned to ptr
+  %long = call i64 @word(ptr %layout, i64 {unlock})
+  %brief = icmp eq i64 %long, 0
+  br i1 %brief, label %locked, label %unlocked
+locked:
+  %quick = call i32 %kernel(ptr %ins, ptr %outs, ptr %arena)
+  br label %finish
+unlocked:
+  %thread = call ptr @PyEval_SaveThread()
+  %slow = call i32 %kernel(ptr %ins, ptr %outs, ptr %arena)
+  call void @PyEval_RestoreThread(ptr %thread)
+  br label %finish
+finish:
+  %status = phi i32 [ %quick, %locked ], [ %slow, %unlocked ]
+  br i1 %needed, label %give_back, label %return
+give_back:
+  %other = atomicrmw xchg ptr %cell, ptr %block acq_rel
+  %alone = icmp eq ptr %other, null
+  br i1 %alone, label %return, label %spare
+spare:
+  call void @free(ptr %other)
+  br label %return
+return:
+  ret i32 %status
+}}
+
+define ptr @thunk(ptr %self, ptr %args, i64 %count, ptr %names) {{
+entry:
+  %local = alloca [{room} x i64]
+  %layout_object = call ptr @PyTuple_GetItem(ptr %self, i64 1)
+  %layout = call ptr @PyBytes_AsString(ptr %layout_object)
+  %inputs = call i64 @word(ptr %layout, i64 {inputs})
+  %outputs = call i64 @word(ptr %layout, i64 {outputs})
+  %ndarray = call ptr @pointer(ptr %layout, i64 {array_type})
+  %named = icmp ne ptr %names, null
+  %miscounted = icmp ne i64 %count, %inputs
+  %unfit = or i1 %named, %miscounted
+  br i1 %unfit, label %escape, label %room
+room:
+  %in_words = mul i64 %inputs, {each_input}
+  %out_words = mul i64 %outputs, {each_output}
+  %total = add i64 %in_words, %out_words
+  %fits = icmp sle i64 %total, {room}
+  br i1 %fits, label %ready, label %heap
+heap:
+  %bytes = shl i64 %total, 3
+  %block = call ptr @malloc(i64 %bytes)
+  %lacking = icmp eq ptr %block, null
+  br i1 %lacking, label %escape, label %ready
+ready:
+  %owned = phi ptr [ null, %room ], [ %block, %heap ]
+  %ins = phi ptr [ %local, %room ], [ %block, %heap ]
+  %in_values = getelementptr i64, ptr %ins, i64 %inputs
+  %outs = getelementptr i64, ptr %in_values, i64 %inputs
+  %out_values = getelementptr i64, ptr %outs, i64 %outputs
+  %objects = getelementptr i64, ptr %out_values, i64 %outputs
+  %records = getelementptr i64, ptr %layout, i64 {head}
+  br label %head
+head:
+  %i = phi i64 [ 0, %ready ], [ %next, %taken ]
+  %record = phi ptr [ %records, %ready ], [ %next_record, %taken ]
+  %more = icmp slt i64 %i, %inputs
+  br i1 %more, label %argument, label %allocate
+argument:
+  %arg = call ptr @pointer(ptr %args, i64 %i)
+  %in_at = getelementptr ptr, ptr %ins, i64 %i
+  %code = call i64 @word(ptr %record, i64 0)
+  %plain = icmp eq i64 %code, {a_number}
+  br i1 %plain, label %number, label %array
+number:
+  %into = getelementptr double, ptr %in_values, i64 %i
+  store ptr %into, ptr %in_at
+  %numeric = call i1 @take(ptr %arg, ptr %into)
+  br i1 %numeric, label %taken, label %leave
+array:
+  %data = call ptr @entries(ptr %arg, ptr %record, ptr %ndarray)
+  store ptr %data, ptr %in_at
+  %refused = icmp eq ptr %data, null
+  br i1 %refused, label %leave, label %taken
+taken:
+  %next = add i64 %i, 1
+  %next_record = getelementptr i64, ptr %record, i64 {record}
+  br label %head
+allocate:
+  %k = phi i64 [ 0, %head ], [ %next_k, %made ]
+  %out_record = phi ptr [ %record, %head ], [ %next_out_record, %made ]
+  %more_out = icmp slt i64 %k, %outputs
+  br i1 %more_out, label %output, label %compute
+output:
+  %out_at = getelementptr ptr, ptr %outs, i64 %k
+  %object_at = getelementptr ptr, ptr %objects, i64 %k
+  %out_nd = call i64 @word(ptr %out_record, i64 1)
+  %flat = icmp eq i64 %out_nd, 0
+  br i1 %flat, label %scalar, label %new
+scalar:
+  %out_value = getelementptr i64, ptr %out_values, i64 %k
+  store ptr %out_value, ptr %out_at
+  store ptr null, ptr %object_at
+  br label %made
+new:
+  %array_new = call ptr @pointer(ptr %layout, i64 {array_new})
+  %out_code = call i64 @word(ptr %out_record, i64 0)
+  %out_number = trunc i64 %out_code to i32
+  %out_nd_int = trunc i64 %out_nd to i32
+  %out_dims = call ptr @pointer(ptr %out_record, i64 2)
+  %fresh = call ptr %array_new(ptr %ndarray, i32 %out_nd_int, ptr %out_dims,
+      i32 %out_number, ptr null, ptr null, i32 0, i32 0, ptr null)
+  store ptr %fresh, ptr %object_at
+  %no_room = icmp eq ptr %fresh, null
+  br i1 %no_room, label %poor, label %filled
+filled:
+  %fresh_data_at = getelementptr i8, ptr %fresh, i64 {data}
+  %fresh_data = load ptr, ptr %fresh_data_at
+  store ptr %fresh_data, ptr %out_at
+  br label %made
+made:
+  %next_k = add i64 %k, 1
+  %next_out_record = getelementptr i64, ptr %out_record, i64 {record}
+  br label %allocate
+poor:
+  call void @PyErr_Clear()
+  call void @drop(ptr %objects, i64 %k)
+  br label %leave
+compute:
+  %status = call i32 @run(ptr %layout, ptr %ins, ptr %outs)
+  %good = icmp eq i32 %status, 0
+  br i1 %good, label %collect, label %undo
+undo:
+  call void @drop(ptr %objects, i64 %outputs)
+  br label %leave
+collect:
+  %first_out = mul i64 %inputs, {record}
+  %first_record = getelementptr i64, ptr %records, i64 %first_out
+  %array_scalar = call ptr @pointer(ptr %layout, i64 {array_scalar})
+  br label %each
+each:
+  %j = phi i64 [ 0, %collect ], [ %next_j, %have ]
+  %j_record = phi ptr [ %first_record, %collect ], [ %next_j_record, %have ]
+  %more_j = icmp slt i64 %j, %outputs
+  br i1 %more_j, label %object, label %give
+object:
+  %j_at = getelementptr ptr, ptr %objects, i64 %j
+  %standing = load ptr, ptr %j_at
+  %lacks = icmp eq ptr %standing, null
+  br i1 %lacks, label %wrap, label %have
+wrap:
+  %value_at = getelementptr i64, ptr %out_values, i64 %j
+  %wrapped = call ptr @scalar(ptr %value_at, ptr %j_record, ptr %array_scalar)
+  store ptr %wrapped, ptr %j_at
+  %unmade = icmp eq ptr %wrapped, null
+  br i1 %unmade, label %broken, label %have
+have:
+  %next_j = add i64 %j, 1
+  %next_j_record = getelementptr i64, ptr %j_record, i64 {record}
+  br label %each
+broken:
+  call void @drop(ptr %objects, i64 %outputs)
+  br label %finish
+give:
+  %whole = call ptr @result(ptr %layout, ptr %objects, i64 %outputs)
+  br label %finish
+finish:
+  %answer = phi ptr [ null, %broken ], [ %whole, %give ]
+  %borrowed = icmp eq ptr %owned, null
+  br i1 %borrowed, label %return, label %release
+release:
+  call void @free(ptr %owned)
+  br label %return
+return:
+  ret ptr %answer
+leave:
+  %unowned = icmp eq ptr %owned, null
+  br i1 %unowned, label %escape, label %give_up
+give_up:
+  call void @free(ptr %owned)
+  br label %escape
+escape:
+  %fallback = call ptr @PyTuple_GetItem(ptr %self, i64 0)
+  %other = call ptr @PyObject_Vectorcall(ptr %fallback, ptr %args, i64 %count,
+                                         ptr %names)
+  ret ptr %other
+}}
+"""
+
+
+def source() -> str:
+    """LLVM text of the thunk, its function is ``@thunk``."""
+    return (thunk.TAKE + SOURCE).format(
+        type_offset=thunk.TYPE_OFFSET,
+        room=ROOM,
+        value=thunk.VALUE,
+        pair=thunk.PAIR,
+        gradient=thunk.GRADIENT,
+        head=HEAD,
+        record=RECORD,
+        a_number=NUMBER,
+        a_truth=TRUTH,
+        each_input=EACH_INPUT,
+        each_output=EACH_OUTPUT,
+        alignment=ALIGNMENT,
+        above=ALIGNMENT - 1,
+        contiguous_aligned=CONTIGUOUS_ALIGNED,
+        native=ord("="),
+        irrelevant=ord("|"),
+        **FIELDS,
+        **WORDS,
+    )
