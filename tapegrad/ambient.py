@@ -19,13 +19,17 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from tapegrad.errors import RecordError
-from tapegrad.tape.recorder import Columns
+from tapegrad.real import frozen
+from tapegrad.tape.recorder import Columns, aval_of
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 _serials = itertools.count()
+
+# Bytes of arrays after which a segment closes, so that old ones can be freed.
+ROOM = 1 << 26
 
 
 class Segment(Columns):
@@ -46,6 +50,7 @@ class Segment(Columns):
     __slots__ = (
         "__weakref__",
         "adopted",
+        "bytes",
         "few",
         "imports",
         "literals",
@@ -57,9 +62,11 @@ class Segment(Columns):
         "thread",
     )
     eager = True
+    keeps = True
 
     def __init__(self) -> None:
         super().__init__()
+        self.bytes = 0
         self.serial = next(_serials)
         self.thread = get_ident()
         self.imports: dict[int, Any] = {}
@@ -68,7 +75,7 @@ class Segment(Columns):
         self.literals: dict[float, Any] = {}
         self.seen: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.searched = 0
-        self.few: dict[int, float] = {}
+        self.few: dict[int, Any] = {}
         self.many_bars: npt.NDArray[np.float64] | None = None
 
     def full(self) -> None:
@@ -97,7 +104,8 @@ class Segment(Columns):
         leaf = value._is_leaf and value._born >= 0
         if not leaf and id(value) in self.adopted:
             return self.adopted[id(value)]
-        slot = self.input(value._data)
+        data = frozen(value._data)
+        slot = self.input(data, aval_of(data))
         self.imports[slot] = value
         if leaf:
             value._rec, value._i = self, slot
@@ -107,22 +115,30 @@ class Segment(Columns):
             self.adopted[id(value)] = slot
         return slot
 
+    def push_arrays(self, *step: Any) -> list[int]:
+        """Append a step with arrays; many bytes of them close the segment."""
+        slots = super().push_arrays(*step)
+        self.bytes += sum(getattr(primal, "nbytes", 0) for primal in step[3])
+        if self.bytes > ROOM:
+            self.close()
+        return slots
+
     # Accumulated adjoints: of short sweeps in a dictionary, of long ones in an array.
 
-    def adjoint_of(self, slot: int) -> float:
+    def adjoint_of(self, slot: int) -> Any:
         """The accumulated adjoint of a slot."""
         few = self.few.get(slot, 0.0)
         if self.many_bars is None or slot >= len(self.many_bars):
             return few
         return few + float(self.many_bars[slot])
 
-    def set_adjoint(self, slot: int, number: float) -> None:
+    def set_adjoint(self, slot: int, number: Any) -> None:
         """Put a number in place of what a slot has accumulated."""
         self.few[slot] = number
         if self.many_bars is not None and slot < len(self.many_bars):
             self.many_bars[slot] = 0.0
 
-    def add_few(self, bars: dict[int, float]) -> None:
+    def add_few(self, bars: dict[int, Any]) -> None:
         """Add the adjoints of a short sweep."""
         held = self.few
         for slot, bar in bars.items():

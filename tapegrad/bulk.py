@@ -1,4 +1,4 @@
-"""The reverse sweep of scalar slots in bulk. Floor 4.
+"""Reverse sweeps over growing columns, and over scalar tapes in bulk. Floor 4.
 
 The primals are known, so all partials of one operation are computed at once by the
 NumPy reading; only the accumulation runs slot by slot, in reverse order:
@@ -13,6 +13,7 @@ it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +21,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad import sweeps
 from tapegrad.readings import NUMPY, SCALAR
+from tapegrad.readings.mixed import MIXED
 from tapegrad.readings.numeric import UNLIKE_IEEE
 from tapegrad.rules import TABLE, Primitive
+from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.recorder import MANY, Columns
-from tapegrad.tape.tape import Tape
+from tapegrad.tape.tape import BOOLEAN, Tape
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -223,6 +227,64 @@ def adjoint_of_few(
             before = get(operand)
             bars[operand] = part if before is None else before + part
     return bars
+
+
+class _Bars(dict[int, Any]):
+    """Adjoints by slot; None where nothing has arrived."""
+
+    def __missing__(self, slot: int) -> None:
+        return None
+
+
+def adjoint_of_arrays(columns: Columns, seeds: Mapping[int, Any]) -> dict[int, Any]:
+    """A sweep over the slots that lead to the seeds, arrays among them.
+
+    Args:
+        columns: growing columns that keep their arrays.
+        seeds: adjoints to start from.
+
+    Returns:
+        Adjoints of the slots reached.
+    """
+    rows: dict[int, tuple[Primitive, Sequence[int], Any, Any]] = {}
+    todo = list(seeds)
+    while todo:
+        slot = columns.first_of(todo.pop())
+        if slot not in rows:
+            rows[slot] = made = columns.step_at(slot)
+            if made[0].kind in sweeps.SMOOTH:
+                todo += (i for i in made[1] if columns.aval_at(i)[1] in FLOATING)
+    bars = _Bars(seeds)
+    sums = sweeps.Sums(MIXED, bars)
+    primal = functools.partial(_primal, columns)
+    for slot in sorted(rows, reverse=True):
+        row, operands, static, y = rows[slot]
+        if not operands or row.kind not in sweeps.SMOOTH:
+            continue
+        xs, params = [primal(i) for i in operands], dict(static)
+        if row.slots > 1:
+            slots = range(slot, slot + row.slots)
+            ys = {i: primal(i) for i in slots}
+            parts = sweeps.pulled_several(MIXED, row, slots, ys, xs, bars, params)
+        elif slot not in bars:
+            continue
+        else:
+            wanted = [columns.aval_at(i)[1] in FLOATING for i in operands]
+            bar, mask = bars[slot], sums.masks.get(slot)
+            parts = sweeps.contributions(
+                MIXED, row, y, xs, bar, mask, params, wanted
+            )
+        for operand, (_, share, under) in zip(operands, parts, strict=True):
+            aval = columns.aval_at(operand)
+            if share is not None and aval[1] in FLOATING:
+                under = sweeps.fit_mask(MIXED, under, aval[0])
+                sums.add(operand, sweeps.fit(MIXED, share, aval), under)
+    return bars
+
+
+def _primal(columns: Columns, slot: int) -> Any:
+    found = columns.step_at(slot)[3]
+    return bool(found) if columns.aval_at(slot) == BOOLEAN else found
 
 
 def partials_at(

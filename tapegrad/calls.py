@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,16 +11,26 @@ import numpy as np
 
 from tapegrad import bulk, sweeps
 from tapegrad.ambient import current
-from tapegrad.derivatives import adjoint_tape, gradient_tree, scalar_output
+from tapegrad.apply import make
+from tapegrad.derivatives import (
+    adjoint_tape,
+    basis,
+    differentiable,
+    gradient_tree,
+    scalar_output,
+)
 from tapegrad.eager import accumulator
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.readings import SCALAR, reading
-from tapegrad.real import as_number
+from tapegrad.readings.mixed import MIXED
+from tapegrad.readings.numeric import ArrayWords
+from tapegrad.real import as_data, as_number, frozen
 from tapegrad.recorder import VALUES, Recorder
 from tapegrad.rules import TABLE
+from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.structure import match
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Value, make
+from tapegrad.value import Value
 
 # From this size on a gradient is swept in bulk.
 BULK = 512
@@ -78,19 +89,74 @@ def argument_names(tape: Tape) -> list[str]:
     )
 
 
-def numbers(tape: Tape, m: Any, leaves: Sequence[Any]) -> list[Any]:
-    """Argument leaves as numbers of a reading; bad ones are named."""
+def arithmetic_of(tape: Tape, name: str) -> Any:
+    """The reading of an ``arithmetic=`` name for a tape, with arrays or without."""
+    if name == "float64" and tape.arrays:
+        return MIXED
+    return reading(name)
+
+
+def numbers(
+    tape: Tape, m: Any, leaves: Sequence[Any], slots: Sequence[int] | None = None
+) -> list[Any]:
+    """Argument leaves as numbers and arrays of a reading; bad ones are named.
+
+    Args:
+        tape: the tape that is called.
+        m: the reading.
+        leaves: what was passed.
+        slots: what they stand for, the inputs by default.
+
+    Raises:
+        ShapeError: another shape than recorded.
+        RecordError: what is no real number.
+    """
     found = []
-    for label, leaf in zip(tape.input_labels(), leaves, strict=True):
+    for slot, leaf in zip(tape.inputs if slots is None else slots, leaves, strict=True):
+        shape, dtype = tape.aval_of(slot)
         if _belongs(m, leaf):
             found.append(m.number(leaf))
             continue
         try:
-            found.append(m.number(as_number(leaf)))
+            if not shape and dtype == "float64":
+                found.append(m.number(as_number(leaf)))
+            else:
+                found.append(m.number(as_array(m, leaf, shape, dtype)))
         except (RecordError, ShapeError) as problem:
-            msg = f"argument {label}: {problem}"
+            msg = f"argument {tape.label_of(slot)}: {problem}"
             raise type(problem)(msg) from None
     return found
+
+
+def as_array(m: Any, leaf: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """A leaf as an array of a slot's shape and dtype, which nobody will write to.
+
+    Raises:
+        ShapeError: another shape.
+        RecordError: no real numbers, or floats where a slot holds ints.
+    """
+    objects = isinstance(leaf, np.ndarray) and leaf.dtype.kind == "O"
+    own = objects and not isinstance(m, ArrayWords)
+    plain = isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fiub"
+    data = leaf if own or plain else as_data(leaf, integers=True)
+    if np.shape(data) != shape:
+        msg = (
+            f"got shape {np.shape(data)}, and the tape was recorded with shape {shape}; "
+            "pass that shape, or record again"
+        )
+        raise ShapeError(msg)
+    if own:
+        return data
+    data = np.asarray(data)
+    if dtype not in FLOATING and data.dtype.kind == "f":
+        msg = (
+            f"got floats, and the tape was recorded with {dtype}, which has no "
+            "derivative; convert them, or record again with floats"
+        )
+        raise RecordError(msg)
+    data = data.astype(dtype, order="C", copy=False).view()
+    data.flags.writeable = False
+    return data if shape else data.item() if dtype in {"float64", "bool"} else data[()]
 
 
 def _belongs(m: Any, leaf: Any) -> bool:
@@ -114,7 +180,11 @@ def guarded(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _result(m: Any, value: Any) -> Any:
-    """A result as the user sees it: floats as floats, mpf as mpf."""
+    """A result as the user sees it: floats as floats, mpf as mpf, arrays of its own."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "O" and m.name.startswith("mpmath"):
+            return np.frompyfunc(lambda x: getattr(x, "value", x), 1, 1)(value)
+        return np.array(value)
     return getattr(value, "value", value) if m.name.startswith("mpmath") else value
 
 
@@ -136,7 +206,7 @@ def replace_slots(tape: Tape, replace: Mapping[str, Any] | None, m: Any) -> Any:
         if len(slots) > 1:
             msg = f"slots {slots} are all labelled {label!r}; give them labels apart"
             raise RecordError(msg)
-        found[slots[0]] = m.number(as_number(value))
+        found[slots[0]] = numbers(tape, m, [value], [slots[0]])[0]
     return found
 
 
@@ -158,7 +228,8 @@ def replay(
             )
             raise RecordError(msg)
         return tape.structure.result.build(on_values(tape, leaves))
-    m, base = reading(arithmetic), sweeps.flat(tape)
+    base = sweeps.flat(tape)
+    m = arithmetic_of(base, arithmetic)
     slots = sweeps.replay(
         base, m, numbers(base, m, leaves), replace_slots(base, replace, m)
     )
@@ -179,22 +250,31 @@ def _bind_for(tape: Tape, args: Any, kwargs: Any, arithmetic: str) -> list[Any]:
 def on_values(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
     """A tape applied to Values: one call step in a recording, else step by step."""
     columns, base = current(), sweeps.flat(tape)
-    if isinstance(columns, Recorder):
-        reads = [
-            columns.slot_of(x)
-            if isinstance(x, Value)
-            else columns.constant(as_number(x))
-            for x in leaves
+    m = arithmetic_of(base, "float64")
+    plain = [x._data if isinstance(x, Value) else x for x in leaves]
+    primals = numbers(base, m, plain)
+    if not isinstance(columns, Recorder):
+        given = [
+            x if isinstance(x, Value) else primal
+            for x, primal in zip(leaves, primals, strict=True)
         ]
-        primals = [x._data if isinstance(x, Value) else as_number(x) for x in leaves]
-        found = sweeps.replay(base, SCALAR, primals)
-        values = [found[slot] for slot in base.outputs]
-        made = columns.push_call(tape, reads, values)
-        return [
-            make(columns, slot, value) for slot, value in zip(made, values, strict=True)
-        ]
-    found = sweeps.replay(base, VALUES, leaves)
-    return [found[slot] for slot in base.outputs]
+        found = sweeps.replay(base, VALUES, given)
+        return [found[slot] for slot in base.outputs]
+    reads = [
+        columns.slot_of(x) if isinstance(x, Value) else columns.constant(_own(primal))
+        for x, primal in zip(leaves, primals, strict=True)
+    ]
+    found = sweeps.replay(base, m, primals)
+    values = [found[slot] for slot in base.outputs]
+    made = columns.push_call(tape, reads, values)
+    return [
+        make(columns, slot, value) for slot, value in zip(made, values, strict=True)
+    ]
+
+
+def _own(data: Any) -> Any:
+    """A frozen copy of an array that somebody else may write to."""
+    return frozen(np.array(data)) if isinstance(data, np.ndarray) else data
 
 
 # -- derivatives -----------------------------------------------------------------
@@ -232,19 +312,28 @@ def _in_bulk(tape: Tape, m: Any) -> bool:
 
 def _nest(tape: Tape, m: Any, bars: Sequence[Any]) -> Any:
     """Input adjoints nested like the arguments; structural zeros become 0."""
-    zero = _result(m, m.number(0))
     leaves = [
-        zero if bars[slot] is None else _result(m, bars[slot]) for slot in tape.inputs
+        _result(m, _zero(tape, m, slot) if bars[slot] is None else bars[slot])
+        for slot in (tape.inputs[place] for place in differentiable(tape))
     ]
     return nest_inputs(tape, leaves)
 
 
+def _zero(tape: Tape, m: Any, slot: int, lead: tuple[int, ...] = ()) -> Any:
+    """A structural zero in the shape of a slot."""
+    shape, dtype = tape.aval_of(slot)
+    shape = (*lead, *shape)
+    if not shape:
+        return m.number(0)
+    return m.like(0, np.empty(shape, dtype))
+
+
 def nest_inputs(tape: Tape, leaves: Sequence[Any]) -> Any:
-    """One number an input, nested like the arguments."""
+    """One leaf a differentiable input, nested like the arguments."""
     trees = tape.structure.arguments
-    if all(tree.bare for tree in trees):
+    if all(tree.bare for tree in trees) and len(leaves) == len(trees):
         return leaves[0] if len(trees) == 1 else tuple(leaves)
-    return gradient_tree(tape.structure).build(leaves, statics=False)
+    return gradient_tree(tape).build(leaves, statics=False)
 
 
 @guarded
@@ -257,15 +346,23 @@ def value_and_gradient(
     """(value, gradient nested like the arguments)."""
     scalar_output(tape)
     m, base, inputs = _start(tape, args, kwargs, arithmetic)
-    slots, bars = sweep(base, m, inputs, [m.number(1)])
+    slots, bars = sweep(base, m, inputs, [_one(base, m)])
     return _result(m, slots[base.outputs[0]]), _nest(base, m, bars)
+
+
+def _one(base: Tape, m: Any) -> Any:
+    """The seed of a single number."""
+    if base.aval_of(base.outputs[0])[1] == "float32" and m is MIXED:
+        return np.float32(1)
+    return m.number(1)
 
 
 def _start(
     tape: Tape, args: Any, kwargs: Any, arithmetic: str
 ) -> tuple[Any, Tape, list[Any]]:
     leaves = _bind_for(tape, args, kwargs, arithmetic)
-    m, base = reading(arithmetic), sweeps.flat(tape)
+    base = sweeps.flat(tape)
+    m = arithmetic_of(base, arithmetic)
     return m, base, numbers(base, m, plain(tape, leaves))
 
 
@@ -303,6 +400,9 @@ def jacobian(
     m, base, inputs = _start(tape, args, kwargs, arithmetic)
     slots = sweeps.replay(base, m, inputs)
     rows: list[Any]
+    if base.arrays:
+        rows = [nest_inputs(base, row) for row in array_rows(base, m, slots)]
+        return tape.structure.result.build(rows)
     if _in_bulk(base, m):
         rows = _bulk_rows(base, slots)
     elif 0 < len(base.inputs) < len(base.outputs):
@@ -313,6 +413,59 @@ def jacobian(
             for slot in base.outputs
         ]
     return tape.structure.result.build(rows)
+
+
+def array_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[list[Any]]:
+    """For each output its derivative by each differentiable input, shapes joined."""
+    inputs = [base.inputs[place] for place in differentiable(base)]
+    sizes = [
+        [math.prod(base.aval_of(i)[0]) for i in places]
+        for places in (inputs, base.outputs)
+    ]
+    if sum(sizes[0]) < sum(sizes[1]):
+        return _forward_arrays(base, m, slots, inputs)
+    rows = []
+    for output in base.outputs:
+        lead, dtype = base.aval_of(output)
+        if dtype not in FLOATING:
+            rows.append([_result(m, _zero(base, m, i, lead)) for i in inputs])
+            continue
+        seeds = [_one(base, m)] if not lead else map(m.number, basis(lead, dtype))
+        bars = [sweeps.adjoint(base, m, slots, {output: seed}) for seed in seeds]
+        rows.append([_piled(base, m, [bar[i] for bar in bars], i, lead) for i in inputs])
+    return rows
+
+
+def _piled(
+    base: Tape, m: Any, parts: Sequence[Any], slot: int, lead: tuple[int, ...]
+) -> Any:
+    """Derivatives of a slot's shape as one array, an axis more for each of lead."""
+    full = [_zero(base, m, slot) if part is None else part for part in parts]
+    if not lead:
+        return _result(m, full[0])
+    shape = base.aval_of(slot)[0]
+    if not full:
+        return _result(m, _zero(base, m, slot, lead))
+    return _result(m, np.stack([np.asarray(p) for p in full]).reshape(lead + shape))
+
+
+def _forward_arrays(
+    base: Tape, m: Any, slots: Sequence[Any], inputs: Sequence[int]
+) -> list[list[Any]]:
+    """Jacobians by forward mode: few inputs, many outputs."""
+    rows: list[list[Any]] = [[] for _ in base.outputs]
+    for i in inputs:
+        lead, dtype = base.aval_of(i)
+        seeds = [np.float32(1) if dtype == "float32" else 1.0] if not lead else None
+        units = map(m.number, basis(lead, dtype) if seeds is None else seeds)
+        dots = [sweeps.tangent(base, m, slots, {i: unit}) for unit in units]
+        for row, output in zip(rows, base.outputs, strict=True):
+            piled = _piled(base, m, [dot[output] for dot in dots], output, lead)
+            if lead and base.aval_of(output)[0]:
+                order = (*range(len(lead), piled.ndim), *range(len(lead)))
+                piled = np.array(np.transpose(piled, order))
+            row.append(piled)
+    return rows
 
 
 def _bulk_rows(base: Tape, slots: Sequence[Any]) -> list[Any]:
@@ -364,11 +517,11 @@ def jvp(tape: Tape, args: Any, tangents: Any, arithmetic: str = "float64") -> An
     """(value, tangent) along a direction; tuples, one entry an argument."""
     m, base, inputs = _start(tape, _as_tuple(tape, args), {}, arithmetic)
     leaves = _bind_for(tape, _as_tuple(tape, tangents), {}, arithmetic)
-    seeds = dict(zip(base.inputs, numbers(base, m, leaves), strict=True))
+    pairs = list(zip(base.inputs, _tangents(base, m, leaves), strict=True))
+    seeds = dict(pairs[place] for place in differentiable(base))
     slots = sweeps.replay(base, m, inputs)
     dots = sweeps.tangent(base, m, slots, seeds)
-    zero = m.number(0)
-    found = [zero if dots[i] is None else dots[i] for i in base.outputs]
+    found = [_zero(base, m, i) if dots[i] is None else dots[i] for i in base.outputs]
     build = tape.structure.result.build
     return (
         build([_result(m, slots[i]) for i in base.outputs]),
@@ -376,12 +529,21 @@ def jvp(tape: Tape, args: Any, tangents: Any, arithmetic: str = "float64") -> An
     )
 
 
+def _tangents(base: Tape, m: Any, leaves: Sequence[Any]) -> list[Any]:
+    """Tangents of the inputs; ints have none, whatever stands there."""
+    smooth = set(differentiable(base))
+    return [
+        numbers(base, m, [leaf], [slot])[0] if place in smooth else None
+        for place, (slot, leaf) in enumerate(zip(base.inputs, leaves, strict=True))
+    ]
+
+
 @guarded
 def vjp(tape: Tape, args: Any, cotangents: Any, arithmetic: str = "float64") -> Any:
     """(value, adjoints of the arguments) for adjoints nested like the outputs."""
     m, base, inputs = _start(tape, _as_tuple(tape, args), {}, arithmetic)
     leaves = match(tape.structure.result, cotangents, "cotangents")
-    seeds = [m.number(as_number(leaf)) for leaf in leaves]
+    seeds = numbers(base, m, leaves, base.outputs)
     slots, bars = sweep(base, m, inputs, seeds)
     value = tape.structure.result.build([_result(m, slots[i]) for i in base.outputs])
     return value, _nest(base, m, bars)

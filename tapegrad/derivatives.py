@@ -6,15 +6,30 @@ So every order exists, and a second derivative is a sweep over the tape of the f
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from tapegrad import sweeps
 from tapegrad.errors import ShapeError
 from tapegrad.passes import prune
+from tapegrad.readings.mixed import MIXED
+from tapegrad.real import frozen
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.structure import Structure, Tree, flatten
 from tapegrad.tape.tape import Tape
+
+
+def differentiable(tape: Tape) -> list[int]:
+    """Places of the inputs that have a derivative: floats, not ints or truth values."""
+    return [
+        place
+        for place, slot in enumerate(tape.inputs)
+        if tape.aval_of(slot)[1] in FLOATING
+    ]
 
 
 def gradient_tape(
@@ -23,16 +38,17 @@ def gradient_tape(
     """A tape that gives the outputs and, after them, every output's gradient.
 
     Args:
-        tape: a tape of scalars.
+        tape: any tape.
         values: put the outputs first.
-        wrt: places of the inputs asked for, all by default.
+        wrt: places of the inputs asked for, all differentiable ones by default.
 
     Returns:
-        A tape with flat outputs: the values, then for each output the adjoint of each
-        input, in order.
+        A tape with flat outputs: the values, then for each output the derivative by
+        each input, in order, in the output's shape followed by the input's.
     """
     base = sweeps.flat(tape)
-    chosen = base.inputs if wrt is None else [base.inputs[place] for place in wrt]
+    places = differentiable(base) if wrt is None else wrt
+    chosen = [base.inputs[place] for place in places]
     recorder = Recorder()
     with recording_onto(recorder):
         m = RecorderReading(recorder)
@@ -40,10 +56,69 @@ def gradient_tape(
         slots = sweeps.replay(base, m, inputs)
         outputs = [slots[slot] for slot in base.outputs] if values else []
         for slot in base.outputs:
-            bars = sweeps.adjoint(base, m, slots, {slot: m.number(1.0)}, chosen)
-            outputs += [m.number(0.0) if bars[i] is None else bars[i] for i in chosen]
+            outputs += _by_each(base, m, slots, slot, chosen)
         found = [recorder.slot_of(output) for output in outputs]
     return _frozen(recorder, inputs, found)
+
+
+def _by_each(
+    base: Tape, m: Any, slots: Sequence[Any], output: int, chosen: Sequence[int]
+) -> list[Any]:
+    """One output's derivative by each of the chosen inputs."""
+    shape, dtype = base.aval_of(output)
+    if dtype not in FLOATING:
+        return [
+            m.like(0, m.broadcast_to(m.number(0.0), shape=shape + m.shape(slots[i])))
+            for i in chosen
+        ]
+    if not shape:
+        seed = m.like(1, slots[output])
+        bars = sweeps.adjoint(base, m, slots, {output: seed}, chosen)
+        return [m.like(0, slots[i]) if bars[i] is None else bars[i] for i in chosen]
+    rows: list[list[Any]] = [[] for _ in chosen]
+    for seed in basis(shape, dtype):
+        bars = sweeps.adjoint(base, m, slots, {output: m.number(seed)}, chosen)
+        for row, i in zip(rows, chosen, strict=True):
+            bar = m.like(0, slots[i]) if bars[i] is None else bars[i]
+            row.append(m.reshape(bar, shape=(1, *m.shape(slots[i]))))
+    out = []
+    for row, i in zip(rows, chosen, strict=True):
+        full = (*shape, *m.shape(slots[i]))
+        if row:
+            out.append(m.reshape(m.concatenate(*row, axis=0), shape=full))
+        else:
+            out.append(m.broadcast_to(m.number(0.0), shape=full))
+    return out
+
+
+def basis(shape: tuple[int, ...], dtype: str) -> Iterator[Any]:
+    """Arrays of a shape with a single 1, entry by entry."""
+    for place in range(math.prod(shape)):
+        unit = np.zeros(shape, dtype)
+        unit.ravel()[place] = 1
+        yield frozen(unit)
+
+
+def pullback_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
+    """Reverse mode as a tape: inputs, then output adjoints, give values and adjoints."""
+    base = sweeps.flat(tape)
+    chosen = [base.inputs[place] for place in wrt]
+    recorder = Recorder()
+    with recording_onto(recorder):
+        m = RecorderReading(recorder)
+        inputs = _inputs(recorder, base)
+        slots = sweeps.replay(base, m, inputs)
+        seeds = [
+            recorder.variable(MIXED.like(0, slots[slot]._data)) for slot in base.outputs
+        ]
+        given: dict[int, Any] = {}
+        for slot, seed in zip(base.outputs, seeds, strict=True):
+            given[slot] = given[slot] + seed if slot in given else seed
+        bars = sweeps.adjoint(base, m, slots, given, chosen)
+        outputs = [slots[slot] for slot in base.outputs]
+        outputs += [m.like(0, slots[i]) if bars[i] is None else bars[i] for i in chosen]
+        found = [recorder.slot_of(output) for output in outputs]
+    return _frozen(recorder, [*inputs, *seeds], found)
 
 
 def adjoint_tape(tape: Tape) -> Tape:
@@ -54,9 +129,7 @@ def adjoint_tape(tape: Tape) -> Tape:
     """
     scalar_output(tape)
     grown = gradient_tape(tape, values=False)
-    structure = dataclasses.replace(
-        tape.structure, result=gradient_tree(tape.structure)
-    )
+    structure = dataclasses.replace(tape.structure, result=gradient_tree(tape))
     return dataclasses.replace(grown, structure=structure, _digest=[])
 
 
@@ -64,7 +137,7 @@ def tangent_tape(tape: Tape, *, values: bool = False) -> Tape:
     """Forward mode as a tape: inputs and then their tangents give output tangents.
 
     Args:
-        tape: a tape of scalars.
+        tape: any tape.
         values: put the outputs before their tangents.
     """
     base = sweeps.flat(tape)
@@ -72,13 +145,17 @@ def tangent_tape(tape: Tape, *, values: bool = False) -> Tape:
     with recording_onto(recorder):
         m = RecorderReading(recorder)
         inputs = _inputs(recorder, base)
-        dots = [recorder.variable(0.0, f"{label}_dot") for label in base.input_labels()]
+        dots = [
+            recorder.variable(MIXED.like(0, handle._data), f"{label}_dot")
+            for handle, label in zip(inputs, base.input_labels(), strict=True)
+        ]
         slots = sweeps.replay(base, m, inputs)
-        seeds = dict(zip(base.inputs, dots, strict=True))
+        pairs = list(zip(base.inputs, dots, strict=True))
+        seeds = dict(pairs[place] for place in differentiable(base))
         found = sweeps.tangent(base, m, slots, seeds)
         outputs = [slots[slot] for slot in base.outputs] if values else []
         outputs += [
-            m.number(0.0) if found[i] is None else found[i] for i in base.outputs
+            m.like(0, slots[i]) if found[i] is None else found[i] for i in base.outputs
         ]
         places = [recorder.slot_of(output) for output in outputs]
     structure = Structure(tape.structure.arguments * 2, (), tape.structure.result)
@@ -86,18 +163,29 @@ def tangent_tape(tape: Tape, *, values: bool = False) -> Tape:
 
 
 def scalar_output(tape: Tape) -> None:
-    """Raise unless the tape has one bare output."""
+    """Raise unless the tape has one bare output that is one float."""
     if len(tape.outputs) != 1 or not tape.structure.result.bare:
         msg = (
             f"the tape has {len(tape.outputs)} outputs in a structure, and a gradient "
             "is of one number; use tape.jacobian, or return one number"
         )
         raise ShapeError(msg)
+    shape, dtype = tape.aval_of(tape.outputs[0])
+    if shape or dtype not in FLOATING:
+        msg = (
+            f"the tape gives an array of shape {shape} and dtype {dtype}, and a gradient "
+            "is of one float; use tape.jacobian or tape.vjp, or return .sum()"
+        )
+        raise ShapeError(msg)
 
 
-def gradient_tree(structure: Structure) -> Tree:
-    """How a gradient nests: bare for one argument, a tuple for several."""
-    trees = [tree for tree in structure.arguments if tree.dynamic]
+def gradient_tree(tape: Tape) -> Tree:
+    """How a gradient nests: bare for one argument, a tuple for several.
+
+    Arguments without a differentiable leaf are left out; None stands where a leaf
+    among others has no derivative.
+    """
+    trees = gradient_trees(tape)
     if len(trees) == 1:
         return trees[0]
     nested = tuple(
@@ -107,12 +195,33 @@ def gradient_tree(structure: Structure) -> Tree:
     return tree
 
 
+def gradient_trees(tape: Tape) -> list[Tree]:
+    """The trees of the arguments that have a derivative, of just such leaves."""
+    smooth = set(differentiable(tape))
+    found, start = [], 0
+    for tree in tape.structure.arguments:
+        kept = tuple(
+            place
+            for number, place in enumerate(tree.dynamic, start=start)
+            if number in smooth
+        )
+        start += len(tree.dynamic)
+        if kept:
+            found.append(Tree(tree.spec, kept))
+    return found
+
+
 def _inputs(recorder: Recorder, base: Tape) -> list[Any]:
-    example = base.example or [0.0] * len(base.inputs)
+    example = base.example or [_zeros(*base.aval_of(slot)) for slot in base.inputs]
     return [
         recorder.variable(value, base.labels.get(slot, ""))
         for slot, value in zip(base.inputs, example, strict=True)
     ]
+
+
+def _zeros(shape: tuple[int, ...], dtype: str) -> Any:
+    zeros = np.zeros(shape, dtype)
+    return frozen(zeros) if shape or dtype == "float32" else zeros.item()
 
 
 def _frozen(

@@ -8,29 +8,36 @@ from __future__ import annotations
 
 import heapq
 import threading
+from typing import Any
 
-from tapegrad import bulk
+import numpy as np
+
+from tapegrad import bulk, sweeps
 from tapegrad.ambient import Segment, current
-from tapegrad.errors import RecordError
-from tapegrad.real import as_number
-from tapegrad.tape.recorder import Columns
+from tapegrad.errors import RecordError, ShapeError
+from tapegrad.handle import Handle
+from tapegrad.readings.mixed import MIXED
+from tapegrad.real import as_data, frozen
+from tapegrad.tape.recorder import Columns, aval_of
 from tapegrad.tape.structure import Structure, Tree
 from tapegrad.tape.tape import Tape
-from tapegrad.value import CONSTANT, Handle, Value
+from tapegrad.value import CONSTANT, Value
 
 # Leaves may be shared by threads, and adding to a .grad is more than one operation.
 _LEAVES = threading.Lock()
 
 
-def backward(root: Value, seed: float | None = None) -> None:
+def backward(root: Value, seed: Any = None) -> None:
     """Reverse sweep from a Value: adds its adjoints to every ``.grad``.
 
     Args:
         root: an eager Value.
-        seed: the adjoint of the root itself, 1.0 by default.
+        seed: the adjoint of the root itself, of its shape; ones by default, so that
+            an array is swept like its sum.
 
     Raises:
         RecordError: inside a recording.
+        ShapeError: a seed of another shape.
     """
     if isinstance(root, Handle):
         msg = (
@@ -38,11 +45,11 @@ def backward(root: Value, seed: float | None = None) -> None:
             "and ask the tape for its gradient, or use tg.grad on the function"
         )
         raise RecordError(msg)
-    start = 1.0 if seed is None else as_number(seed)
+    start = _seed(root, seed)
     if root._is_leaf:
         root.grad = root.grad + start
         return
-    pending: dict[Segment, dict[int, float]] = {root._rec: {root._i: start}}
+    pending: dict[Segment, dict[int, Any]] = {root._rec: {root._i: start}}
     order = [-root._rec.serial]
     by_serial = {root._rec.serial: root._rec}
     while order:
@@ -58,11 +65,29 @@ def backward(root: Value, seed: float | None = None) -> None:
         root._rec.close()
 
 
+def _seed(root: Value, seed: Any) -> Any:
+    """The adjoint to start from, in the shape and dtype of the root."""
+    start = 1.0 if seed is None else as_data(seed)
+    if type(root._data) is float and type(start) is float:
+        return start
+    shape = np.shape(start)
+    if shape not in {(), root.shape}:
+        msg = f"backward() got a seed of shape {shape} for a Value of shape {root.shape}"
+        raise ShapeError(msg)
+    full = np.full(root.shape, start, root.dtype if root.shape else np.float64)
+    return full if full.ndim else full.item()
+
+
 def _sweep(
-    segment: Segment, seeds: dict[int, float]
-) -> list[tuple[Segment, int, float]]:
+    segment: Segment, seeds: dict[int, Any]
+) -> list[tuple[Segment, int, Any]]:
     """Sweep one segment; returns adjoints for slots of older ones."""
-    few = bulk.adjoint_of_few(segment, seeds, bulk.FEW)
+    few: dict[int, Any] | None
+    if segment.arrays:
+        with np.errstate(all="ignore"):
+            few = bulk.adjoint_of_arrays(segment, seeds)
+    else:
+        few = bulk.adjoint_of_few(segment, seeds, bulk.FEW)
     if few is not None:
         segment.add_few(few)
         found = ((slot, few[slot]) for slot in segment.imports if slot in few)
@@ -102,12 +127,18 @@ def backward_step(value: Value) -> None:
     if made is None:
         return
     row, params = made
-    operands = value._operands
-    primals = [operand.data for operand in operands]
-    found = bulk.partials_at(row, value.data, primals, params)
-    for operand, partial in zip(operands, found, strict=False):
-        if not (type(partial) is int and partial == 0):
-            operand.grad = operand.grad + value.grad * partial
+    operands, grad = value._operands, value.grad
+    if type(grad) is float and grad == 0 and value.shape:
+        grad = np.zeros(value.shape)
+    primals = [operand._data for operand in operands]
+    with np.errstate(all="ignore"):
+        parts = sweeps.contributions(
+            MIXED, row, value._data, primals, grad, None, params, [True] * len(primals)
+        )
+        for operand, (_, share, _) in zip(operands, parts, strict=True):
+            if share is not None:
+                bar = sweeps.fit(MIXED, share, aval_of(operand._data))
+                operand.grad = operand.grad + bar
 
 
 def tape_of(root: Value) -> Tape:
@@ -122,23 +153,39 @@ def tape_of(root: Value) -> Tape:
     ordered = history(root)
     roots = [value for value in ordered if value._is_leaf]
     leaves = sorted((v for v in roots if v._born != CONSTANT), key=lambda v: v._born)
-    slots = {id(value): out.input(value.data) for value in leaves}
+    slots: dict[int, int] = {}
+    for value in leaves:
+        data = frozen(value._data)
+        slots[id(value)] = out.input(data, aval_of(data))
     for value in roots:
         if value._born == CONSTANT:
-            slots[id(value)] = out.constant(value.data)
+            slots[id(value)] = out.constant(value._data)
     for value in ordered:
         made = value._step
         if made is not None:
             operands = [slots[id(operand)] for operand in value._operands]
-            slots[id(value)] = out.push(made[0], operands, made[1], value.data)
+            slots[id(value)] = _pushed(out, made, operands, value)
     labels = {slots[id(v)]: v.label for v in ordered if v.label}
     return out.freeze(
         inputs=tuple(slots[id(value)] for value in leaves),
         outputs=(slots[id(root)],),
         labels=labels,
         structure=Structure(arguments=tuple(Tree() for _ in leaves)),
-        example=tuple(value.data for value in leaves),
+        example=tuple(value._data for value in leaves),
     )
+
+
+def _pushed(out: Columns, made: Any, operands: list[int], value: Value) -> int:
+    """A step copied; where it owns several slots, the one of this Value."""
+    row, params = made
+    if row.slots == 1:
+        avals = [aval_of(value._data)]
+        return out.push_arrays(row, operands, params, [value._data], avals)[0]
+    first = value._rec.first_of(value._i)
+    steps = range(first, first + row.slots)
+    primals = [value._rec.step_at(slot)[3] for slot in steps]
+    avals = [value._rec.aval_at(slot) for slot in steps]
+    return out.push_arrays(row, operands, params, primals, avals)[value._i - first]
 
 
 def history(root: Value) -> list[Value]:

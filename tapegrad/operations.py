@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ambient import CURRENT, SILENT, current
+from tapegrad.apply import apply, compare, make
+from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.readings import SCALAR
 from tapegrad.real import as_number
 from tapegrad.rules import TABLE, Primitive
+from tapegrad.rules.arithmetic import POW, POWC
 from tapegrad.rules.kinks import MAX, WHERE
-from tapegrad.value import Handle, Value, apply, constant, make, new, unsupported
+from tapegrad.value import Array, Value, constant, new
 
 # The slots are read at once after the check, with no call between: another thread may
 # import the same leaf into columns of its own. A number met in an expression becomes a
@@ -126,8 +129,27 @@ def literal(columns: Any, number: float) -> Any:
     return found
 
 
+def _array_method(row: Primitive, dunder: str) -> dict[str, Any]:
+    """The methods of a row for arrays, which take the long way."""
+
+    def method(*operands: Any) -> Any:
+        if _objects(operands[-1]):
+            return NotImplemented
+        return apply(row, *operands)
+
+    def reflected(self: Any, other: Any) -> Any:
+        return NotImplemented if _objects(other) else apply(row, other, self)
+
+    method.__name__, method.__doc__ = dunder, f"{row.name}, recorded. {row.source}."
+    if row.arity == 1:
+        return {dunder: method}
+    return {dunder: method, dunder.replace("__", "__r", 1): reflected}
+
+
 def install(row: Primitive) -> None:
     """Give Value the operators or the method of a row."""
+    if row.kind == "predicate" and row.operator in {"lt", "le", "gt", "ge", "eq", "ne"}:
+        setattr(Value, f"__{row.operator}__", _comparison(row))
     if row.kind != "elementwise" or row.params != ({},):
         return
     if not row.operator and (row.arity != 1 or hasattr(Value, row.name)):
@@ -136,21 +158,65 @@ def install(row: Primitive) -> None:
     for kind in (Value, Handle):
         for name, method in _method(row, dunder, kind).items():
             setattr(kind, name, method)
+    for kind in (Array, ArrayHandle):
+        for name, method in _array_method(row, dunder).items():
+            setattr(kind, name, method)
 
+
+def _comparison(row: Primitive) -> Any:
+    def method(self: Any, other: Any) -> Any:
+        return compare(row.name, self, other)
+
+    method.__name__, method.__doc__ = f"__{row.operator}__", f"{row.name}. {row.source}."
+    return method
+
+
+def power(base: Any, exponent: Any) -> Any:
+    """x**y; a constant exponent keeps negative bases, and never takes a log."""
+    if isinstance(exponent, Value) or not isinstance(base, Value):
+        return apply(POW, base, exponent)
+    if isinstance(exponent, np.ndarray) and exponent.ndim:
+        return apply(POW, base, exponent)
+    return apply(POWC, base, exponent=_exponent(exponent))
+
+
+def _exponent(exponent: Any) -> int | float:
+    """A constant exponent as it was written: 2 stays an int, 0.5 a float."""
+    if type(exponent) is int and abs(exponent) < 2**53:
+        return exponent
+    return as_number(exponent)
+
+
+def _power(self: Value, exponent: Any) -> Any:
+    return NotImplemented if _objects(exponent) else power(self, exponent)
+
+
+def _objects(x: Any) -> bool:
+    """Whether NumPy is to take an operand entry by entry."""
+    return isinstance(x, np.ndarray) and x.dtype.kind == "O"
+
+
+for _name, _function in (
+    ("__pow__", _power),
+    ("__rpow__", lambda self, base: apply(POW, base, self)),
+    ("__pos__", lambda self: self),
+):
+    setattr(Value, _name, _function)
 
 for _row in TABLE:
     install(_row)
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """Select: a where the condition holds, else b.
+    """Select: a where the condition holds, else b, entry by entry.
 
     The arm that is not selected contributes nothing to any derivative, whatever
     infinities it holds. For numbers without any Value the result is a plain float.
 
     Args:
-        condition: a bool, a comparison of Values, or a number (non-zero is true).
-        a: a Value or real number, the result where the condition holds.
+        condition: a bool, a comparison of Values, an array of bools, or numbers
+            (non-zero is true).
+        a: a Value, real number or array: the result where the condition holds.
         b: the same, the result elsewhere.
 
     Example:
@@ -161,19 +227,19 @@ def where(condition: Any, a: Any, b: Any) -> Any:
         1.0
     """
     if not any(isinstance(x, Value) for x in (condition, a, b)):
-        return as_number(a) if condition else as_number(b)
-    if isinstance(condition, Value) and not isinstance(condition._data, bool):
-        condition = condition != 0
-    elif not isinstance(condition, Value):
-        condition = bool(condition)
-    return apply(WHERE, condition, a, b)
+        if all(np.ndim(x) == 0 for x in (condition, a, b)):
+            return as_number(a) if condition else as_number(b)
+        return np.where(condition, a, b)
+    return apply(WHERE, truth(condition), a, b)
 
 
-def array_function(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """``np.where`` of Values; every other function is an error that names it."""
-    if function is np.where and len(args) == 3 and not kwargs:
-        return where(*args)
-    return unsupported(function, "__call__", kwargs)
+def truth(condition: Any) -> Any:
+    """A condition as truth values: a number is true where it is not 0."""
+    data = condition._data if isinstance(condition, Value) else condition
+    kind = np.asarray(data).dtype.kind
+    if kind == "b":
+        return condition
+    return condition != 0 if isinstance(condition, Value) else np.asarray(data) != 0
 
 
 def maximum(a: Any, b: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What counts as a real number, in one place. Floor 3."""
+"""What counts as a real number, or an array of them, in one place. Floor 3."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ def as_number(value: Any) -> float:
             return float(value)
         msg = (
             f"got an array of shape {value.shape} and dtype {value.dtype} where a "
-            "number is needed; a Value is a scalar: make a list, or an object array, "
-            "of one Value an entry"
+            "single number is needed"
         )
         raise ShapeError(msg)
     if isinstance(value, complex | np.complexfloating):
@@ -45,3 +44,64 @@ def as_number(value: Any) -> float:
         "pass a float, an int or a Value"
     )
     raise RecordError(msg)
+
+
+def as_data(value: Any, *, integers: bool = False) -> Any:
+    """A number as a float, an array-like as a new array of floats.
+
+    Args:
+        value: a real number, an array, or a nesting of lists of numbers.
+        integers: keep integer and boolean arrays; else they become float64.
+
+    Returns:
+        A Python float, or an array of dtype float64 or float32 (int64, bool) that
+        nobody else holds.
+
+    Raises:
+        RecordError: complex numbers, strings, objects that are no real numbers.
+    """
+    if type(value) is float:
+        return value
+    if not isinstance(value, np.ndarray | list | tuple):
+        return as_number(value)
+    given = np.array(value, order="C") if isinstance(value, np.ndarray) else _array(value)
+    kind = given.dtype.kind
+    if kind == "O":
+        return _of_objects(given)
+    if kind == "c":
+        msg = f"got an array of {given.dtype}; derivatives here are of real numbers"
+        raise RecordError(msg)
+    if kind not in "fiub":
+        msg = (
+            f"got an array of dtype {given.dtype}, and numbers are needed; convert it "
+            "with .astype(float)"
+        )
+        raise RecordError(msg)
+    if integers and kind != "f":
+        given = given.astype(np.int64 if kind in "iu" else np.bool_)
+    elif given.dtype != np.float32:
+        given = given.astype(np.float64)
+    if given.ndim:
+        return given
+    return float(given) if given.dtype == np.float64 else given[()]
+
+
+def _array(value: Any) -> Any:
+    try:
+        return np.array(value)
+    except ValueError as problem:
+        msg = f"got lists that are no array: {problem}"
+        raise ShapeError(msg) from None
+
+
+def _of_objects(given: Any) -> Any:
+    """An array of objects that are all real numbers, as floats."""
+    flat = [as_number(entry) for entry in given.ravel().tolist()]
+    return np.array(flat, np.float64).reshape(given.shape)
+
+
+def frozen(data: Any) -> Any:
+    """An array made read-only; a float as it is."""
+    if isinstance(data, np.ndarray):
+        data.flags.writeable = False
+    return data

@@ -15,15 +15,19 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ambient import CURRENT, foreign
+from tapegrad.apply import apply, compare, make
 from tapegrad.errors import RecordError
+from tapegrad.handle import Handle
 from tapegrad.readings.base import Reading
+from tapegrad.readings.mixed import MIXED
 from tapegrad.readings.numeric import CONSTANTS
+from tapegrad.real import frozen
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape.guards import Guard
-from tapegrad.tape.recorder import Columns
+from tapegrad.tape.recorder import Columns, aval_of
 from tapegrad.tape.structure import Structure, Tree
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Handle, Value, apply, compare, make
+from tapegrad.value import Value
 
 
 class Recorder(Columns):
@@ -58,7 +62,7 @@ class Recorder(Columns):
         if isinstance(value, Handle):
             return self._capture(value)
         if value._is_leaf and value._born > self.born:
-            slot = self.constant(value._data)
+            slot = self.constant(frozen(value._data))
             if value.label:
                 self.labels.setdefault(slot, value.label)
             return slot
@@ -81,29 +85,29 @@ class Recorder(Columns):
         if around is None or not around.open:
             raise foreign(value)
         self.captured.append(value)
-        self.places.append(self.input(value._data))
+        self.places.append(self.input(value._data, aval_of(value._data)))
         return self.places[-1]
 
     def handle(self, slot: int, primal: Any) -> Handle:
         """The Value that stands for a slot."""
         return make(self, slot, primal)  # type: ignore[no-any-return]
 
-    def variable(self, primal: float, label: str = "") -> Handle:
+    def variable(self, primal: Any, label: str = "") -> Handle:
         """A new input and its handle."""
-        slot = self.input(primal)
+        slot = self.input(frozen(primal), aval_of(primal))
         if label:
             self.labels[slot] = label
         return self.handle(slot, primal)
 
     def snapshot(self, root: Handle) -> Tape:
         """The tape so far, with one of its Values as the output."""
-        opcode, _, _, primal = self.columns()
+        opcode = self.columns()[0]
         inputs = np.flatnonzero(opcode == TABLE.by_name["input"]).tolist()
         return self.freeze(
             inputs=tuple(inputs),
             outputs=(root._i,),
             structure=Structure(tuple(Tree() for _ in inputs)),
-            example=tuple(primal[inputs].tolist()),
+            example=tuple(self.step_at(slot)[3] for slot in inputs),
         )
 
 
@@ -139,7 +143,29 @@ class RecorderReading(Reading):
 
     def number(self, value: Any) -> Any:
         """A constant's handle, so that operators on it record, too."""
+        value = float(value) if type(value) is int else value
         return self.recorder.handle(self.recorder.constant(value), value)
+
+    def shape(self, x: Any) -> tuple[int, ...]:
+        """The shape of a handle or number."""
+        return x.shape if isinstance(x, Value) else np.shape(x)
+
+    def dtype(self, x: Any) -> str:
+        """The name of a handle's dtype."""
+        return aval_of(x._data)[1] if isinstance(x, Value) else MIXED.dtype(x)
+
+    def like(self, value: int, other: Any) -> Any:
+        """A number, spread over the shape of another value."""
+        if not self.shape(other) and self.dtype(other) != "float32":
+            return self.number(value)
+        single = np.float32(value) if self.dtype(other) == "float32" else float(value)
+        handle = self.number(single)
+        shape = self.shape(other)
+        return apply(TABLE["broadcast_to"], handle, shape=shape) if shape else handle
+
+    def count_up(self, shape: tuple[int, ...]) -> Any:
+        """0, 1, 2, ... as a constant."""
+        return self.number(frozen(MIXED.count_up(shape)))
 
     def const(self, name: str) -> Any:
         """A named constant, as a handle."""

@@ -15,11 +15,14 @@ import numpy as np
 
 from tapegrad.ambient import current
 from tapegrad.errors import RecordError, ShapeError
-from tapegrad.real import as_number
+from tapegrad.apply import apply
+from tapegrad.handle import Handle
+from tapegrad.real import as_data, frozen
 from tapegrad.recorder import Recorder, recording_onto
+from tapegrad.rules import TABLE
 from tapegrad.tape.structure import Structure, Tree, flatten, paths
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Handle, Value
+from tapegrad.value import Value
 
 # Arguments of these types become inputs; everything else is static.
 FLOATS = (float, np.floating, Value)
@@ -51,15 +54,15 @@ class Recording:
     def __exit__(self, *problem: object) -> None:
         self._context.__exit__(*problem)
 
-    def input(self, value: float, label: str = "") -> Handle:
+    def input(self, value: Any, label: str = "") -> Handle:
         """A new input.
 
         Args:
-            value: the number to record at.
+            value: the number or array to record at.
             label: its name.
         """
         self._check_open("input")
-        handle = self.recorder.variable(as_number(value), label)
+        handle = self.recorder.variable(as_data(value, integers=True), label)
         self._inputs.append(handle)
         return handle
 
@@ -94,9 +97,7 @@ class Recording:
 
 def is_dynamic(leaf: Any) -> bool:
     """Whether an argument leaf becomes an input."""
-    return isinstance(leaf, FLOATS) or (
-        isinstance(leaf, np.ndarray) and leaf.dtype.kind != "O"
-    )
+    return isinstance(leaf, (*FLOATS, np.ndarray))
 
 
 def record(
@@ -105,8 +106,10 @@ def record(
     """Record a function at example arguments.
 
     Args:
-        f: a function of numbers in any nesting of dict, list, tuple and dataclass.
-        *args: where to record it. Floats (and Values) become inputs; ints, bools,
+        f: a function of numbers and arrays in any nesting of dict, list, tuple and
+            dataclass.
+        *args: where to record it. Floats and arrays of floats (and Values) become
+            inputs; arrays of ints and bools inputs without a derivative; ints, bools,
             strings and other objects are static, part of the recording.
         check: record twice, and refuse a function whose second tape differs
             (random numbers, clocks, global state).
@@ -118,7 +121,7 @@ def record(
     Raises:
         RecordError: the function is not deterministic, captures an eager Value,
             calls float() on a Value, or returns what is no number.
-        ShapeError: an array where a number is needed.
+        ShapeError: shapes that do not fit; names both and the line.
 
     Example:
         >>> import tapegrad as tg
@@ -187,40 +190,48 @@ def _record(
     )
 
 
-def _example(leaf: Any, label: str) -> float:
+def _example(leaf: Any, label: str) -> Any:
     try:
-        return as_number(leaf._data if isinstance(leaf, Value) else leaf)
+        if isinstance(leaf, Value):
+            return frozen(leaf._data)
+        return as_data(leaf, integers=True)
     except (RecordError, ShapeError) as problem:
         msg = f"argument {label}: {problem}"
         raise type(problem)(msg) from None
 
 
 def _is_output(leaf: Any) -> bool:
-    return isinstance(leaf, (*FLOATS, int)) and not isinstance(leaf, bool)
+    return isinstance(leaf, (*FLOATS, int, np.ndarray)) and not isinstance(leaf, bool)
 
 
 def _output_slot(recorder: Recorder, leaf: Any, where: str) -> int:
+    if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "O":
+        leaf = _stacked(leaf)
     if isinstance(leaf, Value):
         return recorder.slot_of(leaf)
     try:
-        return recorder.constant(as_number(leaf))
+        return recorder.constant(frozen(as_data(leaf, integers=True)))
     except RecordError as problem:
         msg = f"{where} returned what cannot be an output: {problem}"
         raise RecordError(msg) from None
 
 
+def _stacked(objects: Any) -> Any:
+    """An object array of scalar Values as one array."""
+    entries = objects.ravel().tolist()
+    if not any(isinstance(entry, Value) for entry in entries):
+        return objects
+    parts = [apply(TABLE["reshape"], entry, shape=(1,)) for entry in entries]
+    joined = apply(TABLE["concatenate"], *parts, axis=0)
+    return apply(TABLE["reshape"], joined, shape=objects.shape)
+
+
 def _check_result(f: Any, result: Any, leaves: Sequence[Any], tree: Tree) -> None:
-    if isinstance(result, np.ndarray):
-        msg = (
-            f"{_name(f)} returned an array of shape {result.shape}; return a list of "
-            "numbers (array.tolist() keeps the Values)"
-        )
-        raise RecordError(msg)
     if not leaves or tree.statics:
         other = tree.statics[0][1] if tree.statics else result
         msg = (
-            f"{_name(f)} returned {other!r}; a recorded function returns Values or "
-            "numbers, nested in lists, tuples, dicts or dataclasses. Is a `return` "
+            f"{_name(f)} returned {other!r}; a recorded function returns Values, "
+            "numbers or arrays, nested in lists, tuples, dicts or dataclasses. Is a `return` "
             "missing?"
         )
         raise RecordError(msg)

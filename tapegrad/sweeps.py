@@ -19,7 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.errors import DomainError
 from tapegrad.rules import TABLE, Primitive
+from tapegrad.rules.movement import spread, unbroadcast
+from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.inline import inline
 from tapegrad.tape.tape import Tape
 
@@ -43,6 +46,7 @@ def replay(
 
     Raises:
         BranchChanged: a guard does not hold.
+        DomainError: a matrix is singular, or not positive definite.
     """
     rows = [TABLE[name] for name in tape.operations]
     functions: list[Any] = [
@@ -56,6 +60,10 @@ def replay(
         function = functions[code]
         if function is None:
             _structure(tape, m, values, rows[code], step, statics[static], given)
+        elif rows[code].whole:
+            xs = [values[i] for i in reads]
+            found = applied(function, rows[code], xs, statics[static], f"step {step}: ")
+            values.extend(found if rows[code].slots > 1 else [found])
         elif static:
             push(function(*[values[i] for i in reads], **statics[static]))
         elif len(reads) == 2:  # the usual step, without a list
@@ -65,6 +73,29 @@ def replay(
         if replace and len(values) - 1 in replace:
             values[-1] = replace[len(values) - 1]
     return values
+
+
+def applied(
+    function: Callable[..., Any], row: Primitive, xs: Sequence[Any], params: Any, at: str
+) -> Any:
+    """A row of whole arrays, applied.
+
+    Raises:
+        DomainError: NumPy's linear algebra has no answer.
+    """
+    try:
+        return function(*xs, **params)
+    except np.linalg.LinAlgError as problem:
+        raise no_answer(row, xs, problem, at) from None
+
+
+def no_answer(row: Primitive, xs: Sequence[Any], problem: Exception, at: str) -> Exception:
+    """The error of linear algebra without a result."""
+    shapes = " and ".join(str(np.shape(x)) for x in xs)
+    return DomainError(
+        f"{at}{row.name} of shape {shapes}: {problem}; check the matrix at these "
+        "inputs, or add a small multiple of the identity to it"
+    )
 
 
 def _rows(tape: Tape) -> Iterator[tuple[int, int, int, list[int]]]:
@@ -127,19 +158,32 @@ def flat(tape: Tape) -> Tape:
     return inline(tape)
 
 
+# Kinds of rows that a derivative passes through.
+SMOOTH = frozenset(
+    {"elementwise", "select", "linear", "multilinear", "reduction", "matrix"}
+)
+
+
 def active(tape: Tape, wrt: Sequence[int]) -> list[bool]:
     """Which slots depend on the chosen input slots through differentiable steps."""
     reached = bytearray(tape.slot_count)
     for slot in wrt:
         reached[slot] = 1
-    kinds = [TABLE[name].kind in {"elementwise", "select"} for name in tape.operations]
+    kinds = [TABLE[name].kind in SMOOTH for name in tape.operations]
     offsets, operands = tape.offsets.tolist(), tape.operands.tolist()
     first = tape.first.tolist()
     low = 0
-    for code, slot, high in zip(tape.opcode.tolist(), first, offsets[1:], strict=False):
+    for code, slot, end, high in zip(
+        tape.opcode.tolist(), first, first[1:], offsets[1:], strict=False
+    ):
         if kinds[code] and any(reached[i] for i in operands[low:high]):
-            reached[slot] = 1
+            for mine in range(slot, end):
+                reached[mine] = 1
         low = high
+    if tape.arrays:  # a conversion to ints ends a derivative
+        floating = [dtype in FLOATING for _, dtype in tape.avals]
+        for slot in np.flatnonzero(~np.array(floating)[tape.aval]).tolist():
+            reached[slot] = 0
     return list(map(bool, reached))
 
 
@@ -179,26 +223,86 @@ def tangent(
     live = active(tape, list(seeds))
     rows = [TABLE[name] for name in tape.operations]
     first = tape.first.tolist()
+    arrays = tape.arrays
     for step, code, static, reads in _rows(tape):
         row, slot = rows[code], first[step]
         if not reads or slot == first[step + 1] or not live[slot]:
             continue
         xs = [values[i] for i in reads]
+        params = dict(tape.statics[static])
+        mine = [dots[i] if live[i] else None for i in reads]
+        if all(dot is None for dot in mine):
+            continue
+        if row.whole:
+            slots = slice(slot, first[step + 1])
+            y = values[slot] if row.slots == 1 else tuple(values[slots])
+            found = pushed(m, row, y, xs, mine, params)
+            dots[slots] = found if row.slots > 1 else [found]
+            continue
         if row.kind == "select":
             zero = m.like(0, values[slot])
-            arms = [zero if dots[i] is None else dots[i] for i in reads[1:]]
-            dots[slot] = m.where(xs[0], *arms)
-            continue
-        total = None
-        partials = partials_of(m, row, values[slot], xs, dict(tape.statics[static]))
-        for operand, partial in zip(reads, partials, strict=True):
-            if dots[operand] is None:
-                continue
-            part = scaled(dots[operand], partial)
-            if part is not None:
-                total = part if total is None else total + part
+            total = m.where(xs[0], *(zero if dot is None else dot for dot in mine[1:]))
+        else:
+            total = None
+            partials = partials_of(m, row, values[slot], xs, params)
+            for dot, partial in zip(mine, partials, strict=True):
+                part = None if dot is None else scaled(dot, partial)
+                if part is not None:
+                    total = part if total is None else total + part
+        if arrays and total is not None:
+            total = fit(m, total, tape.aval_of(slot))
         dots[slot] = total
     return dots
+
+
+def pushed(
+    m: Any,
+    row: Primitive,
+    y: Any,
+    xs: Sequence[Any],
+    dots: Sequence[Any],
+    params: Mapping[str, Any],
+) -> Any:
+    """The tangent of a step of whole arrays."""
+    if row.push is not None:
+        return row.push(m, dots, y, *xs, **params)
+    function = getattr(m, row.name)
+    if row.kind == "reduction":
+        partial = _whole_partial(m, row, y, xs[0], params)
+        return m.sum(partial * dots[0], axes=params["axes"])
+    if row.kind == "linear":
+        full = [
+            x if m.dtype(x) not in FLOATING else m.like(0, x) if dot is None else dot
+            for x, dot in zip(xs, dots, strict=True)
+        ]
+        return function(*full, **params)
+    total = None  # multilinear
+    for place, dot in enumerate(dots):
+        if dot is not None:
+            part = function(*xs[:place], dot, *xs[place + 1 :], **params)
+            total = part if total is None else total + part
+    return total
+
+
+def _whole_partial(m: Any, row: Primitive, y: Any, x: Any, params: Any) -> Any:
+    """The partials of a reduction, an array like its operand."""
+    wide = spread(m, y, m.shape(x), params["axes"])
+    return partials_of(m, row, wide, [x], params)[0]
+
+
+def fit(m: Any, x: Any, aval: Any) -> Any:
+    """A derivative in the shape and dtype of its slot: summed, stretched, converted."""
+    shape, dtype = aval
+    have = m.shape(x)
+    if have != shape:
+        if len(have) > len(shape) or any(
+            size > 1 and mine == 1
+            for size, mine in zip(have[::-1], shape[::-1], strict=False)
+        ):
+            x = unbroadcast(m, x, shape)
+        if m.shape(x) != shape:
+            x = m.broadcast_to(x, shape=shape)
+    return x if m.dtype(x) == dtype else m.astype(x, dtype=dtype)
 
 
 def adjoint(
@@ -221,7 +325,6 @@ def adjoint(
             accumulation, for traces.
     """
     bars: list[Any] = [None] * tape.slot_count
-    masks: dict[int, Any] = {}
     for slot, seed in seeds.items():
         bars[slot] = seed if bars[slot] is None else bars[slot] + seed
     live = active(tape, tape.inputs if wrt is None else wrt)
@@ -230,48 +333,173 @@ def adjoint(
     opcode, static = tape.opcode.tolist(), tape.static.tolist()
     offsets, operands = tape.offsets.tolist(), tape.operands.tolist()
     first = tape.first.tolist()
+    arrays = tape.arrays
+    sums = Sums(m, bars)
     for step in range(len(opcode) - 1, -1, -1):
         slot = first[step]
         low, high = offsets[step], offsets[step + 1]
         if slot == first[step + 1] or low == high or not live[slot]:
             continue
-        bar = bars[slot]
-        if bar is None:
-            continue
         row = rows[opcode[step]]
         reads = operands[low:high]
         xs = [values[i] for i in reads]
-        mask = masks.get(slot)
-        if row.kind == "select":
-            parts = _arms(m, xs[0], bar, mask)
+        params = statics[static[step]]
+        if row.slots > 1:
+            slots = range(slot, first[step + 1])
+            parts = pulled_several(m, row, slots, values, xs, bars, params)
+        elif bars[slot] is None:
+            continue
         else:
-            found = partials_of(m, row, values[slot], xs, statics[static[step]])
-            parts = [
-                (partial, None if not live[i] else scaled(bar, partial), mask)
-                for i, partial in zip(reads, found, strict=True)
-            ]
-        for operand, (partial, part, under) in zip(reads, parts, strict=True):
-            if part is None or not live[operand]:
+            wanted = [live[i] for i in reads]
+            y, bar, mask = values[slot], bars[slot], sums.masks.get(slot)
+            parts = contributions(m, row, y, xs, bar, mask, params, wanted)
+        for operand, (partial, share, under) in zip(reads, parts, strict=True):
+            if share is None or not live[operand]:
                 continue
-            if under is not None and row.kind != "select":
-                share = m.where(under, part, m.like(0, values[operand]))
-            else:
-                share = part
+            if arrays:
+                aval = tape.aval_of(operand)
+                share, under = fit(m, share, aval), fit_mask(m, under, aval[0])
             if watch is not None:
                 watch(step, operand, partial, share)
-            before = bars[operand]
-            if before is None:
-                bars[operand] = share
-                if under is not None:
-                    masks[operand] = under
-            else:
-                bars[operand] = before + share
-                if operand in masks:
-                    if under is None:
-                        del masks[operand]
-                    else:
-                        masks[operand] = m.logical_or(masks[operand], under)
+            sums.add(operand, share, under)
     return bars
+
+
+class Sums:
+    """Adjoints as they accumulate, and the masks that they carry.
+
+    Args:
+        m: the reading.
+        bars: adjoints by slot, None where nothing has arrived.
+    """
+
+    __slots__ = ("bars", "m", "masks")
+
+    def __init__(self, m: Any, bars: Any) -> None:
+        self.m = m
+        self.bars = bars
+        self.masks: dict[int, Any] = {}
+
+    def add(self, slot: int, share: Any, under: Any) -> None:
+        """Add a contribution; a slot stays masked while all of them are."""
+        before = self.bars[slot]
+        if before is None:
+            self.bars[slot] = share
+            if under is not None:
+                self.masks[slot] = under
+            return
+        self.bars[slot] = before + share
+        if slot in self.masks:
+            if under is None:
+                del self.masks[slot]
+            else:
+                self.masks[slot] = self.m.logical_or(self.masks[slot], under)
+
+
+def contributions(
+    m: Any,
+    row: Primitive,
+    y: Any,
+    xs: Sequence[Any],
+    bar: Any,
+    mask: Any,
+    params: Mapping[str, Any],
+    wanted: Sequence[bool],
+) -> list[tuple[Any, Any, Any]]:
+    """What a step passes to each operand: partial, contribution, mask."""
+    if row.whole:
+        return _pulled(m, row, y, xs, bar, mask, params)
+    if row.kind == "select":
+        return _arms(m, xs[0], bar, mask)
+    parts = []
+    found = partials_of(m, row, y, xs, params)
+    for partial, want in zip(found, wanted, strict=True):
+        part = scaled(bar, partial) if want else None
+        if part is not None and mask is not None:
+            part = m.where(mask, part, m.number(0))
+        parts.append((partial, part, mask))
+    return parts
+
+
+def _pulled(
+    m: Any,
+    row: Primitive,
+    y: Any,
+    xs: Sequence[Any],
+    bar: Any,
+    mask: Any,
+    params: Mapping[str, Any],
+) -> list[tuple[Any, Any, Any]]:
+    """What a step of whole arrays passes on.
+
+    Through data movement and reductions a mask goes entry by entry. Where every entry
+    depends on every other (a matrix product) it is left at: is any entry selected?
+    """
+    if row.kind == "reduction":
+        shape, axes = m.shape(xs[0]), params["axes"]
+        partial = _whole_partial(m, row, y, xs[0], params)
+        part = spread(m, bar, shape, axes) * partial
+        if mask is not None:
+            mask = spread(m, mask, shape, axes)
+            part = m.where(mask, part, m.number(0))
+        return [(partial, part, mask)]
+    parts = row.pull(m, bar, y, *xs, **params)  # type: ignore[misc]
+    if mask is None:
+        return [(None, part, None) for part in parts]
+    if row.kind == "linear":
+        marks = m.where(mask, m.like(1, y), m.like(0, y))
+        seen = row.pull(m, marks, y, *xs, **params)  # type: ignore[misc]
+        unders = [None if mark is None else m.not_equal(mark, 0) for mark in seen]
+        return [
+            (None, part, under) for part, under in zip(parts, unders, strict=True)
+        ]
+    some = m.any(mask, axes=tuple(range(len(m.shape(mask)))))
+    return [
+        (None, None if part is None else m.where(some, part, m.number(0)), some)
+        for part in parts
+    ]
+
+
+def pulled_several(
+    m: Any,
+    row: Primitive,
+    slots: Sequence[int],
+    values: Any,
+    xs: Sequence[Any],
+    bars: Any,
+    params: Mapping[str, Any],
+) -> list[tuple[Any, Any, Any]]:
+    """What a step that owns several slots passes on."""
+    mine = [bars[slot] for slot in slots]
+    if all(bar is None for bar in mine):
+        return [(None, None, None)] * len(xs)
+    ys = tuple(values[slot] for slot in slots)
+    full = tuple(
+        m.like(0, y) if bar is None else bar for y, bar in zip(ys, mine, strict=True)
+    )
+    parts = row.pull(m, full, ys, *xs, **params)  # type: ignore[misc]
+    return [(None, part, None) for part in parts]
+
+
+def fit_mask(m: Any, mask: Any, shape: tuple[int, ...]) -> Any:
+    """A mask in the shape of its slot: set where any entry that was joined is."""
+    if mask is None or m.shape(mask) == shape:
+        return mask
+    have = m.shape(mask)
+    joined = tuple(
+        place
+        for place, size in enumerate(have)
+        if place < len(have) - len(shape)
+        or (size != 1 and shape[place - len(have) + len(shape)] == 1)
+    )
+    if joined:
+        mask = m.reshape(
+            m.any(mask, axes=joined),
+            shape=tuple(1 if p in joined else size for p, size in enumerate(have))[
+                max(len(have) - len(shape), 0) :
+            ],
+        )
+    return mask if m.shape(mask) == shape else m.broadcast_to(mask, shape=shape)
 
 
 def _arms(m: Any, chosen: Any, bar: Any, mask: Any) -> list[tuple[Any, Any, Any]]:
@@ -284,7 +512,7 @@ def _arms(m: Any, chosen: Any, bar: Any, mask: Any) -> list[tuple[Any, Any, Any]
         taken = (1, bar, mask)
         return [nothing, taken, nothing] if chosen else [nothing, nothing, taken]
     other = m.logical_not(chosen)
-    zero = m.like(0, bar)
+    zero = m.number(0)
     masks = (chosen, other)
     if mask is not None:
         masks = (m.logical_and(mask, chosen), m.logical_and(mask, other))

@@ -21,7 +21,8 @@ from tapegrad.recording import is_dynamic, record_inside
 from tapegrad.rules import TABLE
 from tapegrad.tape.structure import flatten
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Value, apply
+from tapegrad.apply import apply
+from tapegrad.value import Value
 
 Function = Callable[..., Any]
 Argnums = int | tuple[int, ...]

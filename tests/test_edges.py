@@ -17,7 +17,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import Value, bulk, calls
 from tapegrad.rules import TABLE
-from tapegrad.value import apply
+from tapegrad.apply import apply
 
 INF, NAN = math.inf, math.nan
 

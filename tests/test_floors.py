@@ -32,6 +32,8 @@ FLOORS = {
     "bulk": 4,
     "doors": 5,
     "value": 5,
+    "handle": 5,
+    "apply": 5,
     "operations": 6,
     "recorder": 6,
     "recording": 7,
@@ -53,7 +55,7 @@ FLOORS = {
 }
 
 # Modules that stand together though they are files of their own.
-TOGETHER = {"doors": "value"}
+TOGETHER = {"doors": "value", "handle": "value", "apply": "value"}
 
 DOORS = {"tape.doors", "doors"}
 

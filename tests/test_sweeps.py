@@ -14,7 +14,7 @@ from tapegrad.operations import where
 from tapegrad.passes import prune
 from tapegrad.readings import NUMPY, SCALAR, reading
 from tapegrad.rules import TABLE
-from tapegrad.value import apply
+from tapegrad.apply import apply
 
 EXACT = ["add", "sub", "mul", "div", "neg", "abs", "relu", "max", "sqrt"]
 ROWS = [row.name for row in TABLE if row.kind == "elementwise" and row.name != "pow"]

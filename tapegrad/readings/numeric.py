@@ -24,7 +24,23 @@ CONSTANTS = {"nan": math.nan, "half": 0.5}
 UNLIKE_IEEE = (ValueError, OverflowError, ZeroDivisionError)
 
 
-class NumpyReading(Reading):
+class ArrayWords:
+    """What rule text asks of arrays besides the rows."""
+
+    def shape(self, x: Any) -> tuple[int, ...]:
+        """The shape, () for a number."""
+        return np.shape(x)
+
+    def dtype(self, x: Any) -> str:
+        """The name of the dtype."""
+        return np.asarray(x).dtype.name
+
+    def count_up(self, shape: tuple[int, ...]) -> Any:
+        """0, 1, 2, ... as floats."""
+        return np.arange(math.prod(shape), dtype=np.float64).reshape(shape)
+
+
+class NumpyReading(ArrayWords, Reading):
     """Arrays (and NumPy scalars) of one float type.
 
     Args:
@@ -37,6 +53,8 @@ class NumpyReading(Reading):
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         """The ufunc of the row; rows with a body use that, alike in every tier."""
+        if row.numpy is not None:
+            return functools.partial(row.numpy, np)
         if row.kind == "select":
             return lambda *xs: np.where(*xs)[()]
         found = getattr(np, row.ufunc or row.name, None)
@@ -53,7 +71,16 @@ class NumpyReading(Reading):
 
     def number(self, value: Any) -> Any:
         """A NumPy scalar: its operators follow IEEE and obey ``np.errstate``."""
-        return value if isinstance(value, bool) else self.dtype.type(value)
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, np.ndarray):
+            return value.astype(self.dtype) if value.dtype.kind == "f" else value
+        return self.dtype.type(value)
+
+    def astype(self, x: Any, dtype: str) -> Any:
+        """A conversion; every float is of this reading's type."""
+        kind = np.dtype(dtype)
+        return np.asarray(x).astype(self.dtype if kind.kind == "f" else kind)[()]
 
     def const(self, name: str) -> Any:
         return self.dtype.type(CONSTANTS[name])

@@ -1,4 +1,4 @@
-"""Rows that move entries about: reshape, transpose, index, write, gather, join. Floor 1.
+"""Rows that move entries: reshape, transpose, index, write, gather, join. Floor 1.
 
 All are linear; each gives its transpose. Keys are written out (see ``shapes``).
 """
@@ -193,6 +193,7 @@ GATHER = row(
         "gather",
         -1,
         kind="linear",
+        indices=1,
         symbol="[[]]",
         source="an index with integer arrays",
         numpy=lambda np, x, *at, key: x[with_arrays(key, at)],
@@ -219,6 +220,7 @@ SCATTER_ADD = row(
         "scatter_add",
         -1,
         kind="linear",
+        indices=1,
         source="the transpose of gather: entries added into zeros",
         numpy=lambda np, v, *at, key, shape: _added(np, v, shape, with_arrays(key, at)),
         shape=lambda v, *at, key, shape: (shape, v[1]),
@@ -249,8 +251,9 @@ GATHER_SET = row(
         "gather_set",
         -1,
         kind="linear",
+        indices=2,
         symbol="[[]]=",
-        source="a new version of an array, written at integer arrays; the last one wins",
+        source="a new version, written at integer arrays; the last one wins",
         numpy=lambda np, x, v, *at, key: _put(np, x, with_arrays(key, at), v),
         shape=lambda x, v, *at, key: x,
         pull=lambda m, bar, y, x, v, *at, key: (

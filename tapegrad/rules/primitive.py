@@ -129,6 +129,7 @@ class Primitive:
         fold: the elementwise row that a reduction repeats, for readings without
             arrays of their own.
         samples: shapes of the operands, and parameters, to test such a row with.
+        indices: operands from this place on are integer arrays; 0 for none.
     """
 
     name: str
@@ -154,6 +155,7 @@ class Primitive:
     push: Rule | None = None
     fold: str = ""
     samples: tuple[Sample, ...] = ()
+    indices: int = 0
 
     def sign(self, params: Mapping[str, Any]) -> str:
         """How a step of this row is written: ``+``, ``tanh``, ``**2``."""

@@ -140,7 +140,7 @@ STD = row(
 
 
 def _share(m: Any, y: Any, x: Any, axes: Any) -> Any:
-    """1/n at each of the n entries that equal the extreme one; NaN where that is NaN."""
+    """1/n at each of the n entries that equal the extreme; NaN where that is NaN."""
     hit = m.where(m.equal(x, y), 1, 0)
     ties = spread(m, m.sum(hit, axes=axes), m.shape(x), axes)
     return m.where(m.equal(y, y), hit / ties, y)
@@ -181,7 +181,7 @@ def _length(np: Any, x: Any, axes: Any) -> Any:
     usable = np.isfinite(top) & (top > 0)
     scale = np.where(usable, top, 1)
     found = np.sqrt(np.sum(np.square(x / scale), axes, keepdims=True)) * scale
-    return np.sum(np.where(np.isinf(top) & (found == found), top, found), axes)
+    return np.sum(np.where(np.isinf(top) & ~np.isnan(found), top, found), axes)
 
 
 NORM = row(

@@ -22,7 +22,8 @@ from tapegrad.errors import RecordError, ShapeError, TapegradError
 from tapegrad.readings import SCALAR
 from tapegrad.show.listing import known
 from tapegrad.tape.tape import Tape
-from tapegrad.value import Handle, Value
+from tapegrad.handle import Handle
+from tapegrad.value import Value
 
 # Beyond this a picture shows nothing, and `dot` takes minutes.
 LARGEST = 2_000

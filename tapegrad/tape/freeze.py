@@ -31,7 +31,8 @@ def freeze(
 
     arity = np.array([max(row.arity, 0) for row in TABLE] or [0], dtype=np.int32)
     count = arity[opcode] if len(opcode) else np.zeros(0, np.int32)
-    many = (a == MANY) & (count > 0) | (opcode == TABLE.by_name["call"])
+    variadic = np.array([row.arity < 0 for row in TABLE])
+    many = (a == MANY) & (count > 0) | variadic[opcode]
     wide = np.flatnonzero(many)
     for step in wide.tolist():
         count[step] = len(grown.many[b[step]][0])

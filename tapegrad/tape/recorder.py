@@ -3,12 +3,14 @@
 Handles append `opcode, a, b, primal` to one flat list: of the styles measured (flat
 list, three lists, tuples, array columns, an object a step) it is the cheapest, and a
 chunk of it becomes NumPy columns in one go, at 18 bytes a step. Steps with more than
-two operands keep them in a side table. Row i of the columns is slot i; steps that own
-no slot (guards) stand beside the columns with the slot number they come before.
+two operands keep them in a side table, and so do arrays, which are no entry of a column
+of floats. Row i of the columns is slot i; steps that own no slot (guards) stand beside
+the columns with the slot number they come before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,12 +46,16 @@ class Columns:
         many: operands and static index of steps that the columns cannot hold.
         guards: (slot number it comes before, slot read, guard).
         avals: shape and dtype of slots that are not float64 scalars.
+        arrays: values of slots that are no floats, where they are kept.
         statics: distinct static parameters.
+        views: slots that NumPy would have made as views of a slot's array.
+        stale: views whose base was written since, and where.
     """
 
     __slots__ = (
         "_constants",
         "_static_index",
+        "arrays",
         "avals",
         "blocks",
         "flat",
@@ -58,8 +64,12 @@ class Columns:
         "limit",
         "many",
         "n",
+        "stale",
         "statics",
+        "views",
     )
+    # whether the values of array slots are kept: only eager sweeps ask for them
+    keeps = False
 
     def __init__(self) -> None:
         self.flat: list[Any] = []
@@ -69,6 +79,9 @@ class Columns:
         self.many: list[tuple[tuple[int, ...], int]] = []
         self.guards: list[tuple[int, int, Guard]] = []
         self.avals: dict[int, Aval] = {}
+        self.arrays: dict[int, Any] = {}
+        self.views: dict[int, list[int]] = {}
+        self.stale: dict[int, tuple[str, int]] = {}
         self.labels: dict[int, str] = {}
         self.statics: list[Static] = [()]
         self._static_index: dict[Any, int] = {(): 0}
@@ -103,12 +116,21 @@ class Columns:
             self.statics.append(static)
         return index
 
-    def input(self, primal: Any) -> int:
+    def input(self, primal: Any, aval: Aval = SCALAR) -> int:
         """Append an independent variable."""
-        return self._row(_INPUT, 0, 0, primal)
+        if aval == SCALAR:
+            return self._row(_INPUT, 0, 0, primal)
+        self.avals[self.n] = aval
+        self.arrays[self.n] = primal
+        return self._row(_INPUT, 0, 0, math.nan)
 
-    def constant(self, value: float | bool) -> int:
-        """The slot of a constant; equal ones (by bits) share one."""
+    def constant(self, value: Any) -> int:
+        """The slot of a constant; equal ones (by bits) share one.
+
+        Arrays must be frozen already: nothing is copied here.
+        """
+        if isinstance(value, np.ndarray | np.generic) and type(value) is not np.float64:
+            return self._constant_array(value)
         truth = isinstance(value, bool)
         key: Any = value
         if truth or not value:
@@ -120,6 +142,19 @@ class Columns:
             slot = self._row(_CONST, 0, self.intern({"value": value}), value)
             if value == value:  # noqa: PLR0124 - NaN is never found again as a key
                 self._constants[key] = slot
+        return slot
+
+    def _constant_array(self, value: Any) -> int:
+        data = np.ascontiguousarray(value)
+        bits = hashlib.sha256(data.data if data.size else b"").digest()
+        key = (data.dtype.str, value.shape, bits)
+        slot = self._constants.get(key)
+        if slot is None:
+            self.avals[self.n] = aval_of(value)
+            self.arrays[self.n] = value
+            self.statics.append((("value", value),))
+            slot = self._row(_CONST, 0, len(self.statics) - 1, math.nan)
+            self._constants[key] = slot
         return slot
 
     def push(
@@ -135,12 +170,28 @@ class Columns:
         code = TABLE.opcode(row)
         if row.kind == "predicate":
             self.avals[self.n] = BOOLEAN
-        if count == 1:
+        if count == 1 and row.arity == 1:
             return self._row(code, operands[0], static, primal)
-        if count == 2 and not static:
+        if count == 2 and not static and row.arity == 2:
             return self._row(code, operands[0], operands[1], primal)
         self.many.append((tuple(operands), static))
         return self._row(code, MANY, len(self.many) - 1, primal)
+
+    def push_arrays(
+        self,
+        row: Primitive,
+        operands: Sequence[int],
+        params: Mapping[str, Any],
+        primals: Sequence[Any],
+        avals: Sequence[Aval],
+    ) -> list[int]:
+        """Append a step of any row, with the avals of its slots; returns the slots."""
+        if len(avals) == 1:
+            slots = [self.push(row, operands, params, _float_or_nan(primals[0]))]
+        else:
+            slots = self._several(row, operands, params, primals)
+        self._keep(slots, primals, avals)
+        return slots
 
     def push_call(
         self, tape: Tape, operands: Sequence[int], primals: Sequence[Any]
@@ -148,17 +199,36 @@ class Columns:
         """Append a call of a sub-tape; returns its slots."""
         if not tape.outputs:
             return []
-        self.many.append((tuple(operands), self.intern({"tape": tape})))
+        slots = self._several(CALL, operands, {"tape": tape}, primals)
+        self._keep(slots, primals, [tape.aval_of(slot) for slot in tape.outputs])
+        return slots
+
+    def _several(
+        self,
+        row: Primitive,
+        operands: Sequence[int],
+        params: Mapping[str, Any],
+        primals: Sequence[Any],
+    ) -> list[int]:
+        """Append a step that owns several slots."""
+        self.many.append((tuple(operands), self.intern(params)))
         place = len(self.many) - 1
-        codes = [TABLE.opcode(CALL)] + [CONTINUED] * (len(tape.outputs) - 1)
+        codes = [TABLE.opcode(row)] + [CONTINUED] * (len(primals) - 1)
         return [
-            self._row(code, MANY, place, primal)
+            self._row(code, MANY, place, _float_or_nan(primal))
             for code, primal in zip(codes, primals, strict=True)
         ]
 
-    def push_guard(self, slot: int, guard: Guard) -> None:
-        """Append a guard on the value of a slot."""
-        self.guards.append((self.n, slot, guard))
+    def _keep(
+        self, slots: Sequence[int], primals: Sequence[Any], avals: Sequence[Aval]
+    ) -> None:
+        for slot, primal, aval in zip(slots, primals, avals, strict=True):
+            if aval == SCALAR:
+                self.avals.pop(slot, None)
+                continue
+            self.avals[slot] = aval
+            if self.keeps:
+                self.arrays[slot] = primal
 
     def append(
         self,
@@ -175,14 +245,10 @@ class Columns:
             tape = params["tape"]
             return self.push_call(tape, operands, [math.nan] * len(tape.outputs))
         if row is INPUT:
-            slot = self.input(math.nan)
-        elif row is CONST:
-            slot = self.constant(params["value"])
-        else:
-            slot = self.push(row, operands, params, math.nan)
-        if avals[0] != SCALAR:
-            self.avals[slot] = avals[0]
-        return [slot]
+            return [self.input(math.nan, avals[0])]
+        if row is CONST:
+            return [self.constant(params["value"])]
+        return self.push_arrays(row, operands, params, [math.nan] * len(avals), avals)
 
     # -- reading ---------------------------------------------------------------
 
@@ -202,14 +268,12 @@ class Columns:
         )
 
     def step_at(self, slot: int) -> tuple[Primitive, tuple[int, ...], Static, Any]:
-        """Row, operands, static parameters and primal of one slot's step."""
-        for block in self.blocks:
-            if slot < len(block[0]):
-                code, a, b, primal = (column[slot].item() for column in block)
-                break
-            slot -= len(block[0])
-        else:
-            code, a, b, primal = self.flat[4 * slot : 4 * slot + 4]
+        """Row, operands, static parameters of one slot's step, and its primal."""
+        code, a, b, primal = self._row_at(slot)
+        if slot in self.arrays:
+            primal = self.arrays[slot]
+        if code == CONTINUED:
+            code = self._row_at(self.first_of(slot))[0]
         row = TABLE.rows[code]
         if row.arity == 0:
             return row, (), self.statics[b], primal
@@ -219,6 +283,27 @@ class Columns:
         if row.arity == 1:
             return row, (a,), self.statics[b], primal
         return row, (a, b), (), primal
+
+    def first_of(self, slot: int) -> int:
+        """The first slot of the step that owns a slot."""
+        while self._row_at(slot)[0] == CONTINUED:
+            slot -= 1
+        return slot
+
+    def _row_at(self, slot: int) -> Any:
+        for block in self.blocks:
+            if slot < len(block[0]):
+                return [column[slot].item() for column in block]
+            slot -= len(block[0])
+        return self.flat[4 * slot : 4 * slot + 4]
+
+    def is_constant(self, slot: int) -> bool:
+        """Whether a slot is a constant."""
+        return bool(self._row_at(slot)[0] == _CONST)
+
+    def aval_at(self, slot: int) -> Aval:
+        """Shape and dtype of a slot."""
+        return self.avals.get(slot, SCALAR)
 
     def freeze(
         self,
@@ -232,6 +317,20 @@ class Columns:
         from tapegrad.tape.freeze import freeze
 
         return freeze(self, inputs, outputs, labels, structure, example)
+
+
+def aval_of(value: Any) -> Aval:
+    """Shape and dtype of a primal, as the columns name them."""
+    if type(value) is float:
+        return SCALAR
+    if type(value) is bool:
+        return BOOLEAN
+    return tuple(value.shape), value.dtype.name
+
+
+def _float_or_nan(primal: Any) -> float | bool:
+    """What the column of floats holds for a primal."""
+    return primal if type(primal) is float or type(primal) is bool else math.nan
 
 
 def _convert(flat: list[Any]) -> tuple[npt.NDArray[Any], ...]:

@@ -192,6 +192,13 @@ class Tape(Doors):
             dict(self.statics[self.static[number]])["guard"] for number in numbers
         )
 
+    @property
+    def arrays(self) -> bool:
+        """Whether sweeps meet more than floats and truth values."""
+        return any(aval not in {SCALAR, BOOLEAN} for aval in self.avals) or any(
+            TABLE[name].whole for name in self.operations
+        )
+
     def aval_of(self, slot: int) -> Aval:
         """Shape and dtype of a slot."""
         return self.avals[self.aval[slot]]

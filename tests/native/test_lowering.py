@@ -23,7 +23,7 @@ from tapegrad.readings import SCALAR
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.primitive import Table
 from tapegrad.tape.recorder import Columns
-from tapegrad.value import apply
+from tapegrad.apply import apply
 
 
 def run(tape, point, chunk, level=0):

@@ -12,7 +12,7 @@ import tapegrad as tg
 from tapegrad.derivatives import gradient_tape
 from tapegrad.native.lowering import lower
 from tapegrad.rules import TABLE
-from tapegrad.value import apply
+from tapegrad.apply import apply
 
 ROWS = [row for row in TABLE if row.kind != "structure"]
 # The interpreter asks NumPy where Python raises, and NumPy's pow, say, is another one;

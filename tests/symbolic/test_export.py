@@ -106,7 +106,7 @@ def test_every_row_at_a_point_inside_its_domain(row):
 
 
 def _applied(row, operands, params):
-    from tapegrad.value import apply
+    from tapegrad.apply import apply
 
     return apply(row, *operands, **params)
 

@@ -1,0 +1,311 @@
+"""Applying a row to Values: the one place where eager code records steps. Floor 5.
+
+Operands become slots of the current columns, the readings compute the primal, a step is
+appended, and a new Value stands for its slot. Scalars come first, and quickly; arrays
+take the second half of the module, which also settles dtypes: on the tape all operands
+of an elementwise step have one float dtype, and a conversion is a step of its own.
+Python's numbers are weak, as in NumPy: they take the dtype of what they meet.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.ambient import SILENT, opened
+from tapegrad.errors import RecordError, ShapeError
+from tapegrad.handle import ArrayHandle, Handle
+from tapegrad.readings import SCALAR
+from tapegrad.readings.mixed import MIXED
+from tapegrad.real import as_number
+from tapegrad.rules import TABLE, Primitive
+from tapegrad.rules.movement import ASTYPE
+from tapegrad.rules.shapes import FLOATING
+from tapegrad.sweeps import no_answer
+from tapegrad.tape.guards import user_line
+from tapegrad.tape.recorder import aval_of
+from tapegrad.value import ARRAYS, CONSTANT, Array, Arrays, Value, leaf, new
+
+
+def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
+    """Apply a primitive to Values, numbers and arrays, and record the step.
+
+    Args:
+        row: a row of the table.
+        operands: Values, real numbers, or NumPy arrays (copied and frozen).
+        params: static parameters of the step.
+
+    Returns:
+        A Value; a tuple of them for a row with several results. Outside a recording
+        predicates and discrete rows give plain truth values and arrays.
+
+    Raises:
+        RecordError: an operand is no real number, or belongs to another recording.
+        ShapeError: shapes do not fit; names both and the line.
+        DomainError: a matrix is singular, or not positive definite.
+    """
+    columns = opened()
+    if columns is SILENT:
+        return _silent(row, operands, params)
+    if row.whole:
+        return _apply_arrays(columns, row, operands, params)
+    slots, primals = [], []
+    for x in operands:
+        if isinstance(x, Value):
+            if isinstance(x, Arrays):
+                return _apply_arrays(columns, row, operands, params)
+            slots.append(columns.slot_of(x))
+            primals.append(x._data)
+        elif isinstance(x, bool | np.bool_) and _takes_bool(row, len(slots)):
+            slots.append(columns.constant(bool(x)))
+            primals.append(bool(x))
+        elif isinstance(x, np.ndarray) and x.ndim:
+            return _apply_arrays(columns, row, operands, params)
+        else:
+            number = as_number(x)
+            slots.append(columns.constant(number))
+            primals.append(number)
+    y = SCALAR.apply(row, *primals, **params)
+    return make(columns, columns.push(row, slots, params, y), y)
+
+
+def _silent(row: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    """The result as a Value without history."""
+    for x in operands:
+        if isinstance(x, Handle):
+            raise x.frozen("no_record()")
+    primals, _ = _one_dtype(row, [Operand(x, None, row, i) for i, x in enumerate(operands)])
+    found = _computed(row, primals, params)
+    return tuple(map(leaf, found)) if isinstance(found, tuple) else leaf(found)
+
+
+def _takes_bool(row: Primitive, place: int) -> bool:
+    """Whether an operand is a condition, so that True is not the number 1."""
+    if row.kind == "select":
+        return place == 0
+    return row.name.startswith("logical_")
+
+
+def make(columns: Any, slot: int, primal: Any) -> Any:
+    """The Value that stands for a slot."""
+    if isinstance(primal, ARRAYS):
+        made = new(Array if columns.eager else ArrayHandle)
+    else:
+        made = new(Value if columns.eager else Handle)
+    made._data, made._rec, made._i = primal, columns, slot
+    return made
+
+
+# -- comparisons -----------------------------------------------------------------
+
+
+def compare(name: str, *operands: Any) -> Any:
+    """A comparison: steps where an operand belongs to a recording, else plain bools."""
+    if name.startswith("logical_"):
+        operands = tuple(map(_truth, operands))
+    recorded = False
+    for x in map(_unwrapped, operands):
+        if isinstance(x, Value):
+            recorded = recorded or isinstance(x, Handle)
+        elif not isinstance(x, numbers.Real | np.bool_) and not (
+            isinstance(x, np.ndarray) and x.dtype.kind in "fiub"
+        ):
+            return NotImplemented  # Python decides: == is False, < a TypeError
+    if recorded:
+        return apply(TABLE[name], *operands)
+    plain = [x._data if isinstance(x, Value) else x for x in map(_unwrapped, operands)]
+    if any(isinstance(x, np.ndarray) for x in plain):
+        try:
+            return getattr(MIXED, name)(*plain)
+        except ValueError as problem:
+            raise misfit(TABLE[name], plain, problem) from None
+    return bool(getattr(SCALAR, name)(*plain))
+
+
+def _unwrapped(x: Any) -> Any:
+    """A 0-d array as its number: NumPy's scalars arrive like this, too."""
+    return x[()] if isinstance(x, np.ndarray) and not x.ndim else x
+
+
+def _truth(x: Any) -> Any:
+    """An operand of logic: a bool stays, a number is true where it is not 0."""
+    data = x._data if isinstance(x, Value) else x
+    if isinstance(data, np.ndarray):
+        return x if data.dtype.kind == "b" else x != 0
+    is_number = isinstance(data, numbers.Real) and not isinstance(data, bool)
+    return x != 0 if is_number else x
+
+
+# -- arrays ----------------------------------------------------------------------
+
+
+class Operand:
+    """An operand on its way to a slot.
+
+    Attributes:
+        value: the Value, where it is one; else None.
+        data: its primal.
+        weak: a Python number, which takes the dtype of what it meets.
+        index: an integer operand of a gather, which keeps its dtype.
+    """
+
+    __slots__ = ("data", "index", "value", "weak")
+
+    def __init__(self, x: Any, columns: Any, row: Primitive, place: int) -> None:
+        self.index = bool(row.indices) and place >= row.indices
+        self.value = x if isinstance(x, Value) else None
+        if self.value is not None:
+            self.data = x._data
+            self.weak = type(self.data) is float and _is_number(x, columns)
+            return
+        self.weak = type(x) in {float, int} or (
+            isinstance(x, numbers.Real) and not isinstance(x, np.generic | bool)
+        )
+        if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
+            self.data = _captured(x)
+        elif isinstance(x, np.float32 | np.bool_ | np.integer):
+            self.data = bool(x) if isinstance(x, np.bool_) else x
+        elif isinstance(x, bool):
+            self.data = x
+        else:
+            self.data = as_number(x)
+
+    @property
+    def dtype(self) -> Any:
+        """The NumPy dtype of the data."""
+        return np.asarray(self.data).dtype
+
+
+def _is_number(x: Value, columns: Any) -> bool:
+    """Whether a Value stands for a number in the code."""
+    if columns is None or x._rec is not columns:
+        return x._is_leaf and x._born == CONSTANT
+    return columns.is_constant(x._i)  # type: ignore[no-any-return]
+
+
+def _captured(x: Any) -> Any:
+    """A frozen copy of the caller's array, in a dtype that tapes have."""
+    kind = x.dtype.kind
+    dtype: Any = np.float32 if x.dtype == np.float32 else np.float64
+    if kind != "f":
+        dtype = np.bool_ if kind == "b" else np.int64
+    copy = np.array(x, dtype, order="C")
+    copy.flags.writeable = False
+    if copy.ndim:
+        return copy
+    return copy.item() if kind == "b" or dtype is np.float64 else copy[()]
+
+
+def _apply_arrays(
+    columns: Any, row: Primitive, operands: Sequence[Any], params: dict[str, Any]
+) -> Any:
+    given = [Operand(x, columns, row, place) for place, x in enumerate(operands)]
+    if columns.stale:
+        _check_stale(columns, given)
+    primals, wanted = _one_dtype(row, given)
+    found = _computed(row, primals, params)
+    if columns.eager and row.kind in {"predicate", "discrete"}:
+        return found
+    slots = [
+        _slot(columns, operand, primal, dtype)
+        for operand, primal, dtype in zip(given, primals, wanted, strict=True)
+    ]
+    results = found if row.slots > 1 else (found,)
+    avals = [aval_of(y) for y in results]
+    made = columns.push_arrays(row, slots, params, results, avals)
+    values = [make(columns, slot, y) for slot, y in zip(made, results, strict=True)]
+    return tuple(values) if row.slots > 1 else values[0]
+
+
+def _one_dtype(
+    row: Primitive, given: Sequence[Operand]
+) -> tuple[list[Any], list[str | None]]:
+    """Primals in the dtype of the step, and the dtypes that they were brought to.
+
+    None stands for an operand that stays as it is: an index, a condition, or the only
+    operand of data movement.
+    """
+    free = [operand for operand in given if not operand.index]
+    if row.name == "astype" or (row.whole and not any(_floats(x) for x in free)):
+        return [operand.data for operand in given], [None] * len(given)
+    logical = row.name.startswith("logical_")
+    moving = [
+        operand
+        for place, operand in enumerate(given)
+        if not operand.index and not logical and not (row.kind == "select" and not place)
+    ]
+    strong = [operand.dtype for operand in moving if not operand.weak]
+    dtype = np.result_type(*strong) if strong else np.dtype(np.float64)
+    if dtype.name not in FLOATING:
+        dtype = np.dtype(np.float64)
+    primals: list[Any] = []
+    wanted: list[str | None] = []
+    for operand in given:
+        if operand not in moving:
+            primals.append(operand.data)
+            wanted.append(None)
+            continue
+        wanted.append(dtype.name)
+        data = operand.data
+        if type(data) is float and dtype == np.float64:
+            primals.append(data)
+        else:
+            primals.append(MIXED.astype(data, dtype.name))
+    return primals, wanted
+
+
+def _floats(operand: Operand) -> bool:
+    return operand.weak or operand.dtype.kind == "f"
+
+
+def _slot(columns: Any, operand: Operand, primal: Any, dtype: str | None) -> int:
+    """The slot of an operand; a number or array of the code becomes a constant."""
+    value = operand.value
+    if value is None or (operand.weak and aval_of(primal)[1] != "float64"):
+        return columns.constant(primal)  # type: ignore[no-any-return]
+    slot = columns.slot_of(value)
+    if dtype is None or aval_of(operand.data)[1] == dtype:
+        return slot  # type: ignore[no-any-return]
+    return columns.push_arrays(  # type: ignore[no-any-return]
+        ASTYPE, [slot], {"dtype": dtype}, [primal], [aval_of(primal)]
+    )[0]
+
+
+def _computed(row: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Any:
+    """The result of a row at primals."""
+    try:
+        with np.errstate(all="ignore"):
+            return getattr(MIXED, row.name)(*primals, **params)
+    except np.linalg.LinAlgError as problem:
+        file, line = user_line()
+        raise no_answer(row, primals, problem, f"{file}:{line}: ") from None
+    except (ValueError, IndexError) as problem:
+        raise misfit(row, primals, problem) from None
+
+
+def misfit(row: Primitive, primals: Sequence[Any], problem: Exception) -> ShapeError:
+    """The error of shapes that do not fit."""
+    shapes = " and ".join(str(np.shape(x)) for x in primals)
+    file, line = user_line()
+    return ShapeError(
+        f"{row.name}: operands of shape {shapes} do not fit together "
+        f"({file}:{line}): {problem}; reshape them, or index with None to line up axes"
+    )
+
+
+def _check_stale(columns: Any, given: Sequence[Operand]) -> None:
+    """Refuse a view whose array was written since it was taken."""
+    for operand in given:
+        value = operand.value
+        if value is None or value._rec is not columns or value._i not in columns.stale:
+            continue
+        file, line = columns.stale[value._i]
+        msg = (
+            f"a view of an array is used after the array was written ({file}:{line}). "
+            "In NumPy it would show the new entries; a Value keeps the old ones. Take "
+            "the view again after the write, or .copy() it before"
+        )
+        raise RecordError(msg)
