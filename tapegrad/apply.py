@@ -77,7 +77,9 @@ def _silent(row: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> 
     for x in operands:
         if isinstance(x, Handle):
             raise x.frozen("no_record()")
-    primals, _ = _one_dtype(row, [Operand(x, None, row, i) for i, x in enumerate(operands)])
+    primals, _ = _one_dtype(
+        row, [Operand(x, None, row, i) for i, x in enumerate(operands)]
+    )
     found = _computed(row, primals, params)
     return tuple(map(leaf, found)) if isinstance(found, tuple) else leaf(found)
 
@@ -235,7 +237,9 @@ def _one_dtype(
     moving = [
         operand
         for place, operand in enumerate(given)
-        if not operand.index and not logical and not (row.kind == "select" and not place)
+        if not operand.index
+        and not logical
+        and not (row.kind == "select" and not place)
     ]
     strong = [operand.dtype for operand in moving if not operand.weak]
     dtype = np.result_type(*strong) if strong else np.dtype(np.float64)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad import sweeps
+from tapegrad import passing
 from tapegrad.readings import NUMPY, SCALAR
 from tapegrad.readings.mixed import MIXED
 from tapegrad.readings.numeric import UNLIKE_IEEE
@@ -252,33 +252,31 @@ def adjoint_of_arrays(columns: Columns, seeds: Mapping[int, Any]) -> dict[int, A
         slot = columns.first_of(todo.pop())
         if slot not in rows:
             rows[slot] = made = columns.step_at(slot)
-            if made[0].kind in sweeps.SMOOTH:
+            if made[0].kind in passing.SMOOTH:
                 todo += (i for i in made[1] if columns.aval_at(i)[1] in FLOATING)
     bars = _Bars(seeds)
-    sums = sweeps.Sums(MIXED, bars)
+    sums = passing.Sums(MIXED, bars)
     primal = functools.partial(_primal, columns)
     for slot in sorted(rows, reverse=True):
         row, operands, static, y = rows[slot]
-        if not operands or row.kind not in sweeps.SMOOTH:
+        if not operands or row.kind not in passing.SMOOTH:
             continue
         xs, params = [primal(i) for i in operands], dict(static)
         if row.slots > 1:
             slots = range(slot, slot + row.slots)
             ys = {i: primal(i) for i in slots}
-            parts = sweeps.pulled_several(MIXED, row, slots, ys, xs, bars, params)
+            parts = passing.pulled_several(MIXED, row, slots, ys, xs, bars, params)
         elif slot not in bars:
             continue
         else:
             wanted = [columns.aval_at(i)[1] in FLOATING for i in operands]
             bar, mask = bars[slot], sums.masks.get(slot)
-            parts = sweeps.contributions(
-                MIXED, row, y, xs, bar, mask, params, wanted
-            )
+            parts = passing.contributions(MIXED, row, y, xs, bar, mask, params, wanted)
         for operand, (_, share, under) in zip(operands, parts, strict=True):
             aval = columns.aval_at(operand)
             if share is not None and aval[1] in FLOATING:
-                under = sweeps.fit_mask(MIXED, under, aval[0])
-                sums.add(operand, sweeps.fit(MIXED, share, aval), under)
+                mask = passing.fit_mask(MIXED, under, aval[0])
+                sums.add(operand, passing.fit(MIXED, share, aval), mask)
     return bars
 
 

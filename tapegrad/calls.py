@@ -141,8 +141,8 @@ def as_array(m: Any, leaf: Any, shape: tuple[int, ...], dtype: str) -> Any:
     data = leaf if own or plain else as_data(leaf, integers=True)
     if np.shape(data) != shape:
         msg = (
-            f"got shape {np.shape(data)}, and the tape was recorded with shape {shape}; "
-            "pass that shape, or record again"
+            f"got shape {np.shape(data)}, and the tape was recorded with shape "
+            f"{shape}; pass that shape, or record again"
         )
         raise ShapeError(msg)
     if own:
@@ -179,7 +179,7 @@ def guarded(f: Callable[..., Any]) -> Callable[..., Any]:
     return quiet
 
 
-def _result(m: Any, value: Any) -> Any:
+def result(m: Any, value: Any) -> Any:
     """A result as the user sees it: floats as floats, mpf as mpf, arrays of its own."""
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "O" and m.name.startswith("mpmath"):
@@ -233,7 +233,7 @@ def replay(
     slots = sweeps.replay(
         base, m, numbers(base, m, leaves), replace_slots(base, replace, m)
     )
-    return tape.structure.result.build([_result(m, slots[i]) for i in base.outputs])
+    return tape.structure.result.build([result(m, slots[i]) for i in base.outputs])
 
 
 def _bind_for(tape: Tape, args: Any, kwargs: Any, arithmetic: str) -> list[Any]:
@@ -313,7 +313,7 @@ def _in_bulk(tape: Tape, m: Any) -> bool:
 def _nest(tape: Tape, m: Any, bars: Sequence[Any]) -> Any:
     """Input adjoints nested like the arguments; structural zeros become 0."""
     leaves = [
-        _result(m, _zero(tape, m, slot) if bars[slot] is None else bars[slot])
+        result(m, _zero(tape, m, slot) if bars[slot] is None else bars[slot])
         for slot in (tape.inputs[place] for place in differentiable(tape))
     ]
     return nest_inputs(tape, leaves)
@@ -347,7 +347,7 @@ def value_and_gradient(
     scalar_output(tape)
     m, base, inputs = _start(tape, args, kwargs, arithmetic)
     slots, bars = sweep(base, m, inputs, [_one(base, m)])
-    return _result(m, slots[base.outputs[0]]), _nest(base, m, bars)
+    return result(m, slots[base.outputs[0]]), _nest(base, m, bars)
 
 
 def _one(base: Tape, m: Any) -> Any:
@@ -398,21 +398,28 @@ def jacobian(
     bulk the partials are computed once, and a reverse sweep an output costs little.
     """
     m, base, inputs = _start(tape, args, kwargs, arithmetic)
+    _, rows = derivatives(base, m, inputs)
+    return tape.structure.result.build([nest_inputs(base, row) for row in rows])
+
+
+def derivatives(
+    base: Tape, m: Any, inputs: Sequence[Any]
+) -> tuple[list[Any], list[list[Any]]]:
+    """Slot values, and for each output its derivative by each differentiable input."""
     slots = sweeps.replay(base, m, inputs)
-    rows: list[Any]
     if base.arrays:
-        rows = [nest_inputs(base, row) for row in array_rows(base, m, slots)]
-        return tape.structure.result.build(rows)
+        return slots, array_rows(base, m, slots)
     if _in_bulk(base, m):
-        rows = _bulk_rows(base, slots)
-    elif 0 < len(base.inputs) < len(base.outputs):
-        rows = _forward_rows(base, m, slots)
-    else:
-        rows = [
-            _nest(base, m, sweeps.adjoint(base, m, slots, {slot: m.number(1)}))
-            for slot in base.outputs
-        ]
-    return tape.structure.result.build(rows)
+        return slots, _bulk_rows(base, slots)
+    if 0 < len(base.inputs) < len(base.outputs):
+        return slots, _forward_rows(base, m, slots)
+    zero = result(m, m.number(0))
+    rows = []
+    for slot in base.outputs:
+        bars = sweeps.adjoint(base, m, slots, {slot: m.number(1)})
+        mine = [bars[i] for i in base.inputs]
+        rows.append([zero if bar is None else result(m, bar) for bar in mine])
+    return slots, rows
 
 
 def array_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[list[Any]]:
@@ -428,11 +435,13 @@ def array_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[list[Any]]:
     for output in base.outputs:
         lead, dtype = base.aval_of(output)
         if dtype not in FLOATING:
-            rows.append([_result(m, _zero(base, m, i, lead)) for i in inputs])
+            rows.append([result(m, _zero(base, m, i, lead)) for i in inputs])
             continue
         seeds = [_one(base, m)] if not lead else map(m.number, basis(lead, dtype))
         bars = [sweeps.adjoint(base, m, slots, {output: seed}) for seed in seeds]
-        rows.append([_piled(base, m, [bar[i] for bar in bars], i, lead) for i in inputs])
+        rows.append(
+            [_piled(base, m, [bar[i] for bar in bars], i, lead) for i in inputs]
+        )
     return rows
 
 
@@ -442,11 +451,11 @@ def _piled(
     """Derivatives of a slot's shape as one array, an axis more for each of lead."""
     full = [_zero(base, m, slot) if part is None else part for part in parts]
     if not lead:
-        return _result(m, full[0])
+        return result(m, full[0])
     shape = base.aval_of(slot)[0]
     if not full:
-        return _result(m, _zero(base, m, slot, lead))
-    return _result(m, np.stack([np.asarray(p) for p in full]).reshape(lead + shape))
+        return result(m, _zero(base, m, slot, lead))
+    return result(m, np.stack([np.asarray(p) for p in full]).reshape(lead + shape))
 
 
 def _forward_arrays(
@@ -476,19 +485,19 @@ def _bulk_rows(base: Tape, slots: Sequence[Any]) -> list[Any]:
     rows = []
     for slot in base.outputs:
         bars, _ = bulk.sweep(reads, partials, {slot: 1.0}, loop)
-        rows.append(nest_inputs(base, bars[places].tolist()))
+        rows.append(bars[places].tolist())
     return rows
 
 
 def _forward_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[Any]:
-    zero = _result(m, m.number(0))
+    zero = result(m, m.number(0))
     columns = []
     for slot in base.inputs:
         dots = sweeps.tangent(base, m, slots, {slot: m.number(1)})
         columns.append(
-            [zero if dots[i] is None else _result(m, dots[i]) for i in base.outputs]
+            [zero if dots[i] is None else result(m, dots[i]) for i in base.outputs]
         )
-    return [nest_inputs(base, row) for row in zip(*columns, strict=True)]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 @guarded
@@ -524,8 +533,8 @@ def jvp(tape: Tape, args: Any, tangents: Any, arithmetic: str = "float64") -> An
     found = [_zero(base, m, i) if dots[i] is None else dots[i] for i in base.outputs]
     build = tape.structure.result.build
     return (
-        build([_result(m, slots[i]) for i in base.outputs]),
-        build([_result(m, dot) for dot in found]),
+        build([result(m, slots[i]) for i in base.outputs]),
+        build([result(m, dot) for dot in found]),
     )
 
 
@@ -545,7 +554,7 @@ def vjp(tape: Tape, args: Any, cotangents: Any, arithmetic: str = "float64") -> 
     leaves = match(tape.structure.result, cotangents, "cotangents")
     seeds = numbers(base, m, leaves, base.outputs)
     slots, bars = sweep(base, m, inputs, seeds)
-    value = tape.structure.result.build([_result(m, slots[i]) for i in base.outputs])
+    value = tape.structure.result.build([result(m, slots[i]) for i in base.outputs])
     return value, _nest(base, m, bars)
 
 
@@ -560,7 +569,7 @@ def hvp(tape: Tape, args: Any, direction: Any, arithmetic: str = "float64") -> A
 def slots(tape: Tape, args: Sequence[Any], arithmetic: str = "float64") -> list[Any]:
     """The value of every slot of the tape, sub-tapes expanded."""
     m, base, inputs = _start(tape, args, {}, arithmetic)
-    return [_result(m, value) for value in sweeps.replay(base, m, inputs)]
+    return [result(m, value) for value in sweeps.replay(base, m, inputs)]
 
 
 @guarded
@@ -569,4 +578,4 @@ def adjoints(tape: Tape, args: Sequence[Any], arithmetic: str = "float64") -> li
     m, base, inputs = _start(tape, args, {}, arithmetic)
     _, bars = sweep(base, m, inputs, [m.number(1)] * len(base.outputs))
     zero = m.number(0)
-    return [_result(m, zero if bar is None else bar) for bar in bars]
+    return [result(m, zero if bar is None else bar) for bar in bars]

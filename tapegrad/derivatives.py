@@ -100,7 +100,7 @@ def basis(shape: tuple[int, ...], dtype: str) -> Iterator[Any]:
 
 
 def pullback_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
-    """Reverse mode as a tape: inputs, then output adjoints, give values and adjoints."""
+    """Reverse mode as a tape: inputs and output adjoints give values and adjoints."""
     base = sweeps.flat(tape)
     chosen = [base.inputs[place] for place in wrt]
     recorder = Recorder()
@@ -173,8 +173,8 @@ def scalar_output(tape: Tape) -> None:
     shape, dtype = tape.aval_of(tape.outputs[0])
     if shape or dtype not in FLOATING:
         msg = (
-            f"the tape gives an array of shape {shape} and dtype {dtype}, and a gradient "
-            "is of one float; use tape.jacobian or tape.vjp, or return .sum()"
+            f"the tape gives an array of shape {shape} and dtype {dtype}, and a "
+            "gradient is of one float; use tape.jacobian or tape.vjp, or return .sum()"
         )
         raise ShapeError(msg)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import bulk, sweeps
+from tapegrad import bulk, passing
 from tapegrad.ambient import Segment, current
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import Handle
@@ -72,15 +72,15 @@ def _seed(root: Value, seed: Any) -> Any:
         return start
     shape = np.shape(start)
     if shape not in {(), root.shape}:
-        msg = f"backward() got a seed of shape {shape} for a Value of shape {root.shape}"
+        msg = (
+            f"backward() got a seed of shape {shape} for a Value of shape {root.shape}"
+        )
         raise ShapeError(msg)
     full = np.full(root.shape, start, root.dtype if root.shape else np.float64)
     return full if full.ndim else full.item()
 
 
-def _sweep(
-    segment: Segment, seeds: dict[int, Any]
-) -> list[tuple[Segment, int, Any]]:
+def _sweep(segment: Segment, seeds: dict[int, Any]) -> list[tuple[Segment, int, Any]]:
     """Sweep one segment; returns adjoints for slots of older ones."""
     few: dict[int, Any] | None
     if segment.arrays:
@@ -132,12 +132,12 @@ def backward_step(value: Value) -> None:
         grad = np.zeros(value.shape)
     primals = [operand._data for operand in operands]
     with np.errstate(all="ignore"):
-        parts = sweeps.contributions(
+        parts = passing.contributions(
             MIXED, row, value._data, primals, grad, None, params, [True] * len(primals)
         )
         for operand, (_, share, _) in zip(operands, parts, strict=True):
             if share is not None:
-                bar = sweeps.fit(MIXED, share, aval_of(operand._data))
+                bar = passing.fit(MIXED, share, aval_of(operand._data))
                 operand.grad = operand.grad + bar
 
 

@@ -167,7 +167,10 @@ def _comparison(row: Primitive) -> Any:
     def method(self: Any, other: Any) -> Any:
         return compare(row.name, self, other)
 
-    method.__name__, method.__doc__ = f"__{row.operator}__", f"{row.name}. {row.source}."
+    method.__name__, method.__doc__ = (
+        f"__{row.operator}__",
+        f"{row.name}. {row.source}.",
+    )
     return method
 
 

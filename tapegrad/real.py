@@ -64,7 +64,9 @@ def as_data(value: Any, *, integers: bool = False) -> Any:
         return value
     if not isinstance(value, np.ndarray | list | tuple):
         return as_number(value)
-    given = np.array(value, order="C") if isinstance(value, np.ndarray) else _array(value)
+    given = (
+        np.array(value, order="C") if isinstance(value, np.ndarray) else _array(value)
+    )
     kind = given.dtype.kind
     if kind == "O":
         return _of_objects(given)
@@ -88,7 +90,7 @@ def as_data(value: Any, *, integers: bool = False) -> Any:
 
 def _array(value: Any) -> Any:
     try:
-        return np.array(value)
+        return np.array(value, order="C")
     except ValueError as problem:
         msg = f"got lists that are no array: {problem}"
         raise ShapeError(msg) from None

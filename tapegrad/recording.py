@@ -14,8 +14,8 @@ from typing import Any, Self
 import numpy as np
 
 from tapegrad.ambient import current
-from tapegrad.errors import RecordError, ShapeError
 from tapegrad.apply import apply
+from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import Handle
 from tapegrad.real import as_data, frozen
 from tapegrad.recorder import Recorder, recording_onto
@@ -231,8 +231,8 @@ def _check_result(f: Any, result: Any, leaves: Sequence[Any], tree: Tree) -> Non
         other = tree.statics[0][1] if tree.statics else result
         msg = (
             f"{_name(f)} returned {other!r}; a recorded function returns Values, "
-            "numbers or arrays, nested in lists, tuples, dicts or dataclasses. Is a `return` "
-            "missing?"
+            "numbers or arrays, nested in lists, tuples, dicts or dataclasses. Is a "
+            "`return` missing?"
         )
         raise RecordError(msg)
 

@@ -20,8 +20,18 @@ from typing import Any
 import numpy as np
 
 from tapegrad.errors import DomainError
+from tapegrad.passing import (
+    SMOOTH,
+    Sums,
+    contributions,
+    fit,
+    fit_mask,
+    partials_of,
+    pulled_several,
+    pushed,
+    scaled,
+)
 from tapegrad.rules import TABLE, Primitive
-from tapegrad.rules.movement import spread, unbroadcast
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.inline import inline
 from tapegrad.tape.tape import Tape
@@ -76,7 +86,11 @@ def replay(
 
 
 def applied(
-    function: Callable[..., Any], row: Primitive, xs: Sequence[Any], params: Any, at: str
+    function: Callable[..., Any],
+    row: Primitive,
+    xs: Sequence[Any],
+    params: Any,
+    at: str,
 ) -> Any:
     """A row of whole arrays, applied.
 
@@ -89,7 +103,9 @@ def applied(
         raise no_answer(row, xs, problem, at) from None
 
 
-def no_answer(row: Primitive, xs: Sequence[Any], problem: Exception, at: str) -> Exception:
+def no_answer(
+    row: Primitive, xs: Sequence[Any], problem: Exception, at: str
+) -> Exception:
     """The error of linear algebra without a result."""
     shapes = " and ".join(str(np.shape(x)) for x in xs)
     return DomainError(
@@ -158,12 +174,6 @@ def flat(tape: Tape) -> Tape:
     return inline(tape)
 
 
-# Kinds of rows that a derivative passes through.
-SMOOTH = frozenset(
-    {"elementwise", "select", "linear", "multilinear", "reduction", "matrix"}
-)
-
-
 def active(tape: Tape, wrt: Sequence[int]) -> list[bool]:
     """Which slots depend on the chosen input slots through differentiable steps."""
     reached = bytearray(tape.slot_count)
@@ -185,25 +195,6 @@ def active(tape: Tape, wrt: Sequence[int]) -> list[bool]:
         for slot in np.flatnonzero(~np.array(floating)[tape.aval]).tolist():
             reached[slot] = 0
     return list(map(bool, reached))
-
-
-def partials_of(m: Any, row: Primitive, y: Any, xs: Sequence[Any], params: Any) -> Any:
-    """A row's partials, through the reading's own way if it has one."""
-    if m.partials is not None:
-        return m.partials(row, y, *xs, **params)
-    return row.partials(m, y, *xs, **params)  # type: ignore[misc]
-
-
-def scaled(derivative: Any, partial: Any) -> Any:
-    """derivative * partial, without the multiplication where it is structural."""
-    if type(partial) is int:
-        if partial == 0:
-            return None
-        if partial == 1:
-            return derivative
-        if partial == -1:
-            return -derivative
-    return derivative * partial
 
 
 def tangent(
@@ -255,56 +246,6 @@ def tangent(
     return dots
 
 
-def pushed(
-    m: Any,
-    row: Primitive,
-    y: Any,
-    xs: Sequence[Any],
-    dots: Sequence[Any],
-    params: Mapping[str, Any],
-) -> Any:
-    """The tangent of a step of whole arrays."""
-    if row.push is not None:
-        return row.push(m, dots, y, *xs, **params)
-    function = getattr(m, row.name)
-    if row.kind == "reduction":
-        partial = _whole_partial(m, row, y, xs[0], params)
-        return m.sum(partial * dots[0], axes=params["axes"])
-    if row.kind == "linear":
-        full = [
-            x if m.dtype(x) not in FLOATING else m.like(0, x) if dot is None else dot
-            for x, dot in zip(xs, dots, strict=True)
-        ]
-        return function(*full, **params)
-    total = None  # multilinear
-    for place, dot in enumerate(dots):
-        if dot is not None:
-            part = function(*xs[:place], dot, *xs[place + 1 :], **params)
-            total = part if total is None else total + part
-    return total
-
-
-def _whole_partial(m: Any, row: Primitive, y: Any, x: Any, params: Any) -> Any:
-    """The partials of a reduction, an array like its operand."""
-    wide = spread(m, y, m.shape(x), params["axes"])
-    return partials_of(m, row, wide, [x], params)[0]
-
-
-def fit(m: Any, x: Any, aval: Any) -> Any:
-    """A derivative in the shape and dtype of its slot: summed, stretched, converted."""
-    shape, dtype = aval
-    have = m.shape(x)
-    if have != shape:
-        if len(have) > len(shape) or any(
-            size > 1 and mine == 1
-            for size, mine in zip(have[::-1], shape[::-1], strict=False)
-        ):
-            x = unbroadcast(m, x, shape)
-        if m.shape(x) != shape:
-            x = m.broadcast_to(x, shape=shape)
-    return x if m.dtype(x) == dtype else m.astype(x, dtype=dtype)
-
-
 def adjoint(
     tape: Tape,
     m: Any,
@@ -353,171 +294,14 @@ def adjoint(
             wanted = [live[i] for i in reads]
             y, bar, mask = values[slot], bars[slot], sums.masks.get(slot)
             parts = contributions(m, row, y, xs, bar, mask, params, wanted)
-        for operand, (partial, share, under) in zip(reads, parts, strict=True):
-            if share is None or not live[operand]:
+        for operand, (partial, part, under) in zip(reads, parts, strict=True):
+            if part is None or not live[operand]:
                 continue
+            share, mask = part, under
             if arrays:
                 aval = tape.aval_of(operand)
-                share, under = fit(m, share, aval), fit_mask(m, under, aval[0])
+                share, mask = fit(m, part, aval), fit_mask(m, under, aval[0])
             if watch is not None:
                 watch(step, operand, partial, share)
-            sums.add(operand, share, under)
+            sums.add(operand, share, mask)
     return bars
-
-
-class Sums:
-    """Adjoints as they accumulate, and the masks that they carry.
-
-    Args:
-        m: the reading.
-        bars: adjoints by slot, None where nothing has arrived.
-    """
-
-    __slots__ = ("bars", "m", "masks")
-
-    def __init__(self, m: Any, bars: Any) -> None:
-        self.m = m
-        self.bars = bars
-        self.masks: dict[int, Any] = {}
-
-    def add(self, slot: int, share: Any, under: Any) -> None:
-        """Add a contribution; a slot stays masked while all of them are."""
-        before = self.bars[slot]
-        if before is None:
-            self.bars[slot] = share
-            if under is not None:
-                self.masks[slot] = under
-            return
-        self.bars[slot] = before + share
-        if slot in self.masks:
-            if under is None:
-                del self.masks[slot]
-            else:
-                self.masks[slot] = self.m.logical_or(self.masks[slot], under)
-
-
-def contributions(
-    m: Any,
-    row: Primitive,
-    y: Any,
-    xs: Sequence[Any],
-    bar: Any,
-    mask: Any,
-    params: Mapping[str, Any],
-    wanted: Sequence[bool],
-) -> list[tuple[Any, Any, Any]]:
-    """What a step passes to each operand: partial, contribution, mask."""
-    if row.whole:
-        return _pulled(m, row, y, xs, bar, mask, params)
-    if row.kind == "select":
-        return _arms(m, xs[0], bar, mask)
-    parts = []
-    found = partials_of(m, row, y, xs, params)
-    for partial, want in zip(found, wanted, strict=True):
-        part = scaled(bar, partial) if want else None
-        if part is not None and mask is not None:
-            part = m.where(mask, part, m.number(0))
-        parts.append((partial, part, mask))
-    return parts
-
-
-def _pulled(
-    m: Any,
-    row: Primitive,
-    y: Any,
-    xs: Sequence[Any],
-    bar: Any,
-    mask: Any,
-    params: Mapping[str, Any],
-) -> list[tuple[Any, Any, Any]]:
-    """What a step of whole arrays passes on.
-
-    Through data movement and reductions a mask goes entry by entry. Where every entry
-    depends on every other (a matrix product) it is left at: is any entry selected?
-    """
-    if row.kind == "reduction":
-        shape, axes = m.shape(xs[0]), params["axes"]
-        partial = _whole_partial(m, row, y, xs[0], params)
-        part = spread(m, bar, shape, axes) * partial
-        if mask is not None:
-            mask = spread(m, mask, shape, axes)
-            part = m.where(mask, part, m.number(0))
-        return [(partial, part, mask)]
-    parts = row.pull(m, bar, y, *xs, **params)  # type: ignore[misc]
-    if mask is None:
-        return [(None, part, None) for part in parts]
-    if row.kind == "linear":
-        marks = m.where(mask, m.like(1, y), m.like(0, y))
-        seen = row.pull(m, marks, y, *xs, **params)  # type: ignore[misc]
-        unders = [None if mark is None else m.not_equal(mark, 0) for mark in seen]
-        return [
-            (None, part, under) for part, under in zip(parts, unders, strict=True)
-        ]
-    some = m.any(mask, axes=tuple(range(len(m.shape(mask)))))
-    return [
-        (None, None if part is None else m.where(some, part, m.number(0)), some)
-        for part in parts
-    ]
-
-
-def pulled_several(
-    m: Any,
-    row: Primitive,
-    slots: Sequence[int],
-    values: Any,
-    xs: Sequence[Any],
-    bars: Any,
-    params: Mapping[str, Any],
-) -> list[tuple[Any, Any, Any]]:
-    """What a step that owns several slots passes on."""
-    mine = [bars[slot] for slot in slots]
-    if all(bar is None for bar in mine):
-        return [(None, None, None)] * len(xs)
-    ys = tuple(values[slot] for slot in slots)
-    full = tuple(
-        m.like(0, y) if bar is None else bar for y, bar in zip(ys, mine, strict=True)
-    )
-    parts = row.pull(m, full, ys, *xs, **params)  # type: ignore[misc]
-    return [(None, part, None) for part in parts]
-
-
-def fit_mask(m: Any, mask: Any, shape: tuple[int, ...]) -> Any:
-    """A mask in the shape of its slot: set where any entry that was joined is."""
-    if mask is None or m.shape(mask) == shape:
-        return mask
-    have = m.shape(mask)
-    joined = tuple(
-        place
-        for place, size in enumerate(have)
-        if place < len(have) - len(shape)
-        or (size != 1 and shape[place - len(have) + len(shape)] == 1)
-    )
-    if joined:
-        mask = m.reshape(
-            m.any(mask, axes=joined),
-            shape=tuple(1 if p in joined else size for p, size in enumerate(have))[
-                max(len(have) - len(shape), 0) :
-            ],
-        )
-    return mask if m.shape(mask) == shape else m.broadcast_to(mask, shape=shape)
-
-
-def _arms(m: Any, chosen: Any, bar: Any, mask: Any) -> list[tuple[Any, Any, Any]]:
-    """What a ``where`` passes to its condition and its two arms, with their masks.
-
-    A condition that is decided (a plain bool) makes the other arm absent outright.
-    """
-    nothing = (0, None, None)
-    if isinstance(chosen, bool | np.bool_):
-        taken = (1, bar, mask)
-        return [nothing, taken, nothing] if chosen else [nothing, nothing, taken]
-    other = m.logical_not(chosen)
-    zero = m.number(0)
-    masks = (chosen, other)
-    if mask is not None:
-        masks = (m.logical_and(mask, chosen), m.logical_and(mask, other))
-    return [
-        nothing,
-        (1, m.where(chosen, bar, zero), masks[0]),
-        (1, m.where(chosen, zero, bar), masks[1]),
-    ]

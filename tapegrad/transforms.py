@@ -12,16 +12,23 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tapegrad import calls, sweeps
-from tapegrad.derivatives import gradient_tape, scalar_output, tangent_tape
+from tapegrad.apply import apply
+from tapegrad.derivatives import (
+    differentiable,
+    gradient_tape,
+    pullback_tape,
+    scalar_output,
+    tangent_tape,
+)
 from tapegrad.errors import ShapeError
-from tapegrad.readings import SCALAR
-from tapegrad.real import as_number
+from tapegrad.readings.mixed import MIXED
 from tapegrad.recording import is_dynamic, record_inside
 from tapegrad.rules import TABLE
-from tapegrad.tape.structure import flatten
+from tapegrad.tape.structure import Tree, flatten
 from tapegrad.tape.tape import Tape
-from tapegrad.apply import apply
 from tapegrad.value import Value
 
 Function = Callable[..., Any]
@@ -48,6 +55,7 @@ class _Call:
             self.places.append(list(range(len(leaves), len(leaves) + len(mine))))
             leaves += mine
         self.given = [*leaves, *captured]
+        self.smooth = set(differentiable(self.tape))
         self.plain = not any(isinstance(x, Value) for x in self.given)
 
     def run(self, tape: Tape, extra: Sequence[Any] = ()) -> list[Any]:
@@ -55,11 +63,13 @@ class _Call:
         given = [*self.given, *extra]
         if any(isinstance(x, Value) for x in given):
             return calls.on_values(tape, given)
-        slots = sweeps.replay(tape, SCALAR, [as_number(x) for x in given])
-        return [slots[slot] for slot in tape.outputs]
+        m = calls.arithmetic_of(tape, "float64")
+        with np.errstate(all="ignore"):
+            slots = sweeps.replay(tape, m, calls.numbers(tape, m, given))
+        return [calls.result(m, slots[slot]) for slot in tape.outputs]
 
     def gradients(self, wrt: Sequence[int]) -> tuple[list[Any], list[list[Any]]]:
-        """Outputs, and for each output the adjoints of the chosen inputs."""
+        """Outputs, and for each output its derivative by the chosen inputs."""
         if self.plain:
             return self._numeric(wrt)
         found = self.run(gradient_tape(self.tape, wrt=wrt))
@@ -70,16 +80,12 @@ class _Call:
 
     def _numeric(self, wrt: Sequence[int]) -> tuple[list[Any], list[list[Any]]]:
         base = sweeps.flat(self.tape)
-        inputs = [as_number(x) for x in self.given]
-        rows = []
-        slots: list[Any] = []
-        for place in range(len(base.outputs)):
-            seeds = [None] * len(base.outputs)
-            seeds[place] = 1.0  # type: ignore[call-overload]
-            slots, bars = calls.sweep(base, SCALAR, inputs, seeds)
-            adjoints = [bars[base.inputs[i]] for i in wrt]
-            rows.append([0.0 if bar is None else bar for bar in adjoints])
-        return [slots[slot] for slot in base.outputs], rows
+        m = calls.arithmetic_of(base, "float64")
+        places = differentiable(base)
+        with np.errstate(all="ignore"):
+            slots, rows = calls.derivatives(base, m, calls.numbers(base, m, self.given))
+        picked = [[row[places.index(i)] for i in wrt] for row in rows]
+        return [calls.result(m, slots[slot]) for slot in base.outputs], picked
 
     def chosen(self, argnums: Argnums) -> list[int]:
         """Places of the inputs of the chosen arguments.
@@ -95,11 +101,14 @@ class _Call:
                     f"{len(self.args)} positional arguments"
                 )
                 raise ShapeError(msg)
-            places = self.places[number % len(self.args)]
+            mine = self.places[number % len(self.args)]
+            places = [place for place in mine if place in self.smooth]
             if not places:
+                what = "is an array of integers" if mine else "holds no float"
                 msg = (
-                    f"args[{number}] = {self.args[number]!r} holds no float to "
-                    "differentiate by; ints are static: pass a float (2.0, not 2)"
+                    f"args[{number}] = {self.args[number]!r} {what}, and there is "
+                    "nothing to differentiate by; pass floats (2.0, not 2; "
+                    "x.astype(float))"
                 )
                 raise ShapeError(msg)
             found += places
@@ -110,10 +119,17 @@ class _Call:
         trees = self.tape.structure.arguments
         start, built = 0, []
         for number in (argnums,) if isinstance(argnums, int) else argnums:
-            tree = trees[number % len(self.args)]
-            mine = leaves[start : start + len(tree.dynamic)]
-            built.append(tree.build(mine, statics=False))
-            start += len(tree.dynamic)
+            whole = trees[number % len(self.args)]
+            kept = tuple(
+                place
+                for place, i in zip(
+                    whole.dynamic, self.places[number % len(self.args)], strict=True
+                )
+                if i in self.smooth
+            )
+            tree = Tree(whole.spec, kept)
+            built.append(tree.build(leaves[start : start + len(kept)], statics=False))
+            start += len(kept)
         return built[0] if isinstance(argnums, int) else tuple(built)
 
 
@@ -210,9 +226,14 @@ def jvp(
     dots, _ = flatten(tuple(tangents), is_dynamic)
     moving = sum(map(len, call.places))
     if len(dots) != moving:
-        msg = f"the primals hold {moving} floats, the tangents {len(dots)}"
+        msg = f"the primals hold {moving} floats or arrays, the tangents {len(dots)}"
         raise ShapeError(msg)
-    still = [0.0] * (len(call.given) - moving)  # what is captured does not move
+    # ints and what is captured do not move
+    still = [MIXED.like(0, getattr(x, "_data", x)) for x in call.given]
+    dots = [
+        dot if place in call.smooth else still[place] for place, dot in enumerate(dots)
+    ]
+    still = still[moving:]
     count = len(call.tape.outputs)
     found = call.run(tangent_tape(call.tape, values=True), [*dots, *still])
     build = call.tape.structure.result.build
@@ -229,21 +250,23 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
         (3.0, 2.0)
     """
     call = _Call(f, primals, {})
-    everything = tuple(number for number, places in enumerate(call.places) if places)
-    values, rows = call.gradients(call.chosen(everything))
-    result = call.tape.structure.result
+    everything = tuple(
+        number
+        for number, places in enumerate(call.places)
+        if call.smooth.intersection(places)
+    )
+    wrt = call.chosen(everything)
+    grown = pullback_tape(call.tape, wrt)
+    result, outputs = call.tape.structure.result, call.tape.outputs
+    values = call.run(sweeps.flat(call.tape))
 
     def pullback(cotangents: Any) -> tuple[Any, ...]:
         seeds, _ = flatten(cotangents, is_dynamic)
-        if len(seeds) != len(rows):
-            msg = f"the function has {len(rows)} outputs, got {len(seeds)} adjoints"
+        if len(seeds) != len(outputs):
+            msg = f"the function has {len(outputs)} outputs, got {len(seeds)} adjoints"
             raise ShapeError(msg)
-        totals: list[Any] = [0.0] * len(rows[0])
-        for seed, row in zip(seeds, rows, strict=True):
-            totals = [
-                total + seed * entry for total, entry in zip(totals, row, strict=True)
-            ]
-        return call.nest(everything, totals)  # type: ignore[no-any-return]
+        found = call.run(grown, seeds)
+        return call.nest(everything, found[len(outputs) :])  # type: ignore[no-any-return]
 
     return result.build(values), pullback
 
@@ -260,5 +283,5 @@ def hvp(f: Function, primals: Sequence[Any], direction: Sequence[Any]) -> Any:
 
 
 def stop_gradient(value: Any) -> Any:
-    """The same number, taken as a constant by every derivative."""
+    """The same number or array, taken as a constant by every derivative."""
     return apply(TABLE["stop_gradient"], value) if isinstance(value, Value) else value

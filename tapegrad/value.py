@@ -5,8 +5,8 @@ The arithmetic of a Value appends one row to the current columns (see ``ambient`
     c = a * b      appends      mul, slot of a, slot of b, primal
 
 (``apply``). A scalar is a `Value`, with the quickest way through; an array is an
-`Array`, which is a Value too. No Value holds its operands: they are freed as they go, and ``_prev`` finds the living
-ones when it is asked (see `value_at`).
+`Array`, which is a Value too. No Value holds its operands: they are freed as they go,
+and ``_prev`` finds the living ones when it is asked (see `value_at`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from tapegrad.ambient import Segment
 from tapegrad.doors import ValueDoors
 from tapegrad.errors import RecordError, ShapeError
-from tapegrad.real import as_data, as_number, frozen
+from tapegrad.real import as_data, frozen
 from tapegrad.rules import Primitive
 
 new = object.__new__
@@ -192,7 +192,6 @@ class Value(ValueDoors):
     if TYPE_CHECKING:  # made from the table in `operations` and `arrays`
 
         def __getattr__(self, name: str) -> Callable[..., Any]: ...
-        def __call__(self, *args: Any) -> Any: ...
 
     def __hash__(self) -> int:
         return id(self)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import sweeps
+from tapegrad import passing, sweeps
 from tapegrad.proof.onestep import reading_for
 from tapegrad.proof.oracle import judges, slack_of, ulps
 from tapegrad.proof.points import Point, outside, spread
@@ -77,7 +77,7 @@ def evaluate(m: Any, row: Primitive, params: Mapping[str, Any], point: Point) ->
             y = SCALAR.apply(row, *xs, **params)
         else:
             y = mine.evaluator(row)(*xs, **params)
-        partials = sweeps.partials_of(mine, row, y, xs, params)
+        partials = passing.partials_of(mine, row, y, xs, params)
     free = [i for i, x in enumerate(point) if not isinstance(x, bool)]
     return float(y), {i: float(partials[i]) for i in free}
 

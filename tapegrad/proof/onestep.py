@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tapegrad import sweeps
+from tapegrad import passing, sweeps
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape import Tape
@@ -39,7 +39,7 @@ class Instead:
 
     def partials(self, row: Primitive, y: Any, *xs: Any, **params: Any) -> Any:
         """The partials of a row, read by the reading's own way if it has one."""
-        return sweeps.partials_of(self._m, self._mine(row), y, xs, params)
+        return passing.partials_of(self._m, self._mine(row), y, xs, params)
 
     def _mine(self, row: Primitive) -> Primitive:
         return self._row if row.name == self._row.name else row

@@ -1,8 +1,8 @@
-"""The float64 reading of tapes with arrays: floats as floats, arrays as arrays. Floor 3.
+"""The float64 reading of tapes with arrays. Floor 3.
 
 A step whose operands are all Python floats goes through ``math``, as on a tape of
-scalars; any other through NumPy. Numbers of rule text stay Python floats, which are weak
-in NumPy's promotion: float32 arrays keep their dtype.
+scalars; any other through NumPy. Numbers of rule text stay Python floats, which are
+weak in NumPy's promotion: float32 arrays keep their dtype.
 """
 
 from __future__ import annotations

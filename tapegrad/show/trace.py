@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import sweeps
+from tapegrad import passing, sweeps
 from tapegrad.calls import bind, numbers
 from tapegrad.derivatives import scalar_output
 from tapegrad.errors import ShapeError
@@ -175,7 +175,7 @@ def _partial(step: Step, place: int) -> str:
     y, *xs = (
         sp.Symbol(f"v{slot}", real=True) for slot in (step.slots.start, *step.operands)
     )
-    found = sweeps.partials_of(m, step.primitive, y, xs, step.params)
+    found = passing.partials_of(m, step.primitive, y, xs, step.params)
     return str(decided(sp.sympify(found[place])))
 
 

@@ -230,6 +230,10 @@ class Columns:
             if self.keeps:
                 self.arrays[slot] = primal
 
+    def push_guard(self, slot: int, guard: Guard) -> None:
+        """Append a guard on the value of a slot."""
+        self.guards.append((self.n, slot, guard))
+
     def append(
         self,
         row: Primitive,
