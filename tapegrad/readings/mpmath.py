@@ -12,10 +12,12 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from mpmath.ctx_mp import MPContext
 
-from tapegrad.readings.base import Reading
+from tapegrad.readings.bigmatrices import matrices
 from tapegrad.readings.numeric import CONSTANTS
+from tapegrad.readings.objects import ObjectReading, boxed
 from tapegrad.rules import Primitive
 
 
@@ -31,23 +33,33 @@ class Big:
     def _other(self, other: Any) -> Any:
         return other.value if isinstance(other, Big) else self.ctx.mpf(other)
 
-    def __add__(self, other: Any) -> Big:
+    # NotImplemented hands an array its turn: it goes entry by entry
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         return Big(self.ctx, self.value + self._other(other))
 
     __radd__ = __add__
 
-    def __sub__(self, other: Any) -> Big:
+    def __sub__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         return Big(self.ctx, self.value - self._other(other))
 
     def __rsub__(self, other: Any) -> Big:
         return Big(self.ctx, self._other(other) - self.value)
 
-    def __mul__(self, other: Any) -> Big:
+    def __mul__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         return Big(self.ctx, self.value * self._other(other))
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> Big:
+    def __truediv__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
         return Big(self.ctx, _divide(self.ctx, self.value, self._other(other)))
 
     def __rtruediv__(self, other: Any) -> Big:
@@ -88,7 +100,7 @@ def _divide(ctx: Any, a: Any, b: Any) -> Any:
     return ctx.inf if a > 0 else ctx.ninf
 
 
-class MpmathReading(Reading):
+class MpmathReading(ObjectReading):
     """mpmath at a number of decimal digits, in a context of its own.
 
     Args:
@@ -101,6 +113,7 @@ class MpmathReading(Reading):
         # own context: the precision of the caller's mpmath.mp is not touched
         self.ctx: Any = MPContext()
         self.ctx.dps = digits
+        self.matrices = matrices(self.ctx, Big)
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         if row.kind == "predicate":
@@ -126,9 +139,11 @@ class MpmathReading(Reading):
         return real
 
     def number(self, value: Any) -> Any:
-        """A float, exactly; a string of digits; or an mpf."""
-        if isinstance(value, bool | Big):
+        """A float, exactly; a string of digits; or an mpf. Arrays entry by entry."""
+        if isinstance(value, bool | Big | np.integer):
             return value
+        if isinstance(value, np.ndarray):
+            return self.numbers(value)
         return Big(self.ctx, self.ctx.mpf(value))
 
     def const(self, name: str) -> Big:
@@ -162,3 +177,19 @@ class MpmathReading(Reading):
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return self.number(a if condition else b)
+
+    # -- arrays: places are found by comparing the numbers themselves --------------
+
+    def argsort(self, x: Any, axis: int) -> Any:
+        return np.argsort(_bare(x), axis, kind="stable")
+
+    def argmax(self, x: Any, axis: int) -> Any:
+        return np.argmax(_bare(x), axis)
+
+    def argmin(self, x: Any, axis: int) -> Any:
+        return np.argmin(_bare(x), axis)
+
+
+def _bare(x: Any) -> Any:
+    """An array of mpf, which compare."""
+    return np.frompyfunc(_plain, 1, 1)(boxed(x))

@@ -6,10 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from sympy.logic.boolalg import Boolean
 
-from tapegrad.readings.base import Reading
+from tapegrad.errors import DomainError
+from tapegrad.readings.objects import ObjectReading, entrywise
+from tapegrad.readings.sympymatrices import MATRICES
 from tapegrad.rules import Primitive
 
 # A float whose shortest decimal has at most this many characters is read as that
@@ -17,11 +20,12 @@ from tapegrad.rules import Primitive
 SHORT = 8
 
 
-class SympyReading(Reading):
+class SympyReading(ObjectReading):
     """SymPy expressions. Each row brings its closed form."""
 
     name = "sympy"
     symbolic = True
+    matrices = MATRICES
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         form = row.sympy
@@ -37,6 +41,12 @@ class SympyReading(Reading):
 
     def number(self, value: Any) -> Any:
         """An exact number where the float is one, or plainly means one."""
+        if isinstance(value, np.ndarray):
+            return self.numbers(value)
+        if isinstance(value, np.integer):
+            return value
+        if isinstance(value, np.floating):
+            value = float(value)
         if isinstance(value, bool):
             return sp.true if value else sp.false
         if not isinstance(value, int | float):
@@ -64,6 +74,47 @@ class SympyReading(Reading):
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         """A Piecewise, or the arm itself when the condition is decided."""
         return sp.Piecewise((sp.sympify(a), condition), (sp.sympify(b), sp.true))
+
+    def is_condition(self, x: Any) -> bool:
+        """Whether an entry is a relation, or a truth value."""
+        return isinstance(x, bool) or (
+            isinstance(x, Boolean) and not isinstance(x, sp.Symbol)
+        )
+
+    def any(self, x: Any, axes: Any) -> Any:
+        """Whether one of the conditions holds."""
+        return self._joined(sp.Or, x, axes)
+
+    def all(self, x: Any, axes: Any) -> Any:
+        """Whether all of the conditions hold."""
+        return self._joined(sp.And, x, axes)
+
+    def _joined(self, join: Callable[..., Any], x: Any, axes: Any) -> Any:
+        if isinstance(x, np.ndarray) and x.size == 0:
+            return np.full([s for i, s in enumerate(x.shape) if i not in axes], join())
+        return self._folded(entrywise(join), x, axes)
+
+    def argsort(self, x: Any, axis: int) -> Any:
+        """Places in rising order, of numbers only."""
+        return self._ordered(np.argsort, x, axis, kind="stable")
+
+    def argmax(self, x: Any, axis: int) -> Any:
+        """The place of the largest, of numbers only."""
+        return self._ordered(np.argmax, x, axis)
+
+    def argmin(self, x: Any, axis: int) -> Any:
+        """The place of the smallest, of numbers only."""
+        return self._ordered(np.argmin, x, axis)
+
+    def _ordered(self, find: Callable[..., Any], x: Any, axis: int, **how: Any) -> Any:
+        try:
+            return find(x, axis, **how)
+        except TypeError:
+            msg = (
+                "the order of symbols is not known, so they cannot be sorted; "
+                "give numbers for them, or use max and min"
+            )
+            raise DomainError(msg) from None
 
 
 def _as_number(operand: Any) -> Any:
