@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import math
 import struct
 from collections.abc import Callable, Sequence
@@ -89,7 +90,7 @@ class _Layout:
         dtype = np.dtype(name)
         dims = (ctypes.c_int64 * max(len(shape), 1))(*shape)
         self.kept += [dims, dtype]
-        code = dtype.num
+        code: int = dtype.num
         if aval == SCALAR:
             code = arraythunk.NUMBER
         self.records += [code, len(shape), ctypes.addressof(dims), id(dtype)]
@@ -98,11 +99,10 @@ class _Layout:
 @functools.cache
 def _numpy() -> tuple[int, int, int]:
     """The addresses of ndarray, PyArray_New and PyArray_Scalar."""
-    from numpy._core import _multiarray_umath
-
+    extension = importlib.import_module("numpy._core._multiarray_umath")
     found = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
         ("PyCapsule_GetPointer", ctypes.pythonapi)
-    )(_multiarray_umath._ARRAY_API, None)  # noqa: SLF001 - for extension modules
+    )(extension._ARRAY_API, None)  # noqa: SLF001 - it is for extension modules
     table = (ctypes.c_void_p * (ARRAY_NEW + 1)).from_address(found)
     if table[ARRAY_TYPE] != id(np.ndarray):
         msg = f"NumPy {np.__version__} has another table of C functions; use tape(...)"

@@ -19,12 +19,14 @@ import numpy as np
 from tapegrad import calls, sweeps
 from tapegrad.derivatives import (
     adjoint_tape,
+    differentiable,
     gradient_tape,
     scalar_output,
     tangent_tape,
 )
 from tapegrad.errors import CompileError
-from tapegrad.native import thunk
+from tapegrad.native import arraycalls, thunk
+from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.engine import Engine
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.lowering import lower
@@ -71,7 +73,7 @@ class Compiled:
             raise CompileError(msg)
         self._base = sweeps.flat(tape)
         self._lock = threading.RLock()
-        self._parts: dict[str, Kernel] = {}
+        self._parts: dict[str, Kernel | ArrayKernel] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Compiled, (self.tape, self.level)
@@ -123,8 +125,12 @@ class Compiled:
     @functools.cached_property
     def jacobian(self) -> Callable[..., Any]:
         """Every output's gradient, nested like the outputs, then the arguments."""
+        if self._base.arrays and (mode := arraycalls.mode(self._base)) != "gradient":
+            return arraycalls.Jacobian(
+                self.tape, self._base, mode, self._array_kernel(mode)
+            )
         nest, build = _nester(self.tape), self.tape.structure.result.build
-        inputs, outputs = len(self.tape.inputs), len(self.tape.outputs)
+        inputs, outputs = len(differentiable(self._base)), len(self.tape.outputs)
         starts = [outputs + row * inputs for row in range(outputs)]
         return self._door(
             "jacobian",
@@ -142,13 +148,23 @@ class Compiled:
     def hvp(self, args: Any, direction: Any) -> Any:
         """Hessian times a direction; tuples, one entry an argument."""
         both = [x if isinstance(x, tuple) else (x,) for x in (args, direction)]
-        return self._along(*both[0], *both[1])
+        return self._along(*both)
 
     @functools.cached_property
     def _along(self) -> Callable[..., Any]:
-        """The tangent of the gradient, of the arguments and then their tangents."""
+        """The tangent of the gradient, of arguments and their tangents."""
         scalar_output(self.tape)
-        return Compiled(tangent_tape(adjoint_tape(self.tape)), self.level).value
+        derived = tangent_tape(adjoint_tape(self.tape))
+        native = Compiled(derived, self.level)
+        if not self._base.arrays:
+            run = native.value
+            return lambda args, direction: run(*args, *direction)
+        kernel = native._array_kernel("value")
+        return arraycalls.along(
+            self.tape,
+            derived,
+            arraycalls.on_leaves(derived, native._base, "value", kernel),
+        )
 
     # -- building --------------------------------------------------------------
 
@@ -161,6 +177,8 @@ class Compiled:
         together in Python.
         """
         kernel = self._kernel(part)
+        if isinstance(kernel, ArrayKernel):
+            return arraycalls.door(self.tape, self._base, part, kernel, kind, shape)
         raw = builtin(part, kernel, thunk.FLAT, _Replay(self._base, part))
         checked: Callable[..., Floats] = _Checked(self.tape, raw)
         structure = self.tape.structure
@@ -170,13 +188,24 @@ class Compiled:
             return _Shaped(builtin(name, kernel, thunk.FLAT, checked), shape)
         return builtin(name, kernel, kind, _Shaped(checked, shape))
 
-    def _kernel(self, part: str) -> Kernel:
+    def _kernel(self, part: str) -> Kernel | ArrayKernel:
         """The code of the value, or of values and gradients, built once."""
+        if self._base.arrays:
+            return self._array_kernel(part)
+        kernel: Kernel = self._once(part, build, _tape_of)
+        return kernel
+
+    def _array_kernel(self, part: str) -> ArrayKernel:
+        made: ArrayKernel = self._once(
+            part, arraycalls.build_arrays, arraycalls.tape_of
+        )
+        return made
+
+    def _once(self, part: str, make: Callable[..., Any], tape_of: Any) -> Any:
         with self._lock:
             if part not in self._parts:
-                self._parts[part] = build(
-                    functools.partial(_tape_of, self._base, part), self.level
-                )
+                tape = functools.partial(tape_of, self._base, part)
+                self._parts[part] = make(tape, self.level)
             return self._parts[part]
 
 
@@ -242,8 +271,8 @@ def _bare(tape: Tape) -> bool:
 
 def _nester(tape: Tape) -> Callable[[Floats, int], Any]:
     """How a gradient is cut out of a kernel's outputs and nested like the arguments."""
-    count = len(tape.inputs)
-    if not _bare(tape):
+    count = len(differentiable(tape))
+    if not _bare(tape) or count != len(tape.inputs):
         return lambda found, at: calls.nest_inputs(tape, found[at : at + count])
     if count == 1:
         return lambda found, at: found[at]
@@ -290,7 +319,7 @@ def compile_tape(tape: Tape, level: str | int = "auto") -> Compiled:
     """Native code for a tape; nothing is built before it is called.
 
     Args:
-        tape: any tape of scalars.
+        tape: any tape.
         level: "auto", or LLVM's level 0 (quick to build) to 3 (quick to run).
 
     Raises:
@@ -321,4 +350,6 @@ def compile_function(
 
 def llvm_source(tape: Tape) -> str:
     """The LLVM source of a tape's values and gradients."""
+    if sweeps.flat(tape).arrays:
+        return arraycalls.source(gradient_tape(tape))
     return lower(gradient_tape(tape), CHUNK).text

@@ -16,6 +16,7 @@ class Part:
         chunks: functions that they were cut into.
         code_bytes: size of the object.
         seconds: what building took, the gradient's tape included.
+        arena_bytes: memory for intermediate arrays, kept between calls.
     """
 
     level: int
@@ -23,6 +24,7 @@ class Part:
     chunks: int
     code_bytes: int
     seconds: float
+    arena_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Report:
         return sum(part.code_bytes for part in self.parts.values())
 
     @property
+    def arena_bytes(self) -> int:
+        """Bytes for intermediate arrays, all kernels together."""
+        return sum(part.arena_bytes for part in self.parts.values())
+
+    @property
     def seconds(self) -> float:
         """Seconds spent building."""
         return sum(part.seconds for part in self.parts.values())
@@ -67,6 +74,7 @@ class Report:
             f"  {name}: {part.steps} steps lowered at level {part.level} into "
             f"{part.chunks} functions, {part.code_bytes} bytes, "
             f"{part.seconds * 1e3:.1f} ms"
+            + (f", {part.arena_bytes} bytes of arrays" if part.arena_bytes else "")
             for name, part in self.parts.items()
         ]
         return "\n".join(lines)
