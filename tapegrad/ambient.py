@@ -44,6 +44,8 @@ class Segment(Columns):
         literals: the Value that stands for a number met in an expression.
         seen: Values known to stand for slots, as long as they live.
         searched: slots below had their living Values put into `seen`.
+        bytes: taken by the arrays of its slots.
+        whole: it has steps of arrays, which sweep in their own way.
         few, many_bars: accumulated adjoints of the slots, of short and long sweeps.
     """
 
@@ -60,6 +62,7 @@ class Segment(Columns):
         "seen",
         "serial",
         "thread",
+        "whole",
     )
     eager = True
     keeps = True
@@ -67,6 +70,7 @@ class Segment(Columns):
     def __init__(self) -> None:
         super().__init__()
         self.bytes = 0
+        self.whole = False
         self.serial = next(_serials)
         self.thread = get_ident()
         self.imports: dict[int, Any] = {}
@@ -118,6 +122,7 @@ class Segment(Columns):
     def push_arrays(self, *step: Any) -> list[int]:
         """Append a step with arrays; many bytes of them close the segment."""
         slots = super().push_arrays(*step)
+        self.whole = True
         self.bytes += sum(getattr(primal, "nbytes", 0) for primal in step[3])
         if self.bytes > ROOM:
             self.close()

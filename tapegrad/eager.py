@@ -83,7 +83,7 @@ def _seed(root: Value, seed: Any) -> Any:
 def _sweep(segment: Segment, seeds: dict[int, Any]) -> list[tuple[Segment, int, Any]]:
     """Sweep one segment; returns adjoints for slots of older ones."""
     few: dict[int, Any] | None
-    if segment.arrays:
+    if segment.whole:
         with np.errstate(all="ignore"):
             few = bulk.adjoint_of_arrays(segment, seeds)
     else:

@@ -178,9 +178,9 @@ def test_another_structure_on_replay():
         tape((1.0, 2.0))
 
 
-def test_an_array_argument_is_refused_with_its_shape():
+def test_an_array_where_a_number_was_recorded_is_refused_with_its_shape():
     with pytest.raises(tg.ShapeError, match=r"argument x: .*shape \(3,\)"):
-        tg.record(lambda x: x, np.ones(3))
+        tg.record(lambda x: x, 1.0)(np.ones(3))
 
 
 def test_captured_eager_value_is_an_error():
@@ -257,7 +257,7 @@ def test_refused_inside_a_recording():
             tg.record(bad, 2.0)
 
 
-@pytest.mark.parametrize("result", [None, "text", [], np.ones(2), [None, 1.0]])
+@pytest.mark.parametrize("result", [None, "text", [], [None, 1.0]])
 def test_bad_results(result):
     with pytest.raises(tg.RecordError, match="returned"):
         tg.record(lambda x: result, 1.0)

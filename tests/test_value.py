@@ -317,7 +317,7 @@ def test_unknown_ufunc_is_named():
         np.sum(Value(0.5))
 
 
-@pytest.mark.parametrize("junk", ["2", None, 1j, [1.0], {}, object()])
+@pytest.mark.parametrize("junk", ["2", None, 1j, {}, object()])
 def test_bad_data_is_a_typed_error(junk):
     with pytest.raises(tg.RecordError, match="real number|complex"):
         Value(junk)
@@ -328,9 +328,7 @@ def test_bad_data_is_a_typed_error(junk):
         a.data = junk
 
 
-def test_an_array_is_a_shape_error():
-    with pytest.raises(tg.ShapeError, match=r"shape \(2,\)"):
-        Value(np.ones(2))
+def test_a_value_of_a_value_is_refused():
     with pytest.raises(tg.RecordError, match="already"):
         Value(Value(1.0))
 
