@@ -20,6 +20,10 @@ class ShapeError(TapegradError, ValueError):
     """Shapes, lengths or structures do not fit together."""
 
 
+class IndexOutOfBounds(ShapeError, IndexError):
+    """An index that does not fit the array; an `IndexError`, so that loops end."""
+
+
 class BranchChanged(TapegradError):
     """A replay took another branch than the recording did.
 
@@ -54,7 +58,17 @@ class DomainError(TapegradError, ValueError):
 
 
 class TapeFormatError(TapegradError, ValueError):
-    """A tape breaks the grammar: which step, which column, and how."""
+    """A tape, or a file of one, breaks the grammar: where, and how.
+
+    Attributes:
+        offset: byte of the file where the damage shows, or -1.
+        step: number of the step, or -1.
+    """
+
+    def __init__(self, message: str, *, offset: int = -1, step: int = -1) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.step = step
 
 
 class CompileError(TapegradError):

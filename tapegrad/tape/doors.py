@@ -7,6 +7,7 @@ knows just them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,18 @@ class Doors:
         from tapegrad.tape.check import check
 
         check(self)
+
+    def save(self: Any, path: str | os.PathLike[str]) -> None:
+        """Write a file that `tg.load` reads, in one piece."""
+        from tapegrad.tape.files import save
+
+        save(self, path)
+
+    def to_bytes(self: Any) -> bytes:
+        """The bytes of such a file, for `tg.from_bytes`."""
+        from tapegrad.tape.files import to_bytes
+
+        return to_bytes(self)
 
     @staticmethod
     def recording() -> Recording:

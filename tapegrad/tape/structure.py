@@ -103,7 +103,7 @@ def _taken_apart(value: Any) -> tuple[list[Any], Any]:
         if not unknown:
             return leaves, spec
         for kind in unknown:
-            _register(kind)
+            register(kind)
 
 
 def paths(tree: Tree, name: str) -> list[str]:
@@ -125,7 +125,7 @@ def match(tree: Tree, value: Any, name: str) -> list[Any]:
     if tree.spec is None:
         return [value]
     leaves, spec = _taken_apart(value)
-    if spec != tree.spec:
+    if spec != tree.spec and not _alike(spec, tree.spec):
         msg = (
             f"argument {name} nests as {spec}, but was recorded as "
             f"{_describe(tree)}; pass the same structure, or record again"
@@ -143,6 +143,13 @@ def match(tree: Tree, value: Any, name: str) -> list[Any]:
     return [leaves[place] for place in tree.dynamic]
 
 
+def _alike(one: Any, two: Any) -> bool:
+    """Whether classes differ only in that a stand-in from a file is one of them."""
+    from tapegrad.tape.files.trees import alike
+
+    return alike(one, two)
+
+
 def _describe(tree: Tree) -> str:
     text = str(tree.spec)
     statics = ", ".join(repr(value) for _, value in tree.statics)
@@ -153,7 +160,7 @@ def _is_dataclass(leaf: Any) -> bool:
     return dataclasses.is_dataclass(leaf) and not isinstance(leaf, type)
 
 
-def _register(kind: type) -> None:
+def register(kind: type) -> None:
     """Teach optree a dataclass: its fields are its children."""
     import optree
 
