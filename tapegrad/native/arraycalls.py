@@ -49,9 +49,8 @@ def tape_of(base: Tape, part: str) -> Tape:
 
     Args:
         base: a flat tape.
-        part: "value"; "gradient" (values, then derivatives); "pullback" (of inputs and
-            output adjoints) or "tangent" (of inputs and their tangents), without the
-            values.
+        part: "value"; "gradient" (values, then derivatives); "tangent" (of inputs and
+            their tangents); or "pullback <k>" (of inputs and the adjoint of output k).
     """
     if part == "value":
         return prune(base)
@@ -59,12 +58,10 @@ def tape_of(base: Tape, part: str) -> Tape:
         return gradient_tape(base)
     if part == "tangent":
         return tangent_tape(base)
-    grown = pullback_tape(base, differentiable(base))
-    return prune(
-        dataclasses.replace(
-            grown, outputs=grown.outputs[len(base.outputs) :], _digest=[]
-        )
-    )
+    output = base.outputs[int(part.removeprefix("pullback "))]
+    single = dataclasses.replace(base, outputs=(output,), _digest=[])
+    grown = pullback_tape(single, differentiable(base))
+    return prune(dataclasses.replace(grown, outputs=grown.outputs[1:], _digest=[]))
 
 
 def source(tape: Tape) -> str:
@@ -148,7 +145,7 @@ class Replay:
         with np.errstate(all="ignore"):
             given = [MIXED.number(np.array(x)) for x in inputs]
             base = self.base
-            if self.part in {"pullback", "tangent"}:
+            if self.part not in {"value", "gradient"}:
                 base = tape_of(base, self.part)
             slots = sweeps.replay(base, MIXED, given)
             found = [_own(slots[slot]) for slot in base.outputs]
@@ -184,7 +181,7 @@ def exact(value: Any, aval: Aval) -> Any:
     """A number of the reading as the kernel takes it."""
     shape, dtype = aval
     if not shape and dtype == "float64":
-        return value
+        return float(value)
     wanted, data = np.dtype(dtype), np.asarray(value)
     if data.dtype.num != wanted.num or not data.flags.aligned:
         return np.array(data, wanted)
@@ -244,80 +241,85 @@ class Shaped:
 # -- Jacobians and directions ----------------------------------------------------
 
 
-def mode(base: Tape) -> str:
-    """The part that a Jacobian is made of: the cheaper one by sizes."""
-    inputs = [base.inputs[place] for place in differentiable(base)]
+def few_numbers(base: Tape) -> bool:
+    """Whether a Jacobian is best computed with all gradients on one tape."""
     shapes = [base.aval_of(slot)[0] for slot in base.outputs]
-    if len(shapes) <= FEW and not any(shapes):
-        return "gradient"
-    rows, columns = (_size(base, slots) for slots in (base.outputs, inputs))
-    return "tangent" if columns < rows else "pullback"
-
-
-def _size(base: Tape, slots: Sequence[int]) -> int:
-    return sum(math.prod(base.aval_of(slot)[0]) for slot in slots)
+    return len(shapes) <= FEW and not any(shapes)
 
 
 class Jacobian:
     """Derivatives of every output by every input, an entry after the other.
 
+    Each output has a pullback of its own, and the tangent is taken for a single input
+    alone: an adjoint of 0 for the others would be NaN where a partial is infinite.
+
     Args:
         tape: with the structure of arguments and result.
         base: the same tape, flat.
-        part: "pullback" or "tangent".
-        kernel: its code.
+        kernel: gives the kernel of a part.
     """
 
-    def __init__(self, tape: Tape, base: Tape, part: str, kernel: ArrayKernel) -> None:
+    def __init__(
+        self, tape: Tape, base: Tape, kernel: Callable[[str], ArrayKernel]
+    ) -> None:
         self.base = base
         self.result = tape.structure.result
-        self.part = part
-        self.seeds = kernel.inputs[len(base.inputs) :]
-        run = array_builtin(part, kernel, thunk.FLAT, Replay(base, part))
-        self.run: Callable[..., Found] = run
         self.inputs = [base.inputs[place] for place in differentiable(base)]
-        self.bound = Bound(tape, Converted(tape, self._all))
+        sizes = [_size(base, slots) for slots in (self.inputs, base.outputs)]
+        self.forward = len(self.inputs) == 1 and sizes[0] < sizes[1]
+        parts = {
+            place: f"pullback {place}"
+            for place, slot in enumerate(base.outputs)
+            if base.aval_of(slot)[1] in FLOATING
+        }
+        if self.forward:
+            parts = {differentiable(base)[0]: "tangent"}
+        self.runs: dict[int, Callable[..., Found]] = {}
+        self.seeds: dict[int, list[Aval]] = {}
+        for place, part in parts.items():
+            code, replay = kernel(part), Replay(base, part)
+            self.runs[place] = array_builtin(part, code, thunk.FLAT, replay)
+            self.seeds[place] = list(code.inputs[len(base.inputs) :])
+        self.bound = Bound(tape, Converted(tape, self._rows))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Nested like the outputs, then like the arguments."""
         rows = self.bound(*args, **kwargs)
         return self.result.build([calls.nest_inputs(self.base, row) for row in rows])
 
-    def _all(self, *given: Any) -> Found:
+    def _rows(self, *given: Any) -> Found:
         """A row an output: its derivative by each input, shapes joined."""
-        base = self.base
         found = [
             [self._zeros(output, slot) for slot in self.inputs]
-            for output in base.outputs
+            for output in self.base.outputs
         ]
-        backward = self.part == "pullback"
-        places = range(len(base.outputs)) if backward else differentiable(base)
-        for number, place in enumerate(places):
-            shape, _ = self.seeds[place]
-            if backward and base.aval_of(base.outputs[place])[1] not in FLOATING:
-                continue
-            seeds = [np.zeros(*aval) for aval in self.seeds]
-            for entry in range(math.prod(shape)):
-                seeds[place].flat[entry] = 1
-                parts = self.run(*given, *map(exact, seeds, self.seeds))
-                seeds[place].flat[entry] = 0
-                for other, values in enumerate(parts):
-                    if backward:
-                        target = found[place][other]
-                        target.reshape(math.prod(shape), -1)[entry] = np.ravel(values)
-                    else:
-                        target = found[other][number]
-                        target.reshape(-1, math.prod(shape))[:, entry] = np.ravel(
-                            values
-                        )
-        return tuple([[_plain(part) for part in row] for row in found])
+        for place, run in self.runs.items():
+            avals = self.seeds[place]
+            seeds = [np.zeros(*aval) for aval in avals]
+            unit = seeds[place if self.forward else 0]
+            for entry in range(unit.size):
+                unit.flat[entry] = 1
+                parts = run(*given, *map(exact, seeds, avals))
+                unit.flat[entry] = 0
+                if self.forward:
+                    for row, part in zip(found, parts, strict=True):
+                        row[0].reshape(-1, unit.size)[:, entry] = np.ravel(part)
+                else:
+                    for target, part in zip(found[place], parts, strict=True):
+                        target.reshape(unit.size, -1)[entry] = np.ravel(part)
+        return tuple([list(map(plain_number, row)) for row in found])
 
     def _zeros(self, output: int, slot: int) -> Any:
         (rows, _), (columns, dtype) = map(self.base.aval_of, (output, slot))
         return np.zeros(rows + columns, dtype)
 
 
-def _plain(value: Any) -> Any:
+def _size(base: Tape, slots: Sequence[int]) -> int:
+    return sum(math.prod(base.aval_of(slot)[0]) for slot in slots)
+
+
+def plain_number(value: Any) -> Any:
+    """An array of shape () as a number; others stay writeable."""
     return value if value.ndim else plain(value)
 
 

@@ -26,6 +26,7 @@ from tapegrad.derivatives import (
 )
 from tapegrad.errors import CompileError
 from tapegrad.native import arraycalls, thunk
+from tapegrad.native.arraycalls import Shaped
 from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.engine import Engine
 from tapegrad.native.entry import Kernel, builtin
@@ -125,10 +126,8 @@ class Compiled:
     @functools.cached_property
     def jacobian(self) -> Callable[..., Any]:
         """Every output's gradient, nested like the outputs, then the arguments."""
-        if self._base.arrays and (mode := arraycalls.mode(self._base)) != "gradient":
-            return arraycalls.Jacobian(
-                self.tape, self._base, mode, self._array_kernel(mode)
-            )
+        if self._base.arrays and not arraycalls.few_numbers(self._base):
+            return arraycalls.Jacobian(self.tape, self._base, self._array_kernel)
         nest, build = _nester(self.tape), self.tape.structure.result.build
         inputs, outputs = len(differentiable(self._base)), len(self.tape.outputs)
         starts = [outputs + row * inputs for row in range(outputs)]
@@ -183,10 +182,10 @@ class Compiled:
         checked: Callable[..., Floats] = _Checked(self.tape, raw)
         structure = self.tape.structure
         if structure.keywords or not _bare(self.tape):
-            return _Shaped(checked, shape)
+            return Shaped(checked, shape)
         if kind == thunk.FLAT or not structure.result.bare:
-            return _Shaped(builtin(name, kernel, thunk.FLAT, checked), shape)
-        return builtin(name, kernel, kind, _Shaped(checked, shape))
+            return Shaped(builtin(name, kernel, thunk.FLAT, checked), shape)
+        return builtin(name, kernel, kind, Shaped(checked, shape))
 
     def _kernel(self, part: str) -> Kernel | ArrayKernel:
         """The code of the value, or of values and gradients, built once."""
@@ -247,21 +246,6 @@ class _Checked:
         leaves = calls.bind(self.tape, args, kwargs)
         leaves = calls.plain(self.tape, leaves)
         return self.run(*calls.numbers(self.tape, SCALAR, leaves))
-
-
-class _Shaped:
-    """A result put together from a kernel's outputs."""
-
-    __slots__ = ("run", "shape")
-
-    def __init__(
-        self, run: Callable[..., Floats], shape: Callable[[Floats], Any]
-    ) -> None:
-        self.run = run
-        self.shape = shape
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.shape(self.run(*args, **kwargs))
 
 
 def _bare(tape: Tape) -> bool:
