@@ -15,7 +15,7 @@ from typing import Any
 
 from tapegrad.errors import ShapeError
 from tapegrad.rules import shapes
-from tapegrad.rules.linalg import right_side
+from tapegrad.rules.linalg import fitting, right_side
 from tapegrad.rules.movement import unbroadcast
 from tapegrad.rules.primitive import Primitive, Sample, row
 from tapegrad.rules.products import swapped
@@ -69,7 +69,7 @@ CHOLESKY = row(
         1,
         kind="matrix",
         source="lower factor; I. Murray, arXiv:1602.07527, equations 8 and 10",
-        numpy=lambda np, a: np.linalg.cholesky(a),
+        numpy=fitting(shapes.square, lambda np, a: np.linalg.cholesky(a)),
         shape=shapes.square,
         pull=lambda m, bar, y, a: _cholesky_pull(m, bar, y),
         push=lambda m, dots, y, a: _cholesky_push(m, dots, y),
@@ -116,7 +116,7 @@ EIGH = row(
         kind="matrix",
         slots=2,
         source="eigenvalues rising, eigenvectors as columns; Giles 2008, section 3.1",
-        numpy=lambda np, a: tuple(np.linalg.eigh(a)),
+        numpy=fitting(shapes.square, lambda np, a: tuple(np.linalg.eigh(a))),
         shape=lambda a: ((shapes.square(a)[0][:-1], a[1]), a),
         pull=lambda m, bars, ys, a: _eigh_pull(m, bars, ys),
         push=lambda m, dots, ys, a: _eigh_push(m, dots, ys),
@@ -178,7 +178,7 @@ SVDVALS = row(
         1,
         kind="matrix",
         source="singular values, falling; kink at 0, minimum-norm subgradient 0",
-        numpy=lambda np, a: np.linalg.svd(a, compute_uv=False),
+        numpy=fitting(_values_shape, lambda np, a: np.linalg.svd(a, compute_uv=False)),
         shape=_values_shape,
         pull=_values_pull,
         push=_values_push,
@@ -242,7 +242,7 @@ LSTSQ = row(
         2,
         kind="matrix",
         source="least squares, full column rank: (a^T a)^-1 a^T b, by QR",
-        numpy=_least_squares,
+        numpy=fitting(_fitted, _least_squares),
         shape=_fitted,
         pull=_fit_pull,
         push=_fit_push,

@@ -14,7 +14,7 @@ from typing import Any
 
 from tapegrad.rules import shapes
 from tapegrad.rules.movement import unbroadcast
-from tapegrad.rules.primitive import Primitive, Sample, row
+from tapegrad.rules.primitive import Primitive, Rule, Sample, row
 from tapegrad.rules.products import swapped
 
 # Blocks of a triangular system that are solved as they stand; larger ones are halved.
@@ -25,6 +25,16 @@ def _number_of(a: shapes.Aval) -> shapes.Aval:
     """A number for each matrix of a stack."""
     shapes.square(a)
     return a[0][:-2], a[1]
+
+
+def fitting(shape: Rule, compute: Rule) -> Rule:
+    """A computation that looks at the shapes first: NumPy's words are of values."""
+
+    def checked(np: Any, *xs: Any, **params: Any) -> Any:
+        shape(*((np.shape(x), "") for x in xs), **params)
+        return compute(np, *xs, **params)
+
+    return checked
 
 
 def _against(m: Any, x: Any) -> Any:
@@ -64,7 +74,7 @@ SOLVE = row(
         2,
         kind="matrix",
         source="Giles 2008, section 2.2.3 (a^-1 b)",
-        numpy=lambda np, a, b: np.linalg.solve(a, b),
+        numpy=fitting(shapes.solved, lambda np, a, b: np.linalg.solve(a, b)),
         shape=shapes.solved,
         pull=_solve_pull,
         push=lambda m, dots, y, a, b: m.solve(a, right_side(m, dots, y)),
@@ -81,7 +91,7 @@ INV = row(
         1,
         kind="matrix",
         source="Giles 2008, section 2.2.3",
-        numpy=lambda np, a: np.linalg.inv(a),
+        numpy=fitting(shapes.square, lambda np, a: np.linalg.inv(a)),
         shape=shapes.square,
         pull=lambda m, bar, y, a: (
             -m.matmul(m.matmul(swapped(m, y), bar), swapped(m, y)),
@@ -173,7 +183,7 @@ SOLVE_TRIANGULAR = row(
         2,
         kind="matrix",
         source="Giles 2008, section 2.2.3, of one triangle of a",
-        numpy=_substituted,
+        numpy=fitting(shapes.solved, _substituted),
         shape=shapes.solved,
         pull=_triangular_pull,
         push=lambda m, dots, y, a, b, **which: _triangular_push(m, dots, y, a, **which),
@@ -245,7 +255,7 @@ COFACTOR = row(
         1,
         kind="matrix",
         source="the gradient of det, DLMF 1.3.5; its own derivative needs a regular a",
-        numpy=_cofactors,
+        numpy=fitting(shapes.square, _cofactors),
         shape=shapes.square,
         pull=_cofactor_pull,
         push=_cofactor_push,
@@ -261,7 +271,7 @@ DET = row(
         1,
         kind="matrix",
         source="Jacobi's formula; right at singular matrices, too",
-        numpy=lambda np, a: np.linalg.det(a),
+        numpy=fitting(_number_of, lambda np, a: np.linalg.det(a)),
         shape=_number_of,
         pull=lambda m, bar, y, a: (_against(m, bar) * m.cofactor(a),),
         push=lambda m, dots, y, a: _inner(m, m.cofactor(a), dots[0]),
@@ -277,7 +287,7 @@ LOGABSDET = row(
         1,
         kind="matrix",
         source="log |det a|; Giles 2008, section 2.2.4",
-        numpy=lambda np, a: np.linalg.slogdet(a)[1],
+        numpy=fitting(_number_of, lambda np, a: np.linalg.slogdet(a)[1]),
         shape=_number_of,
         pull=lambda m, bar, y, a: (_against(m, bar) * swapped(m, m.inv(a)),),
         push=lambda m, dots, y, a: _inner(m, swapped(m, m.inv(a)), dots[0]),
@@ -293,7 +303,7 @@ SIGNDET = row(
         1,
         kind="discrete",
         source="the sign of the determinant: -1, 0 or 1; no derivative",
-        numpy=lambda np, a: np.linalg.slogdet(a)[0],
+        numpy=fitting(_number_of, lambda np, a: np.linalg.slogdet(a)[0]),
         shape=_number_of,
         samples=(Sample(((2, 2, 2),), make=("regular",)),),
     )
