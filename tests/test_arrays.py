@@ -89,7 +89,7 @@ def test_every_way_to_a_gradient_agrees(name):
     direction = RNG.normal(size=(3, 4))
     _, dot = tape.jvp((x,), (direction,))
     np.testing.assert_allclose(dot, np.vdot(gradient, direction), rtol=1e-10)
-    estimate = numeric(lambda at: tape(at), x, direction)
+    estimate = numeric(tape, x, direction)
     np.testing.assert_allclose(dot, estimate, rtol=2e-5)
 
 
@@ -107,7 +107,7 @@ def test_second_derivatives(name):
     np.testing.assert_allclose(
         along, np.tensordot(hessian, direction, 2), rtol=1e-8, atol=1e-8
     )
-    estimate = numeric(lambda at: tape.gradient(at), x, direction)
+    estimate = numeric(tape.gradient, x, direction)
     np.testing.assert_allclose(along, estimate, rtol=3e-4, atol=3e-4)
     np.testing.assert_allclose(tg.hessian(f)(x), hessian, rtol=1e-9, atol=1e-9)
 
@@ -162,13 +162,6 @@ def test_random_programs_with_broadcasting(steps):
 
 
 # -- the arm of a where ------------------------------------------------------------
-
-
-def logs_of_positive(x):
-    """sum(log x over x > 0), the bad arm passing through data movement and sums."""
-    y = do("index", x, key=((x.size - 1, x.size, -1),))
-    y = do("reshape", do("broadcast_to", do("log", y), shape=(2, x.size)), shape=(-1,))
-    return y
 
 
 @pytest.mark.parametrize("through", ["plain", "index", "sum", "matmul"])
