@@ -37,6 +37,7 @@ FLOORS = {
     "apply": 5,
     "operations": 6,
     "recorder": 6,
+    "arrays": 7,
     "recording": 7,
     "native.engine": 5,
     "native.accumulate": 6,
