@@ -342,6 +342,7 @@ ARGSORT = row(
         source="places in rising order along an axis, equal ones in their order",
         numpy=lambda np, x, axis: np.argsort(x, axis, kind="stable"),
         shape=lambda x, axis: (x[0], "int64"),
+        samples=(Sample(((5,),), {"axis": 0}), Sample(((2, 3),), {"axis": 1})),
     )
 )
 ARGMAX = row(
@@ -352,6 +353,7 @@ ARGMAX = row(
         source="the first place of the largest entry along an axis",
         numpy=lambda np, x, axis: np.argmax(x, axis),
         shape=lambda x, axis: (shapes.reduced(x[0], (axis,)), "int64"),
+        samples=(Sample(((5,),), {"axis": 0}), Sample(((2, 3),), {"axis": 1})),
     )
 )
 ARGMIN = row(
@@ -362,5 +364,6 @@ ARGMIN = row(
         source="the first place of the smallest entry along an axis",
         numpy=lambda np, x, axis: np.argmin(x, axis),
         shape=lambda x, axis: (shapes.reduced(x[0], (axis,)), "int64"),
+        samples=(Sample(((5,),), {"axis": 0}), Sample(((2, 3),), {"axis": 1})),
     )
 )

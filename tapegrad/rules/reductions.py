@@ -20,6 +20,8 @@ _AXES = (
     Sample(((2, 3),), {"axes": ()}),
 )
 
+_MASKS = tuple(Sample(sample.shapes, sample.params, ("bool",)) for sample in _AXES)
+
 
 def _count(m: Any, x: Any, axes: Any) -> int:
     shape = m.shape(x)
@@ -252,6 +254,7 @@ ANY = row(
         source="logical or over axes",
         numpy=lambda np, x, axes: np.any(x, axes),
         shape=lambda x, axes: (shapes.reduced(x[0], axes), "bool"),
+        samples=_MASKS,
     )
 )
 ALL = row(
@@ -262,5 +265,6 @@ ALL = row(
         source="logical and over axes",
         numpy=lambda np, x, axes: np.all(x, axes),
         shape=lambda x, axes: (shapes.reduced(x[0], axes), "bool"),
+        samples=_MASKS,
     )
 )
