@@ -150,7 +150,7 @@ def from_bytes(data: bytes | bytearray | memoryview) -> Tape:
     tapes: list[Tape] = []
     reader = Reader(arrays, tapes)
     for number in range(count):
-        tapes.append(_tape(number, tensors, reader))
+        tapes.append(_tape(number, tensors, reader, last=number == count - 1))
         _ = tapes[-1].digest  # from inside out, so that depth is no recursion
     if len(reader.used) != len(arrays):
         msg = "the file has arrays that its tapes do not use"
@@ -159,7 +159,6 @@ def from_bytes(data: bytes | bytearray | memoryview) -> Tape:
     if any(id(tape) not in used for tape in tapes[:-1]):
         msg = "the file has tapes that its last one does not call"
         raise TapeFormatError(msg, offset=8)
-    _callable(tapes[-1])
     return tapes[-1]
 
 
@@ -206,7 +205,7 @@ def _arrays(tensors: Tensors) -> list[npt.NDArray[Any]]:
     ]
 
 
-def _tape(number: int, tensors: Tensors, reader: Reader) -> Tape:
+def _tape(number: int, tensors: Tensors, reader: Reader, *, last: bool) -> Tape:
     """One tape, checked."""
     columns: dict[str, Any] = {}
     for name, dtype in COLUMNS.items():
@@ -227,6 +226,8 @@ def _tape(number: int, tensors: Tensors, reader: Reader) -> Tape:
         fields = read_document(text, *numbers, reader)
         tape = Tape(**fields, **columns)
         tape.check()
+        if last:
+            _callable(tape)
     except TapeFormatError as problem:
         if problem.step >= 0:
             at = tensors.offsets[f"{number}.opcode"] + 2 * problem.step
