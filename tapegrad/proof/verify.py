@@ -4,6 +4,7 @@
     accuracy   value and partials against 50 digits and more (mpmath)
     edges      what is expected at poles, kinks and ends of the domain, in every tier
     tiers      forward, reverse, recorded, mpmath and native against each other
+    arrays     rows of whole arrays at their samples (see ``arrays``)
 
 See Griewank & Walther section 3.2 for the sweeps that are compared.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from tapegrad.proof import accuracy, agreement
+from tapegrad.proof import accuracy, agreement, arrays
 from tapegrad.proof.prover import Prover
 from tapegrad.proof.report import Report, Row
 from tapegrad.proof.symbolic import Claim, claims
@@ -31,8 +32,8 @@ def verify(
     """Verify rows of the table: proofs, accuracy, edges, agreement of the tiers.
 
     Args:
-        primitives: names, or rows (in the table or not); all that have derivatives by
-            default.
+        primitives: names, or rows (in the table or not); by default all that have
+            derivatives, and all of whole arrays.
         orders: highest order that is proved.
         points: points a row, spread by exponent over its domain.
         seconds: time limit of one proof; one that takes longer is *unproved*.
@@ -64,7 +65,7 @@ def verify(
 
 def _rows(primitives: Any) -> list[Primitive]:
     if primitives is None:
-        return [row for row in TABLE if row.differentiable]
+        return [row for row in TABLE if row.differentiable or row.whole]
     if isinstance(primitives, str | Primitive):
         primitives = [primitives]
     return [TABLE[name] if isinstance(name, str) else name for name in primitives]
@@ -76,6 +77,12 @@ def _provable(row: Primitive) -> bool:
 
 def _judged(row: Primitive, points: int) -> list[Row]:
     """The numeric checks of a row."""
+    if row.whole:
+        return [
+            found
+            for check, part in arrays.checks(row)
+            for found in _refuted_if_raised(row, check, part)
+        ]
     if not _provable(row):
         return []
     judged = accuracy.samples(row, points)
@@ -118,6 +125,8 @@ class Proofs:
         self.row = row
         self.pending: list[tuple[Claim, Future[tuple[str, str]]]] = []
         self.broken = ""
+        if row.whole:  # judged by numbers alone
+            return
         if not row.differentiable:
             self.broken = "the row has no derivative to prove"
         elif not _provable(row):
