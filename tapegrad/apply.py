@@ -30,6 +30,9 @@ from tapegrad.tape.recorder import aval_of
 from tapegrad.value import ARRAYS, CONSTANT, Array, Arrays, Value, leaf, new
 
 
+DOUBLE = np.dtype(np.float64)
+
+
 def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
     """Apply a primitive to Values, numbers and arrays, and record the step.
 
@@ -204,22 +207,46 @@ def _captured(x: Any) -> Any:
 def _apply_arrays(
     columns: Any, row: Primitive, operands: Sequence[Any], params: dict[str, Any]
 ) -> Any:
-    given = [Operand(x, columns, row, place) for place, x in enumerate(operands)]
     if columns.stale:
-        _check_stale(columns, given)
-    primals, wanted = _one_dtype(row, given)
-    found = _computed(row, primals, params)
-    if columns.eager and row.kind in {"predicate", "discrete"}:
-        return found
-    slots = [
-        _slot(columns, operand, primal, dtype)
-        for operand, primal, dtype in zip(given, primals, wanted, strict=True)
-    ]
+        _check_stale(columns, operands)
+    if _all_double(operands) and not _takes_bool(row, 0):  # the usual case
+        primals = [x._data if isinstance(x, Value) else float(x) for x in operands]
+        found = _computed(row, primals, params)
+        if columns.eager and row.kind in {"predicate", "discrete"}:
+            return found
+        slots = [
+            columns.slot_of(x) if isinstance(x, Value) else columns.constant(primal)
+            for x, primal in zip(operands, primals, strict=True)
+        ]
+    else:
+        given = [Operand(x, columns, row, place) for place, x in enumerate(operands)]
+        primals, wanted = _one_dtype(row, given)
+        found = _computed(row, primals, params)
+        if columns.eager and row.kind in {"predicate", "discrete"}:
+            return found
+        slots = [
+            _slot(columns, operand, primal, dtype)
+            for operand, primal, dtype in zip(given, primals, wanted, strict=True)
+        ]
     results = found if row.slots > 1 else (found,)
     avals = [aval_of(y) for y in results]
     made = columns.push_arrays(row, slots, params, results, avals)
     values = [make(columns, slot, y) for slot, y in zip(made, results, strict=True)]
     return tuple(values) if row.slots > 1 else values[0]
+
+
+def _all_double(operands: Sequence[Any]) -> bool:
+    """Whether all operands are float64 Values or Python's numbers."""
+    for x in operands:
+        if isinstance(x, Value):
+            data = x._data
+            if type(data) is not float and data.__class__ is not np.ndarray:
+                return False
+            if type(data) is not float and data.dtype is not DOUBLE:
+                return False
+        elif type(x) is not float and type(x) is not int:
+            return False
+    return True
 
 
 def _one_dtype(
@@ -300,11 +327,12 @@ def misfit(row: Primitive, primals: Sequence[Any], problem: Exception) -> ShapeE
     )
 
 
-def _check_stale(columns: Any, given: Sequence[Operand]) -> None:
+def _check_stale(columns: Any, operands: Sequence[Any]) -> None:
     """Refuse a view whose array was written since it was taken."""
-    for operand in given:
-        value = operand.value
-        if value is None or value._rec is not columns or value._i not in columns.stale:
+    for value in operands:
+        if not isinstance(value, Value) or value._rec is not columns:
+            continue
+        if value._i not in columns.stale:
             continue
         file, line = columns.stale[value._i]
         msg = (
