@@ -34,14 +34,6 @@ class ValueDoors:
 
         return tape_of(self)
 
-    def __array_function__(
-        self: Any, function: Any, types: Any, args: Any, kwargs: Any
-    ) -> Any:
-        from tapegrad.operations import array_function
-
-        del types
-        return array_function(function, args, kwargs)
-
     def draw(self: Any) -> graphviz.Digraph:
         """The picture of what leads here."""
         from tapegrad.show.draw import draw

@@ -1,0 +1,34 @@
+"""NumPy as it is written, on Values: functions, ufuncs, methods, indices. Floor 7.
+
+Importing this package completes the class: ``install`` gives Value the methods of
+ndarray and the two protocols by which NumPy hands its functions over. What is recorded
+how stands in the dispatch tables, from which the page ``docs/numpy.md`` is made.
+"""
+
+from tapegrad.arrays import linalg
+from tapegrad.arrays.methods import install
+from tapegrad.arrays.special import (
+    log_softmax,
+    logsumexp,
+    minimum,
+    polygamma,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+)
+
+__all__ = [
+    "install",
+    "linalg",
+    "log_softmax",
+    "logsumexp",
+    "minimum",
+    "polygamma",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+]
+
+install()

@@ -1,0 +1,351 @@
+"""Products: dot, matmul, inner, outer, tensordot, einsum, kron, cross. Floor 7.
+
+All come down to two rows: ``matmul`` of stacks of matrices, and ``einsum``.
+"""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.arrays.lift import (
+    axes_of,
+    concatenate,
+    gather,
+    index,
+    line,
+    misfit,
+    mul,
+    ndim_of,
+    real,
+    record,
+    reshape,
+    shape_of,
+    size_of,
+    stack,
+    sub,
+    swap,
+    total,
+    transpose,
+)
+from tapegrad.arrays.registry import implements
+from tapegrad.errors import RecordError, ShapeError
+
+
+@implements("matmul", "linalg.matmul", how="row")
+def matmul(x1: Any, x2: Any) -> Any:
+    """Stacks of matrices, or vectors, multiplied as ``@`` does."""
+    a, b = real(x1), real(x2)
+    left, right = shape_of(a), shape_of(b)
+    if not left or not right:
+        raise misfit("matmul", a, b, why="are not both arrays; use * for a number")
+    if left[-1] != right[-2 if len(right) > 1 else 0]:
+        raise misfit("matmul", a, b)
+    wide_a = reshape(a, (1, *left)) if len(left) == 1 else a
+    wide_b = reshape(b, (*right, 1)) if len(right) == 1 else b
+    made = record("matmul", wide_a, wide_b)
+    shape = list(shape_of(made))
+    if len(right) == 1:
+        shape.pop()
+    if len(left) == 1:
+        del shape[-1 if len(right) == 1 else -2]
+    return made if len(shape) == ndim_of(made) else reshape(made, shape)
+
+
+@implements("dot", how="row")
+def dot(a: Any, b: Any) -> Any:
+    """The last axis of a against the last but one of b; numbers multiply."""
+    a, b = real(a), real(b)
+    if not ndim_of(a) or not ndim_of(b):
+        return mul(a, b)
+    if ndim_of(b) <= 2:
+        return matmul(a, b)
+    return tensordot(a, b, ((ndim_of(a) - 1,), (ndim_of(b) - 2,)))
+
+
+@implements("inner")
+def inner(a: Any, b: Any) -> Any:
+    """The sum over both last axes."""
+    a, b = real(a), real(b)
+    if not ndim_of(a) or not ndim_of(b):
+        return mul(a, b)
+    return tensordot(a, b, ((ndim_of(a) - 1,), (ndim_of(b) - 1,)))
+
+
+@implements("vdot")
+def vdot(a: Any, b: Any) -> Any:
+    """The sum of the entrywise product of flattened arrays."""
+    a, b = real(a), real(b)
+    return dot(reshape(a, (size_of(a),)), reshape(b, (size_of(b),)))
+
+
+@implements("outer", "linalg.outer")
+def outer(a: Any, b: Any) -> Any:
+    """Every entry of a times every entry of b."""
+    a, b = real(a), real(b)
+    return mul(reshape(a, (size_of(a), 1)), reshape(b, (1, size_of(b))))
+
+
+@implements("linalg.vecdot")
+def vecdot(x1: Any, x2: Any, axis: Any = -1) -> Any:
+    """The sum of products along one axis."""
+    a, b = real(x1), real(x2)
+    if shape_of(a)[axis] != shape_of(b)[axis]:
+        raise misfit("vecdot", a, b)
+    return total(mul(a, b), axis)
+
+
+def matvec(x1: Any, x2: Any) -> Any:
+    """Stacks of matrices times stacks of vectors."""
+    b = real(x2)
+    made = matmul(x1, reshape(b, (*shape_of(b), 1)))
+    return reshape(made, shape_of(made)[:-1])
+
+
+def vecmat(x1: Any, x2: Any) -> Any:
+    """Stacks of vectors times stacks of matrices."""
+    a = real(x1)
+    shape = shape_of(a)
+    made = matmul(reshape(a, (*shape[:-1], 1, shape[-1])), x2)
+    shape = shape_of(made)
+    return reshape(made, (*shape[:-2], shape[-1]))
+
+
+@implements("tensordot", "linalg.tensordot")
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """The sum over pairs of axes, as one product of matrices."""
+    a, b = real(a), real(b)
+    if isinstance(axes, int | np.integer):
+        n = int(axes)
+        mine = tuple(range(ndim_of(a) - n, ndim_of(a)))
+        theirs = tuple(range(n))
+    else:
+        mine, theirs = (tuple(_listed(entry)) for entry in axes)
+    mine = tuple(axes_of((axis,), a)[0] for axis in mine)
+    theirs = tuple(axes_of((axis,), b)[0] for axis in theirs)
+    left, right = shape_of(a), shape_of(b)
+    if [left[i] for i in mine] != [right[j] for j in theirs]:
+        raise misfit("tensordot", a, b, why=f"do not fit along axes {mine}, {theirs}")
+    free_a = tuple(i for i in range(len(left)) if i not in mine)
+    free_b = tuple(j for j in range(len(right)) if j not in theirs)
+    count = math.prod(left[i] for i in mine)
+    rows = reshape(
+        _turned(a, (*free_a, *mine)), (math.prod(left[i] for i in free_a), count)
+    )
+    columns = reshape(
+        _turned(b, (*theirs, *free_b)), (count, math.prod(right[j] for j in free_b))
+    )
+    shape = [*(left[i] for i in free_a), *(right[j] for j in free_b)]
+    return reshape(record("matmul", rows, columns), shape)
+
+
+def _listed(entry: Any) -> Sequence[int]:
+    return [int(entry)] if isinstance(entry, int | np.integer) else list(entry)
+
+
+def _turned(x: Any, axes: Sequence[int]) -> Any:
+    return x if list(axes) == list(range(len(axes))) else transpose(x, axes)
+
+
+@implements("kron")
+def kron(a: Any, b: Any) -> Any:
+    """Every entry of a times the whole of b, side by side."""
+    a, b = real(a), real(b)
+    ndim = max(ndim_of(a), ndim_of(b))
+    left = (1,) * (ndim - ndim_of(a)) + shape_of(a)
+    right = (1,) * (ndim - ndim_of(b)) + shape_of(b)
+    wide = [size for pair in zip(left, (1,) * ndim, strict=True) for size in pair]
+    tall = [size for pair in zip((1,) * ndim, right, strict=True) for size in pair]
+    made = mul(reshape(a, wide), reshape(b, tall))
+    return reshape(made, [n * k for n, k in zip(left, right, strict=True)])
+
+
+@implements("cross", "linalg.cross", note="vectors of three entries")
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None
+) -> Any:
+    """The vector product along one axis."""
+    a, b = real(a), real(b)
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    place_a, place_b = axes_of((axisa,), a)[0], axes_of((axisb,), b)[0]
+    if shape_of(a)[place_a] != 3 or shape_of(b)[place_b] != 3:
+        raise misfit("cross", a, b, why="are no vectors of three entries")
+    x, y, z = (index(a, {place_a: i}) for i in range(3))
+    u, v, w = (index(b, {place_b: i}) for i in range(3))
+    parts = [
+        sub(mul(y, w), mul(z, v)),
+        sub(mul(z, u), mul(x, w)),
+        sub(mul(x, v), mul(y, u)),
+    ]
+    return stack(parts, axisc)
+
+
+@implements(
+    "einsum", how="row", note='subscripts as text; "..." and repeated indices too'
+)
+def einsum(subscripts: Any, *operands: Any) -> Any:
+    """A product summed over named indices."""
+    if not isinstance(subscripts, str):
+        msg = (
+            "einsum with lists of ints cannot be recorded; write the indices as text, "
+            f'"ij,jk->ik" ({line()})'
+        )
+        raise RecordError(msg)
+    xs = [real(x) for x in operands]
+    names, output = _written_out(subscripts, xs)
+    kept: list[Any] = []
+    left: list[str] = []
+    for place, (x, text) in enumerate(zip(xs, names, strict=True)):
+        one, short = _diagonals(x, text)
+        others = output + "".join(names[:place] + names[place + 1 :])
+        lonely = tuple(i for i, name in enumerate(short) if name not in others)
+        if lonely:  # an index of one operand alone is summed before the product
+            one = total(one, lonely)
+            short = "".join(name for name in short if name in others)
+        kept.append(one)
+        left.append(short)
+    if len(kept) == 1:
+        axes = [left[0].index(name) for name in output]
+        return _turned(kept[0], axes)
+    text = ",".join(left) + "->" + output
+    return record("einsum", *kept, subscripts=text)
+
+
+def _written_out(subscripts: str, xs: Sequence[Any]) -> tuple[list[str], str]:
+    """Indices of each operand and of the output, letters only."""
+    text = subscripts.replace(" ", "")
+    inputs, arrow, output = text.partition("->")
+    names = inputs.split(",")
+    if len(names) != len(xs):
+        msg = f"einsum {subscripts!r} names {len(names)} operands, got {len(xs)}"
+        raise ShapeError(f"{msg} ({line()})")
+    spare = [name for name in string.ascii_letters if name not in text]
+    dots = 0
+    for name, x in zip(names, xs, strict=True):
+        if "..." in name:
+            dots = max(dots, ndim_of(x) - len(name.replace("...", "")))
+    shared = "".join(spare[:dots])
+    found = []
+    for name, x in zip(names, xs, strict=True):
+        count = ndim_of(x) - len(name.replace("...", ""))
+        full = (
+            name.replace("...", shared[len(shared) - count :])
+            if count
+            else (name.replace("...", ""))
+        )
+        if len(full) != ndim_of(x) or (not full.isalpha() and full):
+            raise misfit(f"einsum {subscripts!r}", *xs)
+        found.append(full)
+    if not arrow:
+        every = "".join(found)
+        once = sorted(name for name in set(every) if every.count(name) == 1)
+        output = shared + "".join(name for name in once if name not in shared)
+    output = output.replace("...", shared)
+    strange = set(output) - set("".join(found))
+    if strange or len(set(output)) != len(output):
+        msg = f"einsum {subscripts!r}: the output's indices do not fit ({line()})"
+        raise ShapeError(msg)
+    _check_sizes(subscripts, found, xs)
+    return found, output
+
+
+def _check_sizes(subscripts: str, names: Sequence[str], xs: Sequence[Any]) -> None:
+    sizes: dict[str, int] = {}
+    for text, x in zip(names, xs, strict=True):
+        for name, size in zip(text, shape_of(x), strict=True):
+            if sizes.setdefault(name, size) != size:
+                raise misfit(f"einsum {subscripts!r}", *xs, why=f"differ in {name!r}")
+
+
+def _diagonals(x: Any, text: str) -> tuple[Any, str]:
+    """An index that stands twice in one operand takes the diagonal."""
+    while len(set(text)) < len(text):
+        name = next(name for name in text if text.count(name) > 1)
+        i = text.index(name)
+        j = text.index(name, i + 1)
+        rest = [k for k in range(len(text)) if k not in {i, j}]
+        shape = shape_of(x)
+        n = shape[i]
+        lead = [shape[k] for k in rest]
+        flat = reshape(transpose(x, (*rest, i, j)), (*lead, n * n))
+        x = index(flat, {len(rest): (0, n, n + 1)})
+        text = "".join(text[k] for k in rest) + name
+    return x, text
+
+
+@implements("linalg.multi_dot")
+def multi_dot(arrays: Sequence[Any]) -> Any:
+    """A chain of products, from left to right."""
+    made = arrays[0]
+    for factor in arrays[1:]:
+        made = dot(made, factor)
+    return made
+
+
+@implements("linalg.matrix_power", note="whole powers; negative ones of the inverse")
+def matrix_power(a: Any, n: int) -> Any:
+    """A square matrix times itself, by repeated squaring."""
+    a = real(a)
+    if n < 0:
+        a, n = record("inv", a), -n
+    shape = shape_of(a)
+    made = None
+    while n:
+        if n & 1:
+            made = a if made is None else record("matmul", made, a)
+        n >>= 1
+        if n:
+            a = record("matmul", a, a)
+    if made is None:
+        eye = np.broadcast_to(np.eye(shape[-1]), shape)
+        return record("add", mul(a, 0.0), eye)
+    return made
+
+
+@implements("matrix_transpose", "linalg.matrix_transpose", how="row")
+def matrix_transpose(x: Any) -> Any:
+    """The last two axes exchanged."""
+    if ndim_of(x) < 2:
+        raise misfit("matrix_transpose", x, why="has no two axes")
+    return swap(x)
+
+
+@implements("convolve", note="vectors, by a product with shifted copies")
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    """The discrete convolution of two vectors."""
+    a, v = real(a), real(v)
+    if ndim_of(a) != 1 or ndim_of(v) != 1 or not size_of(a) or not size_of(v):
+        raise misfit("convolve", a, v, why="are not two vectors with entries")
+    if size_of(a) < size_of(v):
+        a, v = v, a
+    return _slide(a, index(v, {0: (size_of(v) - 1, size_of(v), -1)}), mode)
+
+
+@implements("correlate", note="vectors; the first at least as long as the second")
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """The cross-correlation of two vectors."""
+    a, v = real(a), real(v)
+    if ndim_of(a) != 1 or ndim_of(v) != 1 or not 0 < size_of(v) <= size_of(a):
+        raise misfit("correlate", a, v, why="do not slide along each other")
+    return _slide(a, v, mode)
+
+
+def _slide(a: Any, v: Any, mode: str) -> Any:
+    """The product of every window of a with v."""
+    n, k = size_of(a), size_of(v)
+    if mode not in {"full", "same", "valid"}:
+        msg = f"mode {mode!r} is none of 'full', 'same' and 'valid' ({line()})"
+        raise RecordError(msg)
+    before = {"full": k - 1, "same": k // 2, "valid": 0}[mode]
+    count = {"full": n + k - 1, "same": n, "valid": n - k + 1}[mode]
+    after = count + k - 1 - before - n
+    zeros = [np.zeros(before), a, np.zeros(after)]
+    parts = [part for part in zeros if size_of(part)]
+    wide = concatenate(parts, 0) if len(parts) > 1 else a
+    places = np.arange(count)[:, None] + np.arange(k)
+    return matmul(gather(wide, places, 0), v)

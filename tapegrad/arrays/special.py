@@ -1,0 +1,55 @@
+"""Functions that NumPy has not, or has under SciPy's roof: ``tg.relu(x)``. Floor 7.
+
+Each takes a Value, an array, a number, or nested lists of them. Of plain numbers the
+result is plain.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tapegrad.arrays.lift import operand, real, record, reduce, sub
+from tapegrad.arrays.reductions import logsumexp, softmax
+
+
+def relu(x: Any) -> Any:
+    """max(x, 0), entry by entry; the derivative at 0 is 0."""
+    return record("relu", real(x))
+
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x)), entry by entry; neither end overflows."""
+    return record("sigmoid", real(x))
+
+
+def softplus(x: Any) -> Any:
+    """log(1 + exp(x)), entry by entry; neither end overflows."""
+    return record("softplus", real(x))
+
+
+def polygamma(n: int, x: Any) -> Any:
+    """The n-th derivative of digamma, as in ``scipy.special``."""
+    return record("polygamma", real(x), n=int(n))
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller of two; at a tie each gets half of the derivative."""
+    return record("min", operand(a), operand(b))
+
+
+def log_softmax(x: Any, axis: Any = None) -> Any:
+    """x - logsumexp(x) along axes: the logarithm of softmax, without underflow."""
+    x = real(x)
+    return sub(x, reduce("logsumexp", x, axis, keepdims=True))
+
+
+__all__ = [
+    "log_softmax",
+    "logsumexp",
+    "minimum",
+    "polygamma",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+]
