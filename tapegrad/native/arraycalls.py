@@ -3,16 +3,14 @@
 A call goes through up to three layers, each the fallback of the one before: a builtin
 that takes the very arrays the kernel reads; a conversion of what was passed (lists,
 other dtypes, strides), with the library's errors; the interpreter, for when the kernel
-has no answer. Jacobians run a kernel of the pullback, or of the tangent where there are
-fewer inputs than outputs, once an entry.
+has no answer.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,11 +25,10 @@ from tapegrad.derivatives import (
 from tapegrad.native import thunk
 from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
 from tapegrad.native.engine import Engine
+from tapegrad.native.nesting import taker
 from tapegrad.native.report import Part
 from tapegrad.passes import prune
-from tapegrad.readings.mixed import MIXED, plain
-from tapegrad.rules.shapes import FLOATING
-from tapegrad.tape.structure import match
+from tapegrad.readings.mixed import MIXED
 from tapegrad.tape.tape import Aval, Tape
 
 Found = tuple[Any, ...]
@@ -39,9 +36,6 @@ Found = tuple[Any, ...]
 # "auto": loops over arrays want the optimiser; what is built of very many steps is
 # mostly scalars, and they want to be done with it.
 OPTIMISED, LONG_TAPE = 2, 4096
-
-# So many numbers at most have their gradients on one tape, for a Jacobian.
-FEW = 8
 
 
 def tape_of(base: Tape, part: str) -> Tape:
@@ -121,14 +115,21 @@ def door(
         kind: what the thunk makes of the outputs.
         shape: the same, for the outputs as a tuple.
     """
-    bound = Bound(tape, on_leaves(tape, base, part, kernel), shape)
     structure = tape.structure
+    run = on_leaves(tape, base, part, kernel)
     if structure.keywords or not all(tree.bare for tree in structure.arguments):
-        return bound
+        # exact arrays are not looked at in Python, once they are taken apart
+        quick = array_builtin(part, kernel, thunk.FLAT, _no_answer)
+        return Bound(tape, run, shape, quick)
     if kind == thunk.FLAT or not structure.result.bare:
-        return Shaped(array_builtin(part, kernel, thunk.FLAT, bound.flat()), shape)
+        flat = array_builtin(part, kernel, thunk.FLAT, Bound(tape, run))
+        return Shaped(flat, shape)
     single = len(differentiable(base)) == 1
-    return array_builtin(part, kernel, kind, bound, bare=single)
+    return array_builtin(part, kernel, kind, Bound(tape, run, shape), bare=single)
+
+
+def _no_answer(*leaves: Any) -> None:
+    del leaves
 
 
 class Replay:
@@ -189,37 +190,52 @@ def exact(value: Any, aval: Aval) -> Any:
 
 
 class Bound:
-    """Arguments taken apart, the kernel run, and the result put together."""
+    """Arguments taken apart, the kernel run, and the result put together.
 
-    __slots__ = ("quick", "run", "shape", "tape")
+    Args:
+        tape: with the structure.
+        run: takes the leaves and gives the outputs, or raises.
+        shape: puts the outputs together.
+        quick: the same as `run`, or None where it would be slow.
+    """
+
+    __slots__ = ("quick", "run", "shape", "takers", "tape")
 
     def __init__(
         self,
         tape: Tape,
         run: Callable[..., Found],
         shape: Callable[[Found], Any] = tuple,
+        quick: Callable[..., Found | None] | None = None,
     ) -> None:
         self.tape = tape
         self.run = run
         self.shape = shape
-        structure = tape.structure
-        names = calls.argument_names(tape)
-        self.quick = list(zip(structure.arguments, names, strict=True))
-        if structure.keywords:
-            self.quick = []
-
-    def flat(self) -> Bound:
-        """The same, with the outputs as they are."""
-        return Bound(self.tape, self.run)
+        self.takers = [taker(tree) for tree in tape.structure.arguments]
+        self.quick = None if None in self.takers else quick
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Any arguments that fit the tape."""
-        if kwargs or len(args) != len(self.quick):
-            return self.shape(self.run(*calls.bind(self.tape, args, kwargs)))
+        if self.quick is not None and (leaves := self._leaves(args, kwargs)):
+            found = self.quick(*leaves)
+            if found is not None:
+                return self.shape(found)
+        return self.shape(self.run(*calls.bind(self.tape, args, kwargs)))
+
+    def _leaves(self, args: Any, kwargs: Any) -> list[Any] | None:
+        """The leaves, if the arguments nest as recorded."""
+        keywords = self.tape.structure.keywords
+        if len(kwargs) != len(keywords):
+            return None
+        if keywords:
+            args = (*args, *[kwargs.get(name) for name in keywords])
+        if len(args) != len(self.takers):
+            return None
         leaves: list[Any] = []
-        for (tree, name), value in zip(self.quick, args, strict=True):
-            leaves += match(tree, value, name)
-        return self.shape(self.run(*leaves))
+        for take, value in zip(self.takers, args, strict=True):
+            if not take(value, leaves):  # type: ignore[misc]
+                return None
+        return leaves
 
 
 class Shaped:
@@ -236,110 +252,3 @@ class Shaped:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Any arguments that fit the tape."""
         return self.shape(self.run(*args, **kwargs))
-
-
-# -- Jacobians and directions ----------------------------------------------------
-
-
-def few_numbers(base: Tape) -> bool:
-    """Whether a Jacobian is best computed with all gradients on one tape."""
-    shapes = [base.aval_of(slot)[0] for slot in base.outputs]
-    return len(shapes) <= FEW and not any(shapes)
-
-
-class Jacobian:
-    """Derivatives of every output by every input, an entry after the other.
-
-    Each output has a pullback of its own, and the tangent is taken for a single input
-    alone: an adjoint of 0 for the others would be NaN where a partial is infinite.
-
-    Args:
-        tape: with the structure of arguments and result.
-        base: the same tape, flat.
-        kernel: gives the kernel of a part.
-    """
-
-    def __init__(
-        self, tape: Tape, base: Tape, kernel: Callable[[str], ArrayKernel]
-    ) -> None:
-        self.base = base
-        self.result = tape.structure.result
-        self.inputs = [base.inputs[place] for place in differentiable(base)]
-        sizes = [_size(base, slots) for slots in (self.inputs, base.outputs)]
-        self.forward = len(self.inputs) == 1 and sizes[0] < sizes[1]
-        parts = {
-            place: f"pullback {place}"
-            for place, slot in enumerate(base.outputs)
-            if base.aval_of(slot)[1] in FLOATING
-        }
-        if self.forward:
-            parts = {differentiable(base)[0]: "tangent"}
-        self.runs: dict[int, Callable[..., Found]] = {}
-        self.seeds: dict[int, list[Aval]] = {}
-        for place, part in parts.items():
-            code, replay = kernel(part), Replay(base, part)
-            self.runs[place] = array_builtin(part, code, thunk.FLAT, replay)
-            self.seeds[place] = list(code.inputs[len(base.inputs) :])
-        self.bound = Bound(tape, Converted(tape, self._rows))
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Nested like the outputs, then like the arguments."""
-        rows = self.bound(*args, **kwargs)
-        return self.result.build([calls.nest_inputs(self.base, row) for row in rows])
-
-    def _rows(self, *given: Any) -> Found:
-        """A row an output: its derivative by each input, shapes joined."""
-        found = [
-            [self._zeros(output, slot) for slot in self.inputs]
-            for output in self.base.outputs
-        ]
-        for place, run in self.runs.items():
-            avals = self.seeds[place]
-            seeds = [np.zeros(*aval) for aval in avals]
-            unit = seeds[place if self.forward else 0]
-            for entry in range(unit.size):
-                unit.flat[entry] = 1
-                parts = run(*given, *map(exact, seeds, avals))
-                unit.flat[entry] = 0
-                if self.forward:
-                    for row, part in zip(found, parts, strict=True):
-                        row[0].reshape(-1, unit.size)[:, entry] = np.ravel(part)
-                else:
-                    for target, part in zip(found[place], parts, strict=True):
-                        target.reshape(unit.size, -1)[entry] = np.ravel(part)
-        return tuple([list(map(plain_number, row)) for row in found])
-
-    def _zeros(self, output: int, slot: int) -> Any:
-        (rows, _), (columns, dtype) = map(self.base.aval_of, (output, slot))
-        return np.zeros(rows + columns, dtype)
-
-
-def _size(base: Tape, slots: Sequence[int]) -> int:
-    return sum(math.prod(base.aval_of(slot)[0]) for slot in slots)
-
-
-def plain_number(value: Any) -> Any:
-    """An array of shape () as a number; others stay writeable."""
-    return value if value.ndim else plain(value)
-
-
-def along(tape: Tape, derived: Tape, run: Callable[..., Found]) -> Callable[..., Any]:
-    """A Hessian times a direction.
-
-    Args:
-        tape: the function's tape.
-        derived: of inputs and then tangents.
-        run: the derived tape's code, on leaves.
-    """
-    smooth = set(differentiable(tape))
-    labels = derived.inputs[len(tape.inputs) :]
-
-    def call(args: Sequence[Any], direction: Sequence[Any]) -> Any:
-        leaves = calls.bind(tape, args, {})
-        dots = calls.bind(tape, direction, {})
-        for place, slot in enumerate(labels):
-            if place not in smooth:  # ints have no tangent, whatever stands there
-                dots[place] = np.zeros(*derived.aval_of(slot))
-        return calls.nest_inputs(tape, list(run(*leaves, *dots)))
-
-    return call

@@ -21,16 +21,18 @@ from tapegrad.derivatives import (
     adjoint_tape,
     differentiable,
     gradient_tape,
+    gradient_tree,
     scalar_output,
     tangent_tape,
 )
 from tapegrad.errors import CompileError
-from tapegrad.native import arraycalls, thunk
+from tapegrad.native import arraycalls, arrayjacobian, thunk
 from tapegrad.native.arraycalls import Shaped
 from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.engine import Engine
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.lowering import lower
+from tapegrad.native.nesting import builder
 from tapegrad.native.report import Part, Report
 from tapegrad.passes import prune
 from tapegrad.readings import SCALAR
@@ -99,7 +101,7 @@ class Compiled:
     def value(self) -> Callable[..., Any]:
         """The same as calling it; for plain numbers without a Python frame."""
         # a bound method of self here would be a cycle, and keep the code alive
-        shape = self.tape.structure.result.build
+        shape = builder(self.tape.structure.result)
         return self._door("value", "value", thunk.VALUE, shape)
 
     @functools.cached_property
@@ -126,9 +128,9 @@ class Compiled:
     @functools.cached_property
     def jacobian(self) -> Callable[..., Any]:
         """Every output's gradient, nested like the outputs, then the arguments."""
-        if self._base.arrays and not arraycalls.few_numbers(self._base):
-            return arraycalls.Jacobian(self.tape, self._base, self._array_kernel)
-        nest, build = _nester(self.tape), self.tape.structure.result.build
+        if self._base.arrays and not arrayjacobian.few_numbers(self._base):
+            return arrayjacobian.Jacobian(self.tape, self._base, self._array_kernel)
+        nest, build = _nester(self.tape), builder(self.tape.structure.result)
         inputs, outputs = len(differentiable(self._base)), len(self.tape.outputs)
         starts = [outputs + row * inputs for row in range(outputs)]
         return self._door(
@@ -159,7 +161,7 @@ class Compiled:
             run = native.value
             return lambda args, direction: run(*args, *direction)
         kernel = native._array_kernel("value")
-        return arraycalls.along(
+        return arrayjacobian.along(
             self.tape,
             derived,
             arraycalls.on_leaves(derived, native._base, "value", kernel),
@@ -257,7 +259,8 @@ def _nester(tape: Tape) -> Callable[[Floats, int], Any]:
     """How a gradient is cut out of a kernel's outputs and nested like the arguments."""
     count = len(differentiable(tape))
     if not _bare(tape) or count != len(tape.inputs):
-        return lambda found, at: calls.nest_inputs(tape, found[at : at + count])
+        make = builder(gradient_tree(tape))
+        return lambda found, at: make(found[at : at + count])
     if count == 1:
         return lambda found, at: found[at]
     return lambda found, at: found[at : at + count]

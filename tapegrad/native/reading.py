@@ -76,6 +76,7 @@ class LlvmReading(Reading):
     """
 
     name = "llvm"
+    binary = True
 
     def __init__(self) -> None:
         self.lines: list[str] = []
