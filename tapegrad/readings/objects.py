@@ -121,7 +121,7 @@ class ObjectReading(Reading):
         if x.dtype != object:
             if x.dtype.kind in "biu":
                 return x if x.ndim else x.item() if x.dtype == bool else x[()]
-            x = x.astype(object)
+            x = np.asarray(x).astype(object)
         out = np.empty(x.shape, object)
         for place in np.ndindex(x.shape):
             entry = x[place]

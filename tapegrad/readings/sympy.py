@@ -13,7 +13,7 @@ from sympy.logic.boolalg import Boolean
 from tapegrad.errors import DomainError
 from tapegrad.readings.objects import ObjectReading, entrywise
 from tapegrad.readings.sympymatrices import MATRICES
-from tapegrad.rules import Primitive
+from tapegrad.rules import TABLE, Primitive
 
 # A float whose shortest decimal has at most this many characters is read as that
 # decimal (0.1 as 1/10), which is what its author meant and keeps the algebra exact.
@@ -69,7 +69,12 @@ class SympyReading(ObjectReading):
         return row.partials(self, y, *xs, **exact)  # type: ignore[misc]
 
     def const(self, name: str) -> Any:
-        return {"nan": sp.nan, "half": sp.Rational(1, 2)}[name]
+        return {
+            "nan": sp.nan,
+            "half": sp.Rational(1, 2),
+            "pi": sp.pi,
+            "two_over_sqrt_pi": 2 / sp.sqrt(sp.pi),
+        }[name]
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         """A Piecewise, or the arm itself when the condition is decided."""
@@ -83,15 +88,15 @@ class SympyReading(ObjectReading):
 
     def any(self, x: Any, axes: Any) -> Any:
         """Whether one of the conditions holds."""
-        return self._joined(sp.Or, x, axes)
+        return self._joined("any", sp.Or, x, axes)
 
     def all(self, x: Any, axes: Any) -> Any:
         """Whether all of the conditions hold."""
-        return self._joined(sp.And, x, axes)
+        return self._joined("all", sp.And, x, axes)
 
-    def _joined(self, join: Callable[..., Any], x: Any, axes: Any) -> Any:
-        if isinstance(x, np.ndarray) and x.size == 0:
-            return np.full([s for i, s in enumerate(x.shape) if i not in axes], join())
+    def _joined(self, name: str, join: Callable[..., Any], x: Any, axes: Any) -> Any:
+        if isinstance(x, np.ndarray) and (x.dtype == bool or not x.size):
+            return self._moved(TABLE[name], x.astype(bool), axes=axes)
         return self._folded(entrywise(join), x, axes)
 
     def argsort(self, x: Any, axis: int) -> Any:
