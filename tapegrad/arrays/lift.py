@@ -281,7 +281,7 @@ def axis_of(axis: Any, x: Any) -> int:
 
 def total(x: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     """The sum over axes."""
-    return reduce("sum", x, axis, keepdims=keepdims)
+    return reduce("sum", real(x), axis, keepdims=keepdims)
 
 
 def add(a: Any, b: Any) -> Any:

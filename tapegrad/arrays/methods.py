@@ -27,7 +27,8 @@ from tapegrad.arrays.lift import (
 from tapegrad.arrays.registry import Entry, array_function, call
 from tapegrad.arrays.ufuncs import array_ufunc
 from tapegrad.errors import RecordError
-from tapegrad.value import Arrays, Value
+from tapegrad.handle import ArrayHandle, Handle
+from tapegrad.value import Array, Arrays, Value
 
 
 def _shape(self: Value, *shape: Any, order: str = "C", copy: Any = None) -> Any:
@@ -210,10 +211,11 @@ def _function(self: Value, function: Any, types: Any, args: Any, kwargs: Any) ->
 
 def install(scalar: type[Value] = Value, mixin: type[Arrays] = Arrays) -> None:
     """Put the methods on the classes: all on Value, those of sequences on arrays."""
-    for name, run in METHODS.items():
-        setattr(scalar, name, _method(name, run))
-    for name, run in PLAIN.items():
-        setattr(scalar, name, run)
+    methods = {name: _method(name, run) for name, run in METHODS.items()} | PLAIN
+    for name, method in methods.items():
+        for kind in (scalar, Handle, Array, ArrayHandle):
+            if kind is scalar or name in vars(kind):  # a row may have that name, too
+                setattr(kind, name, method)
     for name, run in OPERATORS.items():
         setattr(scalar, f"__{name}__", _operator(run))
         setattr(scalar, f"__r{name}__", _operator(run, swapped=True))

@@ -250,7 +250,7 @@ def array_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) ->
         wide = reshape(a, (*shape_of(a), *(1,) * len(shape_of(b))))
         return _called(ufunc, (wide, b))
     if method == "reduce" and ufunc.__name__ in REDUCED:
-        return REDUCED[ufunc.__name__](inputs[0], *_arguments(name, inputs, kwargs))
+        return REDUCED[ufunc.__name__](inputs[0], **_arguments(name, inputs, kwargs))
     if method == "accumulate" and ufunc.__name__ in ACCUMULATED:
         axis = kwargs.pop("axis", inputs[1] if len(inputs) > 1 else 0)
         _check_keywords(name, kwargs, inputs)
@@ -310,7 +310,7 @@ def _check_keywords(name: str, kwargs: dict[str, Any], inputs: Any) -> None:
         raise refused(name, keyword)
 
 
-def _arguments(name: str, inputs: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
+def _arguments(name: str, inputs: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Axis and keepdims of a call of ``reduce``."""
     rest = dict(kwargs)
     axis = rest.pop("axis", inputs[1] if len(inputs) > 1 else 0)
@@ -318,7 +318,7 @@ def _arguments(name: str, inputs: Any, kwargs: dict[str, Any]) -> tuple[Any, Any
     if rest.get("initial", 0) is NO_VALUE:
         del rest["initial"]
     _check_keywords(name, rest, inputs)
-    return axis, keepdims
+    return {"axis": axis, "keepdims": keepdims}
 
 
 def _out(ufunc: Any) -> RecordError:
