@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.errors import DomainError
+from tapegrad.errors import DomainError, ShapeError
 from tapegrad.passing import (
     SMOOTH,
     Sums,
@@ -96,11 +96,15 @@ def applied(
 
     Raises:
         DomainError: NumPy's linear algebra has no answer.
+        ShapeError: an index is out of bounds.
     """
     try:
         return function(*xs, **params)
     except np.linalg.LinAlgError as problem:
         raise no_answer(row, xs, problem, at) from None
+    except IndexError as problem:
+        msg = f"{at}{row.name}: {problem}; check the indices at these inputs"
+        raise ShapeError(msg) from None
 
 
 def no_answer(

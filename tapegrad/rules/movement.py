@@ -167,7 +167,10 @@ SCATTER = row(
         kind="linear",
         source="the transpose of index: entries put into zeros",
         numpy=lambda np, v, key, shape: _scattered(np, v, shape, to_slices(key)),
-        shape=lambda v, key, shape: (shape, v[1]),
+        shape=lambda v, key, shape: (
+            shapes.put(shapes.indexed(shape, key), shape, v[0]),
+            v[1],
+        ),
         pull=lambda m, bar, y, v, key, shape: (m.index(bar, key=key),),
         samples=(Sample(((2, 1),), {"key": ((0, 2, 3), None), "shape": (5,)}),),
     )
@@ -180,7 +183,10 @@ INDEX_SET = row(
         symbol="[]=",
         source="a new version of an array, with entries replaced",
         numpy=lambda np, x, v, key: _put(np, x, to_slices(key), v),
-        shape=lambda x, v, key: x,
+        shape=lambda x, v, key: (
+            shapes.written(x[0], shapes.indexed(x[0], key), v[0]),
+            x[1],
+        ),
         pull=lambda m, bar, y, x, v, key: (
             m.index_set(bar, m.like(0, v), key=key),
             m.index(bar, key=key),
@@ -223,7 +229,10 @@ SCATTER_ADD = row(
         indices=1,
         source="the transpose of gather: entries added into zeros",
         numpy=lambda np, v, *at, key, shape: _added(np, v, shape, with_arrays(key, at)),
-        shape=lambda v, *at, key, shape: (shape, v[1]),
+        shape=lambda v, *at, key, shape: (
+            shapes.put(shapes.gathered(shape, key, [a[0] for a in at]), shape, v[0]),
+            v[1],
+        ),
         pull=lambda m, bar, y, v, *at, key, shape: (
             m.gather(bar, *at, key=key),
             *(None for _ in at),
@@ -255,7 +264,10 @@ GATHER_SET = row(
         symbol="[[]]=",
         source="a new version, written at integer arrays; the last one wins",
         numpy=lambda np, x, v, *at, key: _put(np, x, with_arrays(key, at), v),
-        shape=lambda x, v, *at, key: x,
+        shape=lambda x, v, *at, key: (
+            shapes.written(x[0], shapes.gathered(x[0], key, [a[0] for a in at]), v[0]),
+            x[1],
+        ),
         pull=lambda m, bar, y, x, v, *at, key: (
             m.gather_set(bar, m.like(0, v), *at, key=key),
             _winners(m, bar, v, at, key),

@@ -166,6 +166,24 @@ def gathered(shape: Shape, key: Key, arrays: Sequence[Shape]) -> Shape:
     return (*rest[:front], *wide, *rest[front:])
 
 
+def written(x: Shape, region: Shape, value: Shape) -> Shape:
+    """The shape of an array after a value is written to a region of it."""
+    if broadcast(region, value) != region:
+        msg = (
+            f"an array of shape {value} cannot be written to entries of shape {region}"
+        )
+        raise ShapeError(msg)
+    return x
+
+
+def put(region: Shape, shape: Shape, value: Shape) -> Shape:
+    """The shape of zeros with a value put into a region, which it fills."""
+    if value != region:
+        msg = f"an array of shape {value} does not fill entries of shape {region}"
+        raise ShapeError(msg)
+    return shape
+
+
 def joined(*avals: Aval, axis: int) -> Aval:
     """What a concatenation gives."""
     first, dtype = avals[0]

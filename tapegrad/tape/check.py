@@ -80,11 +80,14 @@ def _ranges(tape: Tape) -> None:
         "aval": (tape.aval, len(tape.avals)),
         "inputs": (np.array(tape.inputs, dtype=np.int64), tape.slot_count),
         "outputs": (np.array(tape.outputs, dtype=np.int64), tape.slot_count),
-        "labels": (np.array(list(tape.labels), dtype=np.int64), tape.slot_count),
     }
     for name, (column, bound) in tables.items():
         if len(column) and (column.min() < 0 or column.max() >= bound):
             msg = f"column {name!r} has an entry outside 0 .. {bound - 1}"
+            raise TapeFormatError(msg)
+    for slot in tape.labels:
+        if not 0 <= slot < tape.slot_count:
+            msg = f"'labels' names {slot!r:.40}, no slot below {tape.slot_count}"
             raise TapeFormatError(msg)
 
 

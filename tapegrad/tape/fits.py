@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DTYPES = ("float64", "float32", "int64", "bool")
 SCALAR: Aval = ((), "float64")
 BOOLEAN: Aval = ((), "bool")
+# Linear rows that add entries; the other linear ones only move them.
+ADDING = {"sum", "mean", "cumsum", "scatter_add"}
 # More bytes than any machine addresses: sizes below do not overflow.
 MOST = 1 << 62
 
@@ -61,9 +63,14 @@ def steps_fit(tape: Tape) -> None:
                 wanted = truth[tape.aval[tape.operands[tape.offsets[in_bulk]]]]
             else:
                 wanted = np.full(len(in_bulk), row.kind == "predicate")
+            for place in range(_conditions(row) if len(in_bulk) else 0):
+                reads = truth[tape.aval[tape.operands[tape.offsets[in_bulk] + place]]]
+                if not reads.all():
+                    step = int(in_bulk[np.argmin(reads)])
+                    _fail(step, name, "must read truth values; compare with 0 first")
             if (bad := np.flatnonzero(given != wanted)).size:
                 right = "a truth value" if wanted[bad[0]] else "a float"
-                _fail(int(in_bulk[bad[0]]), name, f"must give {right}")
+                _fail(int(in_bulk[bad[0]]), name, f"must be of {right}")
     _one_by_one(tape, np.flatnonzero(one_by_one), known)
 
 
@@ -249,7 +256,7 @@ def _result(row: Primitive, given: list[Aval], params: Mapping[str, Any]) -> lis
         return _called(params["tape"], given)
     if row.whole:
         _axes(given, params)
-        _indices(row, given)
+        _dtypes(row, given)
         found = row.shape(*given, **params)  # type: ignore[misc]
         return list(found) if row.slots > 1 else [found]
     return [_elementwise(row, given)]
@@ -260,6 +267,9 @@ def _elementwise(row: Primitive, given: list[Aval]) -> Aval:
     shape = broadcast(*(shape for shape, _ in given))
     if row.kind == "cut":
         return given[0]
+    if any(dtype != "bool" for _, dtype in given[: _conditions(row)]):
+        msg = "it must read truth values; compare with 0 first"
+        raise ShapeError(msg)
     moving = given[1:] if row.kind == "select" else given
     floats = {dtype for _, dtype in moving if dtype in FLOATING}
     if len(floats) > 1:
@@ -268,6 +278,13 @@ def _elementwise(row: Primitive, given: list[Aval]) -> Aval:
     if row.kind == "predicate":
         return shape, "bool"
     return shape, min(floats, default="float64")
+
+
+def _conditions(row: Primitive) -> int:
+    """How many operands, from the first on, are truth values."""
+    if row.kind == "select":
+        return 1
+    return row.arity if row.name.startswith("logical_") else 0
 
 
 def _called(inner: Any, given: list[Aval]) -> list[Aval]:
@@ -290,8 +307,14 @@ def _axes(given: list[Aval], params: Mapping[str, Any]) -> None:
         raise ShapeError(msg)
 
 
-def _indices(row: Primitive, given: list[Aval]) -> None:
-    """Operands of a gather that are places are integers."""
-    if row.indices and any(dtype != "int64" for _, dtype in given[row.indices :]):
+def _dtypes(row: Primitive, given: list[Aval]) -> None:
+    """Operands are of one dtype, floats where they are added; places are integers."""
+    indices = given[row.indices :] if row.indices else []
+    if any(dtype != "int64" for _, dtype in indices):
         msg = "an index is no array of integers"
+        raise ShapeError(msg)
+    dtypes = {dtype for _, dtype in given[: row.indices or None]}
+    adds = row.kind in {"reduction", "matrix", "multilinear"} or row.name in ADDING
+    if len(dtypes) != 1 or (adds and not dtypes <= set(FLOATING)):
+        msg = f"operands are of {' and '.join(sorted(dtypes))}; convert them"
         raise ShapeError(msg)
