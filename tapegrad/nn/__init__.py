@@ -1,4 +1,4 @@
-"""Small neural networks out of scalar Values, with micrograd's names.
+"""Small neural networks, of scalar Values with micrograd's names, or of arrays.
 
     from tapegrad.nn import MLP, SGD
 
@@ -9,8 +9,23 @@ Everything here stands on the public surface of tapegrad alone, so it can be rea
 example of how to build on it.
 """
 
-from tapegrad.nn.layers import ACTIVATIONS, MLP, Layer, Neuron
+from tapegrad.nn.layers import ACTIVATIONS, MLP, Dense, Layer, Neuron
+from tapegrad.nn.losses import cross_entropy, hinge_loss, l2, squared_loss
 from tapegrad.nn.module import Module
-from tapegrad.nn.optim import SGD
+from tapegrad.nn.optim import SGD, Adam, Optimiser
 
-__all__ = ["ACTIVATIONS", "MLP", "SGD", "Layer", "Module", "Neuron"]
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "SGD",
+    "Adam",
+    "Dense",
+    "Layer",
+    "Module",
+    "Neuron",
+    "Optimiser",
+    "cross_entropy",
+    "hinge_loss",
+    "l2",
+    "squared_loss",
+]

@@ -78,30 +78,9 @@ class Module:
         A Value that stands in several places (tied weights) is listed once, so that
         an optimiser does not move it twice.
         """
-        found: list[Value] = []
-        seen: set[int] = set()
-        # A stack instead of recursion: the depth of a model is the user's business.
-        pending: list[object] = [self]
-        while pending:
-            item = pending.pop()
-            inside: list[object]
-            if isinstance(item, Module):
-                inside = list(vars(item).values())
-            elif isinstance(item, dict):
-                inside = list(item.values())
-            elif isinstance(item, list | tuple):
-                inside = list(item)
-            elif isinstance(item, Value):
-                inside = []
-            else:
-                continue
-            if id(item) in seen:
-                continue
-            seen.add(id(item))
-            if isinstance(item, Value):
-                found.append(item)
-            pending.extend(reversed(inside))
-        return found
+        found: list[Value] = leaves(self, Value)
+        unique = {id(parameter): parameter for parameter in found}
+        return list(unique.values())
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to zero.
@@ -110,3 +89,38 @@ class Module:
         """
         for parameter in self.parameters():
             parameter.grad = 0.0
+
+
+def leaves(tree: Any, kinds: type | tuple[type, ...]) -> list[Any]:
+    """Everything of some kinds in a model, or in a nesting of models and containers.
+
+    Args:
+        tree: a model, list, tuple or dict, or any nesting of them.
+        kinds: the types to look for.
+
+    Returns:
+        What was found, in the order of the attributes and of the containers. A
+        container that stands in several places is looked into once.
+    """
+    found: list[Any] = []
+    seen: set[int] = set()
+    # A stack instead of recursion: the depth of a model is the user's business.
+    pending: list[object] = [tree]
+    while pending:
+        item = pending.pop()
+        inside: list[object]
+        if isinstance(item, kinds):
+            found.append(item)
+            continue
+        if isinstance(item, Module):
+            inside = list(vars(item).values())
+        elif isinstance(item, dict):
+            inside = list(item.values())
+        elif isinstance(item, list | tuple):
+            inside = list(item)
+        else:
+            continue
+        if id(item) not in seen:
+            seen.add(id(item))
+            pending.extend(reversed(inside))
+    return found
