@@ -29,7 +29,6 @@ from tapegrad.tape.guards import user_line
 from tapegrad.tape.recorder import aval_of
 from tapegrad.value import ARRAYS, CONSTANT, Array, Arrays, Value, leaf, new
 
-
 DOUBLE = np.dtype(np.float64)
 
 
@@ -240,9 +239,9 @@ def _all_double(operands: Sequence[Any]) -> bool:
     for x in operands:
         if isinstance(x, Value):
             data = x._data
-            if type(data) is not float and data.__class__ is not np.ndarray:
-                return False
-            if type(data) is not float and data.dtype is not DOUBLE:
+            if type(data) is float:
+                continue
+            if not isinstance(data, np.ndarray) or data.dtype is not DOUBLE:
                 return False
         elif type(x) is not float and type(x) is not int:
             return False

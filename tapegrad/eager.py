@@ -185,7 +185,8 @@ def _pushed(out: Columns, made: Any, operands: list[int], value: Value) -> int:
     steps = range(first, first + row.slots)
     primals = [value._rec.step_at(slot)[3] for slot in steps]
     avals = [value._rec.aval_at(slot) for slot in steps]
-    return out.push_arrays(row, operands, params, primals, avals)[value._i - first]
+    made = out.push_arrays(row, operands, params, primals, avals)
+    return int(made[value._i - first])
 
 
 def history(root: Value) -> list[Value]:

@@ -242,7 +242,7 @@ def truth(condition: Any) -> Any:
     kind = np.asarray(data).dtype.kind
     if kind == "b":
         return condition
-    return condition != 0 if isinstance(condition, Value) else np.asarray(data) != 0
+    return compare("not_equal", condition, 0)
 
 
 def maximum(a: Any, b: Any) -> Any:

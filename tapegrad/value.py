@@ -122,7 +122,7 @@ class Value(ValueDoors):
         """The accumulated adjoint, 0.0 before any sweep."""
         if self._is_leaf:
             return getattr(self, "_grad", 0.0)
-        return self._rec.adjoint_of(self._i)  # type: ignore[no-any-return]
+        return self._rec.adjoint_of(self._i)
 
     @grad.setter
     def grad(self, value: Any) -> None:
@@ -310,7 +310,7 @@ def leaf(data: Any) -> Value:
     made = new(Array if isinstance(data, ARRAYS) else Value)
     made._data, made._rec, made._i = frozen(data), None, -1
     made._label, made._born = "", next(_births)
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def constant(number: Any) -> Value:

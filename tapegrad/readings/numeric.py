@@ -16,9 +16,19 @@ from typing import Any
 import numpy as np
 
 from tapegrad.readings.base import Reading
+from tapegrad.readings.libm import ufunc
 from tapegrad.rules import Primitive
+from tapegrad.tape.recorder import NAMES
 
-CONSTANTS = {"nan": math.nan, "half": 0.5}
+CONSTANTS = {
+    "nan": math.nan,
+    "half": 0.5,
+    "pi": math.pi,
+    "two_over_sqrt_pi": 2 / math.sqrt(math.pi),
+    # the positive zero of digamma, in two parts: it is irrational
+    "digamma_root": 1.4616321449683623,
+    "digamma_root_low": 9.549995429965697e-17,
+}
 
 # What math and operator raise where IEEE has a result.
 UNLIKE_IEEE = (ValueError, OverflowError, ZeroDivisionError)
@@ -33,7 +43,10 @@ class ArrayWords:
 
     def dtype(self, x: Any) -> str:
         """The name of the dtype."""
-        return np.asarray(x).dtype.name
+        if type(x) is float:
+            return "float64"
+        kind = getattr(x, "dtype", None)
+        return NAMES.get(kind) or np.asarray(x).dtype.name  # type: ignore[arg-type]
 
     def count_up(self, shape: tuple[int, ...]) -> Any:
         """0, 1, 2, ... as floats."""
@@ -47,17 +60,24 @@ class NumpyReading(ArrayWords, Reading):
         dtype: "float64" or "float32".
     """
 
+    binary = True
+
     def __init__(self, dtype: str = "float64") -> None:
         self.name = dtype
-        self.dtype = np.dtype(dtype)
+        self.float = np.dtype(dtype)
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
-        """The ufunc of the row; rows with a body use that, alike in every tier."""
+        """The ufunc of the row; rows with a body use that, alike in every tier.
+
+        What NumPy lacks, C's maths library may have.
+        """
         if row.numpy is not None:
             return functools.partial(row.numpy, np)
         if row.kind == "select":
             return lambda *xs: np.where(*xs)[()]
         found = getattr(np, row.ufunc or row.name, None)
+        if not isinstance(found, np.ufunc) and row.llvm.startswith("@"):
+            found = ufunc(row.llvm[1:])
         if not isinstance(found, np.ufunc) or row.body is not None:
             return None
         if row.kind != "elementwise":
@@ -65,7 +85,7 @@ class NumpyReading(ArrayWords, Reading):
 
         def on_floats(*operands: Any) -> Any:
             # on truth values + would be `or`
-            return found(*[_float(x, self.dtype) for x in operands])
+            return found(*[_float(x, self.float) for x in operands])
 
         return on_floats
 
@@ -74,19 +94,19 @@ class NumpyReading(ArrayWords, Reading):
         if isinstance(value, bool):
             return value
         if isinstance(value, np.ndarray):
-            return value.astype(self.dtype) if value.dtype.kind == "f" else value
-        return self.dtype.type(value)
+            return value.astype(self.float) if value.dtype.kind == "f" else value
+        return self.float.type(value)
 
     def astype(self, x: Any, dtype: str) -> Any:
         """A conversion; every float is of this reading's type."""
         kind = np.dtype(dtype)
-        return np.asarray(x).astype(self.dtype if kind.kind == "f" else kind)[()]
+        return np.asarray(x).astype(self.float if kind.kind == "f" else kind)[()]
 
     def const(self, name: str) -> Any:
-        return self.dtype.type(CONSTANTS[name])
+        return self.float.type(CONSTANTS[name])
 
     def like(self, value: int, other: Any) -> Any:
-        return np.full(np.shape(other), value, self.dtype)[()]
+        return np.full(np.shape(other), value, self.float)[()]
 
 
 def _float(x: Any, dtype: np.dtype[Any]) -> Any:
@@ -95,18 +115,36 @@ def _float(x: Any, dtype: np.dtype[Any]) -> Any:
 
 
 class ScalarReading(Reading):
-    """Plain Python floats, IEEE where Python is not."""
+    """Plain Python floats, IEEE where Python is not.
+
+    A row whose ``scalar`` is no function of Python goes through NumPy: Python's floor
+    gives an int, and its lgamma loses all digits beside 2.
+    """
 
     name = "float64"
+    binary = True
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         word = row.scalar or row.name
         found = getattr(math, word, None) or getattr(operator, word, None)
-        if found is None or row.body is not None:
+        if row.body is not None:
             return None
+        if found is None:
+            return self._through_numpy(row)
         if row.kind == "predicate":
             return found  # type: ignore[no-any-return]
         return self._like_ieee(row, found)
+
+    def _through_numpy(self, row: Primitive) -> Callable[..., Any] | None:
+        wide = NUMPY.atom(row)
+        if wide is None:
+            return None
+
+        def narrow(*operands: float) -> float:
+            with np.errstate(all="ignore"):
+                return float(wide(*map(np.float64, operands)))
+
+        return narrow
 
     def _like_ieee(
         self, row: Primitive, quick: Callable[..., float]
@@ -148,7 +186,7 @@ class ScalarReading(Reading):
     def evaluator(self, row: Primitive) -> Callable[..., Any]:
         """The function that applies a row; bodies divide with ``/`` as rules do."""
         quick = super().evaluator(row)
-        if row.body is None:
+        if row.body is None and row.floats is None:
             return quick
 
         def checked(*xs: Any, **params: Any) -> Any:
