@@ -4,4 +4,8 @@ A tape is lowered to text (``lowering``, whose operations come from ``reading``,
 table's rows read as instructions), the text becomes machine code (``engine``), and one
 native function (``thunk``) makes Python builtins of it (``entry``). Users hold a
 `Compiled` (``compiled``, ``report``). ``accumulate`` is a fixed loop for bulk sweeps.
+
+Tapes with arrays go the same way through files of their own: ``arrays`` lowers them,
+``arraythunk`` and ``arrayentry`` make builtins that take ndarrays as they stand,
+``arraycalls``, ``arrayjacobian`` and ``nesting`` serve the methods of `Compiled`.
 """

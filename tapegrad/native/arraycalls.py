@@ -25,7 +25,7 @@ from tapegrad.derivatives import (
 from tapegrad.native import thunk
 from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
 from tapegrad.native.engine import Engine
-from tapegrad.native.nesting import taker
+from tapegrad.native.nesting import Taker, all_taker
 from tapegrad.native.report import Part
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED
@@ -199,7 +199,7 @@ class Bound:
         quick: the same as `run`, or None where it would be slow.
     """
 
-    __slots__ = ("quick", "run", "shape", "takers", "tape")
+    __slots__ = ("keywords", "quick", "run", "shape", "take", "tape")
 
     def __init__(
         self,
@@ -211,31 +211,29 @@ class Bound:
         self.tape = tape
         self.run = run
         self.shape = shape
-        self.takers = [taker(tree) for tree in tape.structure.arguments]
-        self.quick = None if None in self.takers else quick
+        self.keywords = tape.structure.keywords
+        take = all_taker(tape.structure.arguments)
+        self.take: Taker = take or _never
+        self.quick = quick if take else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Any arguments that fit the tape."""
-        if self.quick is not None and (leaves := self._leaves(args, kwargs)):
-            found = self.quick(*leaves)
-            if found is not None:
-                return self.shape(found)
+        quick = self.quick
+        if quick is not None and len(kwargs) == len(self.keywords):
+            leaves: list[Any] = []
+            given = args
+            if kwargs:
+                given = (*args, *map(kwargs.get, self.keywords))
+            if self.take(given, leaves):
+                found = quick(*leaves)
+                if found is not None:
+                    return self.shape(found)
         return self.shape(self.run(*calls.bind(self.tape, args, kwargs)))
 
-    def _leaves(self, args: Any, kwargs: Any) -> list[Any] | None:
-        """The leaves, if the arguments nest as recorded."""
-        keywords = self.tape.structure.keywords
-        if len(kwargs) != len(keywords):
-            return None
-        if keywords:
-            args = (*args, *[kwargs.get(name) for name in keywords])
-        if len(args) != len(self.takers):
-            return None
-        leaves: list[Any] = []
-        for take, value in zip(self.takers, args, strict=True):
-            if not take(value, leaves):  # type: ignore[misc]
-                return None
-        return leaves
+
+def _never(value: Any, into: list[Any]) -> bool:
+    del value, into
+    return False
 
 
 class Shaped:

@@ -31,6 +31,27 @@ def taker(tree: Tree) -> Taker | None:
     return _taker(tree.spec)
 
 
+def all_taker(trees: Sequence[Tree]) -> Taker | None:
+    """How all arguments of a call are taken apart quickly, as a tuple, or None."""
+    takers = [taker(tree) for tree in trees]
+    if None in takers:
+        return None
+    count = len(takers)
+    pairs = [(take, take is _leaf) for take in takers]
+
+    def from_arguments(args: Any, into: list[Any]) -> bool:
+        if len(args) != count:
+            return False
+        for (take, is_leaf), value in zip(pairs, args, strict=True):
+            if is_leaf:
+                into.append(value)
+            elif take is not None and not take(value, into):
+                return False
+        return True
+
+    return from_arguments
+
+
 def _leaf(value: Any, into: list[Any]) -> bool:
     into.append(value)
     return True
@@ -103,8 +124,15 @@ def _maker(pattern: Any) -> Maker | None:
         return lambda leaves: {
             key: make(leaves) for key, make in zip(keys, parts, strict=True)
         }
+    if pattern and all(type(part) is int for part in pattern):
+        first, end = pattern[0], pattern[-1] + 1  # leaves are numbered in order
+        kind = type(pattern)
+        return lambda leaves: kind(leaves[first:end])
     if type(pattern) is list:
         return lambda leaves: [make(leaves) for make in parts]
+    if len(parts) == 2:
+        one, two = parts
+        return lambda leaves: (one(leaves), two(leaves))
     return lambda leaves: tuple([make(leaves) for make in parts])
 
 
