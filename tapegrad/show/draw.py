@@ -19,10 +19,10 @@ import graphviz
 from tapegrad import eager
 from tapegrad.calls import bind, numbers
 from tapegrad.errors import RecordError, ShapeError, TapegradError
+from tapegrad.handle import Handle
 from tapegrad.readings import SCALAR
 from tapegrad.show.listing import known
 from tapegrad.tape.tape import Tape
-from tapegrad.handle import Handle
 from tapegrad.value import Value
 
 # Beyond this a picture shows nothing, and `dot` takes minutes.

@@ -1,37 +1,43 @@
 """The Wengert list of a tape as text: `print(tape)` and `repr(tape)`. Floor 9.
 
-    slot  operation  operands  shape  label  primal  adjoint
-    v0    input                ()     x         2.0      3.0
-    v1    input                ()     y         3.0      2.0
-    v2    *          v0, v1    ()               6.0      1.0
+    slot  operation  operands    shape  label      primal     adjoint
+    v0    input                  (2,)   x      [1.0, 2.0]  [2.0, 4.0]
+    v1    *          v0, v0      (2,)          [1.0, 4.0]  [1.0, 1.0]
+    v2    sum        v1          ()                   5.0         1.0
 
-One line a step. Primals and adjoints are those at the inputs of the recording, where
-the tape knows them and has one scalar output.
+One line a step. Static parameters stand among the operands as NumPy names them, an
+index is the operation itself (``[1:]``), and a dtype stands beside the shape where it
+is not float64. Primals and adjoints are those at the inputs of the recording, where the
+tape knows them and has one scalar output.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tapegrad import sweeps
-from tapegrad.calls import sweep
+from tapegrad.calls import arithmetic_of, sweep
 from tapegrad.errors import TapegradError
-from tapegrad.readings import SCALAR
+from tapegrad.rules.shapes import FLOATING
+from tapegrad.show.text import aval_text, keywords, number_text, sign_of
 from tapegrad.tape.guards import Guard
-from tapegrad.tape.tape import Step, Tape
+from tapegrad.tape.tape import SCALAR, Step, Tape
 
 # Steps listed at the head and at the tail of a long tape.
 HEAD, TAIL = 150, 50
 # A replay of a longer tape takes longer than its listing is worth.
 REPLAYED = 100_000
+# ... and so does one of more entries than this, in all slots together.
+REPLAYED_ENTRIES = 20_000_000
 
 HEADINGS = ("slot", "operation", "operands", "shape", "label", "primal", "adjoint")
 RIGHT = frozenset({"primal", "adjoint"})
-# Names of inputs in a headline.
+# Names of inputs in a headline; slots of one step in a cell.
 NAMED = 6
 
 
@@ -68,7 +74,13 @@ def listing(tape: Tape) -> str:
 def headline(tape: Tape) -> str:
     """The tape in one line, for ``repr``."""
     labels = tape.input_labels()
-    names = ", ".join(labels[:NAMED]) + (", ..." if len(labels) > NAMED else "")
+    shown = [
+        label
+        if tape.aval_of(slot) == SCALAR
+        else f"{label} {aval_text(tape.aval_of(slot))}"
+        for label, slot in zip(labels[:NAMED], tape.inputs, strict=False)
+    ]
+    names = ", ".join(shown) + (", ..." if len(labels) > NAMED else "")
     parts = [
         _count(len(tape), "step"),
         _count(len(labels), "input") + (f" ({names})" if names else ""),
@@ -85,29 +97,45 @@ def known(tape: Tape) -> tuple[list[Any] | None, list[Any] | None]:
     Adjoints need one scalar output. A sub-tape is one step here, though it is swept
     step by step: every slot is made an output, so that its place can be found again.
     """
-    if tape.example is None or len(tape) > REPLAYED:
+    if (
+        tape.example is None
+        or len(tape) > REPLAYED
+        or _entries(tape) > REPLAYED_ENTRIES
+    ):
         return None, None
     base = sweeps.flat(dataclasses.replace(tape, outputs=tuple(range(tape.slot_count))))
-    one = len(tape.outputs) == 1
+    one = one_number(tape)
     seeds: list[Any] = [None] * tape.slot_count
-    if one:
-        seeds[tape.outputs[0]] = 1.0
+    m = arithmetic_of(base, "float64")
     try:
         with np.errstate(all="ignore"):
-            values, bars = sweep(base, SCALAR, list(tape.example), seeds)
+            if one:
+                single = tape.aval_of(tape.outputs[0])[1] == "float32"
+                seeds[tape.outputs[0]] = np.float32(1) if single else 1.0
+            values, bars = sweep(base, m, list(tape.example), seeds)
     except TapegradError:  # the example does not replay: nothing is known
         return None, None
     places = base.outputs
-    adjoints = [0.0 if bars[i] is None else bars[i] for i in places] if one else None
-    return [values[i] for i in places], adjoints
+    primals = [values[i] for i in places]
+    if not one:
+        return primals, None
+    pairs = zip([bars[i] for i in places], primals, strict=True)
+    return primals, [m.like(0, y) if bar is None else bar for bar, y in pairs]
 
 
-def number_text(value: Any) -> str:
-    """A number, short: ten digits tell two steps apart, seventeen hide the list."""
-    if not isinstance(value, float):
-        return str(value)
-    text = f"{value:.10g}"
-    return f"{text}.0" if text.lstrip("-").isdecimal() else text
+def one_number(tape: Tape) -> bool:
+    """Whether the one output is a single float, so that adjoints have a seed."""
+    if len(tape.outputs) != 1:
+        return False
+    shape, dtype = tape.aval_of(tape.outputs[0])
+    return not shape and dtype in FLOATING
+
+
+def _entries(tape: Tape) -> int:
+    """Entries of all slots together."""
+    counts = np.bincount(tape.aval, minlength=len(tape.avals)).tolist()
+    sizes = (math.prod(shape) for shape, _ in tape.avals)
+    return sum(n * size for n, size in zip(counts, sizes, strict=True))
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
@@ -131,11 +159,14 @@ def _cells(
 ) -> dict[str, str]:
     slots = step.slots
     empty = not slots
+    avals = [aval_text(tape.aval_of(slot)) for slot in slots]
+    shapes = [tape.aval_of(slot)[0] for slot in step.operands]
+    first = shapes[0] if shapes else ()
     return {
         "slot": "-" if empty else _range(slots),
-        "operation": step.sign,
-        "operands": _operands(step),
-        "shape": "" if empty else str(tape.aval_of(slots.start)[0]),
+        "operation": sign_of(step.primitive, step.params, first),
+        "operands": _operands(step, len(first)),
+        "shape": _joined(avals),
         "label": _label(tape, step),
         "primal": "" if primals is None or empty else _numbers(primals, slots),
         "adjoint": _adjoint(tape, step, adjoints),
@@ -143,16 +174,21 @@ def _cells(
 
 
 def _adjoint(tape: Tape, step: Step, adjoints: Sequence[Any] | None) -> str:
-    if adjoints is None or not step.slots:
-        return ""
-    condition = tape.aval_of(step.slots.start)[1] == "bool"
-    if condition or step.primitive.name == "const":  # no derivative is asked for
-        return ""
-    return _numbers(adjoints, step.slots)
+    if adjoints is None or step.primitive.name == "const":
+        return ""  # no derivative is asked for
+    smooth = [slot for slot in step.slots if tape.aval_of(slot)[1] in FLOATING]
+    return _numbers(adjoints, smooth)
 
 
-def _numbers(values: Sequence[Any], slots: range) -> str:
-    return ", ".join(number_text(values[slot]) for slot in slots)
+def _numbers(values: Sequence[Any], slots: Sequence[int]) -> str:
+    return _joined([number_text(values[slot]) for slot in slots])
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """What a step of several slots has in one cell; of very many the first."""
+    if len(texts) > NAMED:
+        return ", ".join(texts[:2]) + f", ... ({len(texts)} in all)"
+    return ", ".join(texts)
 
 
 def _range(slots: range) -> str:
@@ -160,11 +196,12 @@ def _range(slots: range) -> str:
     return first if len(slots) == 1 else f"{first}..v{slots.stop - 1}"
 
 
-def _operands(step: Step) -> str:
-    """Operand slots; a constant shows its number, a guard its outcome."""
+def _operands(step: Step, ndim: int) -> str:
+    """Operands and parameters; of a constant its number, of a guard the outcome."""
     if step.primitive.name == "const":
         return number_text(step.params["value"])
-    text = ", ".join(f"v{slot}" for slot in step.operands)
+    words = keywords(step.primitive, step.params, ndim)
+    text = ", ".join([*(f"v{slot}" for slot in step.operands), *words])
     guard = step.params.get("guard")
     return f"{text} is {guard.outcome}" if isinstance(guard, Guard) else text
 

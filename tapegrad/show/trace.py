@@ -7,7 +7,8 @@
 
 The reverse lines stand in sweep order: what is added to which adjoint, and what it has
 grown to (Griewank & Walther, table 3.4). With ``symbolic=True`` the partials are
-formulas, the rule text read by SymPy; without, they are the numbers it gave.
+formulas, the rule text read by SymPy; without, they are the numbers it gave. What a
+step of whole arrays passes on is a formula always: ``v0_bar += v2_bar @ v1.T``.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import passing, sweeps
-from tapegrad.calls import bind, numbers
+from tapegrad import sweeps
+from tapegrad.calls import arithmetic_of, bind, numbers
 from tapegrad.derivatives import scalar_output
 from tapegrad.errors import ShapeError
-from tapegrad.readings import SCALAR, reading
-from tapegrad.show.listing import number_text
+from tapegrad.show.contributions import Contributions
+from tapegrad.show.formulas import Formula, written
+from tapegrad.show.text import number_text
 from tapegrad.tape.tape import Step, Tape
 
 # A longer trace is read by nobody; print(tape) shows head and tail.
@@ -98,39 +100,54 @@ def trace(tape: Tape, args: Sequence[Any] = (), *, symbolic: bool = False) -> Tr
             raise ShapeError(msg)
         return _formulas_alone(base)
     with np.errstate(all="ignore"):
-        values = sweeps.replay(base, SCALAR, inputs)
+        m = arithmetic_of(base, "float64")
+        values = sweeps.replay(base, m, inputs)
         forward = tuple(
             f"{_assignment(base, step)}{_equals(values, step)}" for step in base
         )
-        return Trace(forward, tuple(_reverse(base, values, symbolic=symbolic)))
+        return Trace(forward, tuple(_reverse(base, m, values, symbolic=symbolic)))
 
 
 def _inputs(tape: Tape, args: Sequence[Any]) -> list[Any] | None:
     if args or not tape.inputs:
-        return numbers(tape, SCALAR, bind(tape, args, {}))
+        return numbers(tape, arithmetic_of(tape, "float64"), bind(tape, args, {}))
     return None if tape.example is None else list(tape.example)
 
 
-def _reverse(base: Tape, values: Sequence[Any], *, symbolic: bool) -> list[str]:
+def _reverse(base: Tape, m: Any, values: Sequence[Any], *, symbolic: bool) -> list[str]:
     (output,) = base.outputs
-    lines = [f"v{output}_bar = 1.0"]
-    grown: dict[int, float] = {output: 1.0}
+    one = _one(base)
+    texts = Contributions(base)
+    texts.seed(output)
+    lines = [f"v{output}_bar = {number_text(one)}"]
+    grown: dict[int, Any] = {output: one}
     counted: dict[int, int] = {}
 
     def watch(number: int, operand: int, partial: Any, part: Any) -> None:
         step = base.step(number)
         place = _place(step, operand, counted)
-        text = number_text(partial)
-        if symbolic:
-            text = _partial(step, place)
+        line = texts.line(
+            step, place, None if symbolic else partial, _chosen(step, values)
+        )
         before = grown.get(operand)
         grown[operand] = part if before is None else before + part
-        lines.append(
-            _contribution(step, operand, text) + f" = {number_text(grown[operand])}"
-        )
+        lines.append(f"{line} = {number_text(grown[operand])}")
 
-    sweeps.adjoint(base, SCALAR, values, {output: 1.0}, watch=watch)
+    sweeps.adjoint(base, m, values, {output: one}, watch=watch)
     return lines
+
+
+def _one(base: Tape) -> Any:
+    """The seed, in the output's dtype."""
+    return np.float32(1) if base.aval_of(base.outputs[0])[1] == "float32" else 1.0
+
+
+def _chosen(step: Step, values: Sequence[Any]) -> bool | None:
+    """Which arm of a ``where`` is taken; None where entries are chosen one by one."""
+    if step.primitive.kind != "select":
+        return None
+    condition = values[step.operands[0]]
+    return condition if isinstance(condition, bool) else None
 
 
 def _place(step: Step, operand: int, counted: dict[int, int]) -> int:
@@ -141,66 +158,22 @@ def _place(step: Step, operand: int, counted: dict[int, int]) -> int:
     return place
 
 
-def _contribution(step: Step, operand: int, partial: str) -> str:
-    """``v0_bar += v3_bar * v1``; a partial of 1 or -1 is no multiplication."""
-    onto, come = f"v{operand}_bar", f"v{step.slots.start}_bar"
-    if partial == "1":
-        return f"{onto} += {come}"
-    if partial == "-1":
-        return f"{onto} -= {come}"
-    return f"{onto} += {come} * {_factor(partial)}"
-
-
-def _factor(partial: str) -> str:
-    """In parentheses, where it would read wrongly after a ``*``."""
-    try:
-        bare = float(partial) >= 0 or partial == "nan"
-    except ValueError:
-        closed = partial.startswith("Piecewise(") and partial.endswith("))")
-        bare = closed or (
-            partial[0] != "-" and not any(sign in partial for sign in " /+")
-        )
-    return partial if bare else f"({partial})"
-
-
-def _partial(step: Step, place: int) -> str:
-    """A partial as a formula in the slots, as SymPy reads the rule."""
-    if step.primitive.kind == "select":
-        return "1"
-    import sympy as sp
-
-    from tapegrad.readings.pieces import decided
-
-    m = reading("sympy")
-    y, *xs = (
-        sp.Symbol(f"v{slot}", real=True) for slot in (step.slots.start, *step.operands)
-    )
-    found = passing.partials_of(m, step.primitive, y, xs, step.params)
-    return str(decided(sp.sympify(found[place])))
-
-
 def _formulas_alone(base: Tape) -> Trace:
     """A trace without numbers: both arms of every ``where``, no values."""
     live = sweeps.active(base, base.inputs)
-    reached = {base.outputs[0]}
-    lines = [f"v{base.outputs[0]}_bar = 1.0"]
+    (output,) = base.outputs
+    texts = Contributions(base)
+    texts.seed(output)
+    lines = [f"v{output}_bar = {number_text(_one(base))}"]
     for number in range(len(base) - 1, -1, -1):
         step = base.step(number)
-        if not step.slots or step.slots.start not in reached:
+        if not step.operands or not texts.reached(step):
             continue
         for place, operand in enumerate(step.operands):
-            if not live[operand] or not live[step.slots.start]:
-                continue
-            partial = _partial(step, place)
-            if partial == "0":
-                continue
-            if step.primitive.kind == "select":
-                sign = "" if place == 1 else "not "
-                partial = f"1 if {sign}v{step.operands[0]} else 0"
-            reached.add(operand)
-            lines.append(_contribution(step, operand, partial))
-    forward = tuple(_assignment(base, step) for step in base)
-    return Trace(forward, tuple(lines))
+            if live[operand] and any(live[slot] for slot in step.slots):
+                line = texts.line(step, place)
+                lines += [] if line is None else [line]
+    return Trace(tuple(_assignment(base, step) for step in base), tuple(lines))
 
 
 def _assignment(tape: Tape, step: Step) -> str:
@@ -210,26 +183,20 @@ def _assignment(tape: Tape, step: Step) -> str:
     if kind == "guard":
         guard = step.params["guard"]
         return f"guard: {names[0]} is {guard.outcome} ({guard.file}:{guard.line})"
-    slot = f"v{step.slots.start}"
+    slots = ", ".join(f"v{slot}" for slot in step.slots)
     if kind == "const":
-        return f"{slot} = {number_text(step.params['value'])}"
-    if kind == "input":
-        label = tape.labels.get(step.slots.start)
-        return f"{slot} = {label}" if label else slot
-    if step.params:
-        # a sign with its parameter, **2, follows its operand
-        text = f"{names[0]}{step.sign}"
-    elif len(names) == 2 and (  # infix
-        not step.sign.isidentifier() or step.sign in {"and", "or"}
-    ):
-        text = f"{names[0]} {step.sign} {names[1]}"
-    else:
-        text = f"{step.sign}({', '.join(names)})"
+        return f"{slots} = {number_text(step.params['value'])}"
     label = f" = {step.label}" if step.label else ""
-    return f"{slot}{label} = {text}"
+    if kind == "input":
+        return f"{slots}{label}"
+    operands = [Formula(f"v{i}", *tape.aval_of(i)) for i in step.operands]
+    made = written(step.primitive, operands, step.params)
+    # the parts of a step of several slots end in [0], [1], ...
+    text = made[0].text[:-3] if isinstance(made, tuple) else made.text
+    return f"{slots}{label} = {text}"
 
 
 def _equals(values: Sequence[Any], step: Step) -> str:
     if not step.slots or step.primitive.name == "const":
         return ""
-    return f" = {number_text(values[step.slots.start])}"
+    return f" = {', '.join(number_text(values[slot]) for slot in step.slots)}"

@@ -100,8 +100,9 @@ def test_the_arm_that_is_not_selected_is_absent():
 def test_formulas_alone_without_numbers():
     trace = parse("where(x < y, x*y, -y)").trace(symbolic=True)
     assert "v0 = x" in trace.forward
-    assert any(line.endswith("(1 if v2 else 0)") for line in trace.reverse)
-    assert any(line.endswith("(1 if not v2 else 0)") for line in trace.reverse)
+    assert "v3_bar += where(v2, v5_bar, 0)" in trace.reverse
+    assert "v4_bar += where(v2, 0, v5_bar)" in trace.reverse
+    assert "v1_bar += where(not(v2), -v4_bar, 0)" in trace.reverse
     assert not any(re.search(r"= -?\d", line) for line in trace.reverse[1:])
 
 
