@@ -3,6 +3,7 @@
     [ x | data 2.0000 | grad 3.0000 ] --> ( * ) --> [ y | data 6.0000 | grad 1.0000 ]
 
 Left to right, a box for each slot and a round node for the operation that made it. The
+box of an array has its shape, and the ends of its data and grad. The
 Python package graphviz writes the source; only turning it into a picture needs the
 program ``dot``.
 """
@@ -15,14 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import graphviz
+import numpy as np
 
 from tapegrad import eager
-from tapegrad.calls import bind, numbers
+from tapegrad.calls import arithmetic_of, bind, numbers
 from tapegrad.errors import RecordError, ShapeError, TapegradError
 from tapegrad.handle import Handle
-from tapegrad.readings import SCALAR
+from tapegrad.rules import Primitive
+from tapegrad.rules.shapes import FLOATING
 from tapegrad.show.listing import known
-from tapegrad.tape.tape import Tape
+from tapegrad.show.text import array_text, aval_text, keywords, sign_of
+from tapegrad.tape.recorder import aval_of
+from tapegrad.tape.tape import BOOLEAN, SCALAR, Aval, Tape
 from tapegrad.value import Value
 
 # Beyond this a picture shows nothing, and `dot` takes minutes.
@@ -104,10 +109,13 @@ class _Box:
     key: str
     part: str
     label: str
+    aval: Aval
     data: Any
     grad: Any
     operation: str = ""
     operands: tuple[str, ...] = ()
+    # the first slot of the step: its slots share one node for the operation
+    step: str = ""
 
 
 def draw(value_or_tape: Any, *args: Any) -> Drawing:
@@ -195,22 +203,31 @@ def _boxes_of_value(root: Value) -> list[_Box]:
     ordered = eager.history(root)
     _check_size(len(ordered))
     keys = {id(value): f"v{place}" for place, value in enumerate(ordered)}
+    steps: dict[Any, str] = {}
     boxes = []
     for value in ordered:
         # micrograd's inside names, which users know, and which pictures are about
-        operation, operands = value._op, value._operands  # noqa: SLF001
-        part = "output" if value is root else "step" if operation else "input"
-        if part == "input" and not value.label and not value.grad:
+        made, operands = value._step, value._operands  # noqa: SLF001
+        part = "output" if value is root else "step" if made else "input"
+        if part == "input" and not value.label and not np.any(value.grad):
             part = "const"
+        key = keys[id(value)]
+        shared = key
+        if made and made[0].slots > 1:
+            home = value._rec, value._rec.first_of(value._i)  # noqa: SLF001
+            shared = steps.setdefault(home, key)
+        shape = np.shape(operands[0]._data) if operands else ()  # noqa: SLF001
         boxes.append(
             _Box(
-                keys[id(value)],
+                key,
                 part,
                 value.label,
-                value.data,
+                aval_of(value._data),  # noqa: SLF001
+                value._data,  # noqa: SLF001
                 value.grad,
-                operation,
+                _operation(*made, shape) if made else "",
                 tuple(keys[id(operand)] for operand in operands),
+                shared,
             )
         )
     return boxes
@@ -221,33 +238,44 @@ def _boxes_of_tape(tape: Tape, args: Sequence[Any]) -> list[_Box]:
     if args:
         import dataclasses
 
-        at = tuple(numbers(tape, SCALAR, bind(tape, args, {})))
+        m = arithmetic_of(tape, "float64")
+        at = tuple(numbers(tape, m, bind(tape, args, {})))
         tape = dataclasses.replace(tape, example=at)
         tape(*args)  # a guard that flips is an error here, not an empty picture
     primals, adjoints = known(tape)
     boxes = []
     for step in tape:
         name = step.primitive.name
+        shapes = [tape.aval_of(slot)[0] for slot in step.operands]
         for slot in step.slots:
             leaf = name in {"input", "const"}
             part = name if leaf else "output" if slot in tape.outputs else "step"
             data = primals[slot] if primals is not None else None
             if name == "const":
                 data = step.params["value"]
-            boolean = tape.aval_of(slot)[1] == "bool"
-            hidden = adjoints is None or boolean or name == "const"
+            aval = tape.aval_of(slot)
+            hidden = adjoints is None or aval[1] not in FLOATING or name == "const"
             boxes.append(
                 _Box(
                     f"v{slot}",
                     part,
                     tape.labels.get(slot, ""),
+                    aval,
                     data,
                     None if hidden or adjoints is None else adjoints[slot],
-                    "" if leaf else step.sign,
+                    ""
+                    if leaf
+                    else _operation(step.primitive, step.params, (*shapes, ())[0]),
                     tuple(f"v{operand}" for operand in step.operands),
+                    f"v{step.slots.start}",
                 )
             )
     return boxes
+
+
+def _operation(row: Primitive, params: Any, shape: tuple[int, ...]) -> str:
+    """What stands in the round node: the sign, with parameters below it."""
+    return "\n".join([sign_of(row, params, shape), *keywords(row, params, len(shape))])
 
 
 def _check_size(boxes: int) -> None:
@@ -266,26 +294,38 @@ def _drawing(boxes: Iterable[_Box]) -> Drawing:
     graph = Drawing(
         "tape", graph_attr=_GRAPH, node_attr=_BOX, edge_attr=_EDGE, format="svg"
     )
+    drawn: set[str] = set()
     for box in boxes:
-        fields = [_escaped(box.label)] if box.label else []
-        if box.data is not None:
-            fields.append(f"data {_short(box.data)}")
-        if box.grad is not None:
-            fields.append(f"grad {_short(box.grad)}")
-        text = " | ".join(fields or [box.key])
+        text = " | ".join(_fields(box) or [box.key])
         graph.node(box.key, f"{{ {text} }}", fillcolor=_FILL[box.part])
         if box.operation:
-            made = f"{box.key}_op"
-            graph.node(made, graphviz.escape(box.operation), **_OPERATION)
+            made = f"{box.step}_op"
+            if made not in drawn:
+                drawn.add(made)
+                graph.node(made, graphviz.escape(box.operation), **_OPERATION)
+                for operand in box.operands:
+                    graph.edge(operand, made)
             graph.edge(made, box.key)
-            for operand in box.operands:
-                graph.edge(operand, made)
     return graph
+
+
+def _fields(box: _Box) -> list[str]:
+    """Label, numbers; of an array its shape too, data above grad."""
+    numbers = [] if box.data is None else [f"data {_short(box.data)}"]
+    if box.grad is not None:
+        numbers.append(f"grad {_short(box.grad)}")
+    label = [_escaped(box.label)] if box.label else []
+    if box.aval in {SCALAR, BOOLEAN}:
+        return label + numbers
+    stacked = [f"{{ {' | '.join(numbers)} }}"] if numbers else []
+    return [*label, _escaped(aval_text(box.aval)), *stacked]
 
 
 def _short(value: Any) -> str:
     """Four decimals as in the lessons, unless they would hide the number."""
-    if isinstance(value, bool):
+    if isinstance(value, np.ndarray):
+        return _escaped(array_text(value))
+    if isinstance(value, bool | np.bool_ | np.integer):
         return str(value)
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return f"{value:.4f}"

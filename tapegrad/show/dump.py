@@ -14,12 +14,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from tapegrad.rules.shapes import FLOATING
 from tapegrad.show.listing import known
-from tapegrad.tape.tape import Step, Tape
+from tapegrad.show.text import keywords, number_text, sign_of
+from tapegrad.tape.tape import BOOLEAN, SCALAR, Step, Tape
 
 # A tree of more nodes, unfolded, or deeper than this is written as a flat list.
 TREE_NODES = 500
 TREE_DEPTH = 50
+# An array of more entries is written as the short text of the list.
+ENTRIES = 100
 
 
 def to_json(tape: Tape) -> str:
@@ -31,8 +37,11 @@ def to_json(tape: Tape) -> str:
 
     Returns:
         For a small tape with one output, its node: ``id``, ``operation`` (``input``,
-        ``const``, ``+``, ``tanh``, ``**2``), ``label`` where there is one, ``value``,
-        ``adjoint`` where known, and ``children``, a list of nodes. For a small tape
+        ``const``, ``+``, ``tanh``, ``**2``, ``[1:]``), ``label`` where there is one,
+        ``value``, ``adjoint`` where known, and ``children``, a list of nodes. Nodes of
+        arrays have a ``shape`` and ``dtype`` (values are nested lists, of more than
+        100 entries a text such as "[0.0, 1.0 ... 9.0]"), those of steps with static
+        parameters ``parameters``, a list such as ["axis=0"]. For a small tape
         with several outputs, a list of these. For a large one,
         ``{"outputs": [ids], "nodes": [...]}`` with ids for children, in step order.
         NaN and infinities, which JSON has not, are the texts "nan", "inf", "-inf".
@@ -95,19 +104,32 @@ def _node(
     node: dict[str, Any] = {"id": f"v{slot}"}
     if slot in tape.labels:
         node["label"] = tape.labels[slot]
-    node["operation"] = step.sign
+    shapes = [tape.aval_of(operand)[0] for operand in step.operands]
+    first = shapes[0] if shapes else ()
+    node["operation"] = sign_of(step.primitive, step.params, first)
+    if words := keywords(step.primitive, step.params, len(first)):
+        node["parameters"] = words
+    aval = tape.aval_of(slot)
+    if aval not in {SCALAR, BOOLEAN}:
+        node["shape"], node["dtype"] = list(aval[0]), aval[1]
     if step.primitive.name == "const":
         node["value"] = _plain(step.params["value"])
     else:
         node["value"] = None if primals is None else _plain(primals[slot])
-        if adjoints is not None and tape.aval_of(slot)[1] != "bool":
+        if adjoints is not None and aval[1] in FLOATING:
             node["adjoint"] = _plain(adjoints[slot])
     node["children"] = list(step.operands)
     return node
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+    """JSON has no NaN, no infinity and no arrays."""
+    if isinstance(value, np.ndarray):
+        return number_text(value) if value.size > ENTRIES else _plain(value.tolist())
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bool) or math.isfinite(value):
         return value
     return str(float(value))
