@@ -46,7 +46,9 @@ def run(program, xs):
         elif name == "powc":
             values.append(apply(TABLE["powc"], a, exponent=exponent))
         else:
-            values.append(apply(TABLE[name], *(a, b)[: TABLE[name].arity]))
+            row = TABLE[name]
+            params = row.params[picks[0] % len(row.params)]
+            values.append(apply(row, *(a, b, c)[: row.arity], **params))
     return values[-1]
 
 
