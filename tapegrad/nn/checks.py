@@ -8,13 +8,15 @@ from typing import Any
 from tapegrad.errors import DomainError, RecordError, ShapeError
 
 
-def row_of(x: Any, nin: int, who: str) -> list[Any]:
+def row_of(x: Any, nin: int, who: object) -> list[Any]:
     """List the entries of a row; a bare number stands for a row of one."""
-    refuse_text(x, nin, who)
-    try:
-        row: list[Any] = list(x)
-    except TypeError:
-        row = [x]
+    if type(x) is not list:
+        refuse_text(x, nin, who)
+        try:
+            x = list(x)
+        except TypeError:
+            x = [x]
+    row: list[Any] = x
     if len(row) != nin:
         msg = (
             f"{who} takes {nin} inputs and was given {len(row)}; "
@@ -24,7 +26,7 @@ def row_of(x: Any, nin: int, who: str) -> list[Any]:
     return row
 
 
-def refuse_text(x: Any, nin: int, who: str) -> None:
+def refuse_text(x: Any, nin: int, who: object) -> None:
     """Refuse what looks like a row and is none."""
     if isinstance(x, str | bytes):
         msg = f"{who} takes a row of {nin} numbers, not the text {x!r}"
@@ -34,7 +36,7 @@ def refuse_text(x: Any, nin: int, who: str) -> None:
         raise RecordError(msg)
 
 
-def check_last(shape: Sequence[int], nin: int, who: str) -> None:
+def check_last(shape: Sequence[int], nin: int, who: object) -> None:
     """Refuse an array whose rows are not ``nin`` long."""
     if not shape or shape[-1] != nin:
         msg = (

@@ -12,6 +12,7 @@ Imports the public surface of tapegrad only.
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
@@ -73,10 +74,9 @@ class Neuron(Module):
 
     def __call__(self, x: Row) -> Value:
         """Return the neuron's output for one row of ``nin`` numbers or Values."""
-        inputs = row_of(x, len(self.w), repr(self))
-        total: Any = self.b
-        for weight, value in zip(self.w, inputs, strict=True):
-            total = total + weight * value
+        inputs = row_of(x, len(self.w), self)
+        # `sum` and `map` are loops in C: a network of scalars is made of this line.
+        total: Any = sum(map(operator.mul, self.w, inputs), self.b)
         output: Value = ACTIVATIONS[self.activation](total)
         return output
 
@@ -151,9 +151,9 @@ class Dense(Module):
     def __call__(self, x: Any) -> Value:
         """Return the outputs for one row of ``nin`` numbers, or for many."""
         nin = self.w.shape[0]
-        refuse_text(x, nin, repr(self))
+        refuse_text(x, nin, self)
         rows: Any = x if isinstance(x, Value) else np.asarray(x)
-        check_last(rows.shape, nin, repr(self))
+        check_last(rows.shape, nin, self)
         output: Value = ACTIVATIONS[self.activation](rows @ self.w + self.b)
         return output
 
