@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import math
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -49,12 +50,14 @@ class Outside:
         gives: LLVM type of the result; empty for an object.
         takes: LLVM types of the operands.
         pure: whether it has no effect but its result.
+        place: an array that stands for the object; the engine keeps it.
     """
 
     name: str
     gives: str = "double"
     takes: tuple[str, ...] = ("double",)
     pure: bool = True
+    place: Any = field(default=None, compare=False)
 
     @property
     def intrinsic(self) -> bool:
@@ -114,6 +117,7 @@ class Engine:
         passes: int,
     ) -> None:
         self._engine: Any = None
+        self._kept: list[Any] = []
         self.size = 0
         with _LOCK:
             try:
@@ -127,7 +131,8 @@ class Engine:
         self, text: str, calls: Sequence[Outside], codegen: int, passes: int
     ) -> None:
         text = "".join([*(call.through_cell() for call in calls), text])
-        cells = {call.name: _found(call.name) for call in calls if not call.intrinsic}
+        cells = {call.name: _found(call) for call in calls if not call.intrinsic}
+        self._kept = [call.place for call in calls]
         target, cpu, features = _host()
         # own context: constants live as long as their context, so in the global one
         # each compilation would leave some behind for ever
@@ -140,6 +145,8 @@ class Engine:
             cpu=cpu,
             features=features,
             opt=codegen,
+            # tables are found relative to the code: a 32-bit address may not reach
+            reloc="pic",
             codemodel="small",
             jit=True,
         )
@@ -187,19 +194,43 @@ def callable_outside(name: str) -> bool:
 
 @functools.cache
 def symbol(name: str) -> int | None:
-    """The address of a symbol in this process, or None."""
-    for library in _libraries():
+    """The address of a symbol in this process, or None.
+
+    Routines of linear algebra are called ``blas_dgemm`` and ``lapack_dgetrf``.
+    """
+    library, _, routine = name.partition("_")
+    if library in {"blas", "lapack"}:
+        return _linear_algebra(library, routine)
+    for loaded in _libraries():
         try:
-            return ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+            return ctypes.cast(getattr(loaded, name), ctypes.c_void_p).value
         except AttributeError:
             continue
     return None
 
 
-def _found(name: str) -> int:
-    place = symbol(name)
+def _linear_algebra(library: str, routine: str) -> int | None:
+    """The address of a routine of BLAS or LAPACK, as SciPy hands it to compilers."""
+    module = importlib.import_module(f"scipy.linalg.cython_{library}")
+    capsule = module.__pyx_capi__.get(routine)
+    if capsule is None:
+        return None
+    name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(
+        ("PyCapsule_GetName", ctypes.pythonapi)
+    )
+    pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
+    found: int | None = pointer_of(capsule, name_of(capsule))
+    return found
+
+
+def _found(call: Outside) -> int:
+    if call.place is not None:
+        return int(call.place.ctypes.data)
+    place = symbol(call.name)
     if place is None:
-        msg = f"native code calls {name!r}, which no library of this process has"
+        msg = f"native code calls {call.name!r}, which no library of this process has"
         raise CompileError(msg)
     return place
 

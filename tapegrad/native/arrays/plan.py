@@ -1,0 +1,345 @@
+"""What is stored, what is computed where it is read, and in what order. Floor 9.
+
+A node is *stored* when a routine takes or gives it, when it is an output, a reduction,
+or one number (in a register), and when reading it in several loops would repeat much
+work. All others are computed where they are read, so a chain of entrywise steps is one
+loop with its intermediate results in registers.
+
+Stored nodes become *items*, in order: a nest makes one or several that run over the
+same entries, so that an operand is read from memory once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tapegrad.native.arrays.graph import GIVEN, VIEWS, Graph, Node
+from tapegrad.native.arrays.places import View, contiguous, is_contiguous, viewed
+from tapegrad.rules.shapes import Shape
+
+# Work up to this (in additions an entry) is repeated rather than stored and loaded.
+CHEAP = 12
+# One nest computes at most this many entrywise steps.
+WIDE = 150
+# Nodes made together in one nest.
+TOGETHER = 8
+
+ROUTINES = frozenset({"call", "part", "scatter_add", "gather_set"})
+ALWAYS = ROUTINES | {"reduce"}
+# Work of an entrywise row; 1 for all others.
+WORK = {"div": 4, "sqrt": 4, "add": 1, "sub": 1, "mul": 1, "neg": 1, "where": 1}
+CALLED = 20
+
+
+@dataclass(slots=True)
+class Item:
+    """One piece of code: a nest, a routine, a guard, a check or a number.
+
+    Args:
+        kind: "nest", or the op of the one node.
+        nodes: what it makes.
+        domain: the entries that a nest runs over.
+        reads: stored nodes that it reads.
+        work: entrywise steps.
+    """
+
+    kind: str
+    nodes: list[Node]
+    domain: Shape = ()
+    reads: set[Node] = field(default_factory=set)
+    work: int = 0
+
+
+def domain_of(node: Node) -> Shape:
+    """The entries that a loop over a node's definition runs over."""
+    return node.args[0].shape if node.op == "reduce" else node.shape
+
+
+class Plan:
+    """Decisions about a graph.
+
+    Args:
+        graph: the graph.
+        outputs: the node of each output.
+        forced: nodes that must be stored.
+
+    Attributes:
+        views: where the entries of a node stand, for stored nodes and views of them.
+        stored: nodes in memory or in a register, given ones aside.
+        home: outputs into which a stored node is written.
+        copies: outputs that are no stored node of their own: (place, node).
+        items: the code in order.
+    """
+
+    def __init__(self, graph: Graph, outputs: Sequence[Node], forced: set[Node]) -> None:
+        self.graph = graph
+        self.views: dict[Node, View] = {}
+        self.stored: set[Node] = set()
+        self.home: dict[Node, int] = {}
+        self.items: list[Item] = []
+        self._inside: dict[Node, frozenset[Node]] = {}
+        self.live = self._live(outputs)
+        self._outputs(outputs)
+        for node in self.live:
+            self._decide(node, forced)
+        self._share()
+        self._order()
+
+    def _live(self, outputs: Iterable[Node]) -> list[Node]:
+        seen = {n for n in self.graph.nodes if n.op in {"guard", "check"}} | {*outputs}
+        stack = list(seen)
+        while stack:
+            for arg in stack.pop().args:
+                if arg not in seen:
+                    seen.add(arg)
+                    stack.append(arg)
+        return [node for node in self.graph.nodes if node in seen]
+
+    def _outputs(self, outputs: Sequence[Node]) -> None:
+        """Which node is written into which output; a copy where none can be."""
+        for place, node in enumerate(outputs):
+            origin = node
+            while origin.op == "reshape" or _squeezed(origin):
+                origin = origin.args[0]
+            if origin.op in GIVEN or origin.op in VIEWS or origin in self.home:
+                origin = self.graph.add(
+                    "axes",
+                    (node,),
+                    node.shape,
+                    node.dtype,
+                    where=tuple(range(node.ndim)),
+                )
+                self.live.append(origin)
+            self.home[origin] = place
+        # a copy of a node stands after it
+        self.live.sort(key=lambda node: node.number)
+
+    # -- what is stored --------------------------------------------------------
+
+    def is_number(self, node: Node) -> bool:
+        """Whether a stored node is held in a register."""
+        return not node.shape and node.op not in ROUTINES
+
+    def _store(self, node: Node) -> None:
+        if node.op in GIVEN or node.dtype == "several":
+            return
+        self.stored.add(node)
+        self.views[node] = View(node, 0, contiguous(node.shape))
+        self._inside[node] = frozenset()
+
+    def _decide(self, node: Node, forced: set[Node]) -> None:
+        """Whether a node must be stored; its operands have been decided."""
+        args = node.args
+        if node.op in GIVEN:
+            self.views[node] = View(node, 0, contiguous(node.shape))
+            self._inside[node] = frozenset()
+            return
+        if node.op in {"guard", "check", "call"} or node.op in ROUTINES:
+            for arg in args:
+                self._needs(node, arg)
+        elif node.op == "gather" and args[0] not in self.views:
+            self._store(args[0])
+        elif node.op == "reshape":
+            view = self.views.get(args[0])
+            if view is None or viewed(node, view) is None:
+                self._store(args[0])
+        for arg in args:
+            if self._inside.get(arg) and _repeats(node, arg):
+                self._store(arg)
+        if node in forced or node.op in ALWAYS or node in self.home:
+            self._store(node)
+        elif node.op in VIEWS and args[0] in self.views:
+            found = viewed(node, self.views[args[0]])
+            if found is not None:
+                self.views[node] = found
+                self._inside[node] = frozenset()
+                return
+        if node.op in {"guard", "check"}:
+            return
+        if not node.shape and node.op not in VIEWS:
+            self._store(node)
+        if node in self.stored or node.dtype == "several":
+            self._inside[node] = frozenset()
+            return
+        inside = frozenset([node]).union(*(self._inside[arg] for arg in args))
+        self._inside[node] = inside
+        if len(inside) > WIDE:
+            self._store(node)
+
+    def _needs(self, node: Node, arg: Node) -> None:
+        """A routine takes contiguous arrays; a matrix product also transposed ones."""
+        if node.op == "guard" or arg.dtype == "several":
+            return
+        if node.op in {"scatter_add", "gather_set"} and arg is not node.args[0]:
+            return  # read entry by entry
+        if node.op == "scatter_add":
+            return
+        view = self.views.get(arg)
+        if view is not None:
+            name = node.params.get("name")
+            if name == "gemm" and layout(arg, view) is not None:
+                return
+            if is_contiguous(arg.shape, view.strides):
+                return
+        self._store(arg)
+
+    def _cost(self, node: Node) -> int:
+        return sum(_work(inner) for inner in self._inside[node])
+
+    def _share(self) -> None:
+        """Store what several loops would compute again, if that is much."""
+        contexts: dict[Node, set[int]] = {node: set() for node in self.live}
+        for node in reversed(self.live):
+            mine = contexts[node]
+            if node not in self.stored and len(mine) > 1 and self._inside.get(node):
+                if node.op not in VIEWS and self._cost(node) > CHEAP:
+                    self._store(node)
+            if node in self.stored or node.op in {"guard", "check"}:
+                mine = {node.number}
+            elif node.op not in {"map", "cast"}:
+                mine = {hash((node.number, context)) for context in mine}
+            for arg in node.args:
+                if len(contexts[arg]) < 3:
+                    contexts[arg] |= mine
+
+    # -- order -----------------------------------------------------------------
+
+    def reads(self, node: Node) -> tuple[dict[Node, bool], int]:
+        """Stored nodes that making a node reads, and whether at its own entry only."""
+        found: dict[Node, bool] = {}
+        seen: set[tuple[Node, bool]] = set()
+        domain = domain_of(node)
+        plain = node.op in {"map", "cast", "reduce"}
+        stack = [(arg, plain and arg.shape == domain) for arg in node.args]
+        work = 0
+        while stack:
+            pair = stack.pop()
+            if pair in seen:
+                continue
+            seen.add(pair)
+            arg, same = pair
+            view = self.views.get(arg)
+            if view is not None:
+                same = same and view.base is arg
+                found[view.base] = found.get(view.base, True) and same
+                continue
+            work += 1
+            entrywise = arg.op in {"map", "cast"}
+            stack += [
+                (inner, same and entrywise and inner.shape == arg.shape)
+                for inner in arg.args
+            ]
+        return found, work
+
+    def _order(self) -> None:
+        """Items in order; a node joins an earlier nest over the same entries."""
+        place: dict[Node, int] = {}
+        nests: dict[Shape, list[int]] = {}
+        for node in self.live:
+            if node.op == "part":
+                place[node] = place[node.args[0]]
+                self.items[place[node]].nodes.append(node)
+                continue
+            owner = node.op in {"guard", "check"} or node.dtype == "several"
+            if not owner and node not in self.stored:
+                continue
+            found, work = self.reads(node)
+            domain = domain_of(node)
+            kind = "nest"
+            if owner or node.op in ROUTINES:
+                kind = node.op
+            elif self.is_number(node) and node.op != "reduce":
+                kind = "number"
+            if kind == "nest":
+                joined = self._join(node, domain, found, work, nests, place)
+                if joined is not None:
+                    place[node] = joined
+                    continue
+            place[node] = len(self.items)
+            self.items.append(Item(kind, [node], domain, set(found), work))
+            if kind == "nest":
+                nests.setdefault(domain, []).append(place[node])
+
+    def _join(
+        self,
+        node: Node,
+        domain: Shape,
+        found: dict[Node, bool],
+        work: int,
+        nests: dict[Shape, list[int]],
+        place: dict[Node, int],
+    ) -> int | None:
+        """The nest that a node is made in, with others; None where there is none."""
+        for at in nests.get(domain, [])[-4:]:
+            item = self.items[at]
+            if len(item.nodes) >= TOGETHER or item.work + work > WIDE:
+                continue
+            if all(
+                place.get(dep, -1) < at
+                or (place[dep] == at and same and dep.op != "reduce")
+                for dep, same in found.items()
+            ):
+                item.nodes.append(node)
+                item.reads |= set(found)
+                item.work += work
+                return at
+        return None
+
+
+def layout(node: Node, view: View) -> tuple[bool, int] | None:
+    """How BLAS reads the last two axes: whether transposed, and the leading dimension.
+
+    None when neither axis is contiguous, or a stack of matrices is not.
+    """
+    *lead, n, k = node.shape
+    *steps, row, column = view.strides
+    if any(size != 1 for size in lead):
+        outer = contiguous((*lead, n * k))[:-1]
+        pairs = zip(steps, outer, lead, strict=True)
+        if any(a != b and size != 1 for a, b, size in pairs):
+            return None
+    if (column == 1 or k == 1) and (row >= max(k, 1) or n == 1):
+        return False, row if n != 1 else max(k, 1)
+    if (row == 1 or n == 1) and (column >= max(n, 1) or k == 1):
+        return True, column if k != 1 else max(n, 1)
+    return None
+
+
+def _squeezed(node: Node) -> bool:
+    """Whether a view only adds or drops axes of size 1."""
+    if node.op != "axes" or node.size != node.args[0].size:
+        return False
+    where = [axis for axis in node.params["where"] if axis is not None]
+    return where == sorted(where)
+
+
+def _work(node: Node) -> int:
+    if node.op in VIEWS:
+        return 0
+    if node.op != "map":
+        return 2
+    row = node.params["row"]
+    return WORK.get(row.name, CALLED if row.llvm.startswith("@") or row.body else 1)
+
+
+def _repeats(node: Node, arg: Node) -> bool:
+    """Whether reading arg in the loops of a node computes its entries several times.
+
+    An axis that arg does not have runs outside one that it has. (Inside it, what does
+    not depend on it is computed before it begins.)
+    """
+    if arg.size <= 1:
+        return False
+    if node.op == "axes":
+        mine = {a for a in node.params["where"] if a is not None}
+        mine = {a for a in mine if node.shape[a] > 1}
+    elif node.op == "map":
+        if arg.shape == node.shape:
+            return False
+        lead = node.ndim - arg.ndim
+        mine = {lead + a for a, size in enumerate(arg.shape) if size > 1}
+    else:
+        return False
+    lost = [a for a, size in enumerate(node.shape) if size > 1 and a not in mine]
+    return bool(lost) and bool(mine) and min(lost) < max(mine)
