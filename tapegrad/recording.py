@@ -42,7 +42,8 @@ class Recording:
 
     def __init__(self) -> None:
         self.recorder = Recorder()
-        self._inputs: list[Handle] = []
+        # by slot: a write into the handle gives it another one
+        self._inputs: list[tuple[int, Any]] = []
         self._outputs: list[int] = []
         self._context: Any = None
 
@@ -63,7 +64,7 @@ class Recording:
         """
         self._check_open("input")
         handle = self.recorder.variable(as_data(value, integers=True), label)
-        self._inputs.append(handle)
+        self._inputs.append((handle._i, handle._data))
         return handle
 
     def output(self, *values: Any) -> None:
@@ -88,10 +89,10 @@ class Recording:
         else:
             _, result = flatten([0.0] * len(self._outputs), is_dynamic)
         return self.recorder.freeze(
-            inputs=tuple(handle._i for handle in self._inputs),
+            inputs=tuple(slot for slot, _ in self._inputs),
             outputs=tuple(self._outputs),
             structure=Structure(tuple(Tree() for _ in self._inputs), (), result),
-            example=tuple(handle._data for handle in self._inputs),
+            example=tuple(data for _, data in self._inputs),
         )
 
 
@@ -162,7 +163,7 @@ def _record(
     recorder = recorder or Recorder()
     names = _names(f, args, kwargs)
     trees: list[Tree] = []
-    handles: list[Handle] = []
+    given: list[tuple[int, Any]] = []  # a write into a handle gives it another slot
     built: list[Any] = []
     for name, argument in zip(names, [*args, *kwargs.values()], strict=True):
         leaves, tree = flatten(argument, is_dynamic)
@@ -171,7 +172,7 @@ def _record(
             recorder.variable(_example(leaf, label), label)
             for leaf, label in zip(leaves, labels, strict=True)
         ]
-        handles += mine
+        given += [(handle._i, handle._data) for handle in mine]
         trees.append(tree)
         built.append(tree.build(mine))
     with recording_onto(recorder):
@@ -183,10 +184,13 @@ def _record(
         _check_result(f, result, leaves, tree)
         outputs = [_output_slot(recorder, leaf, _name(f)) for leaf in leaves]
     return recorder.freeze(
-        inputs=(*(handle._i for handle in handles), *recorder.places),
+        inputs=(*(slot for slot, _ in given), *recorder.places),
         outputs=tuple(outputs),
         structure=Structure(tuple(trees), tuple(kwargs), tree, tuple(names)),
-        example=tuple(handle._data for handle in [*handles, *recorder.captured]),
+        example=(
+            *(data for _, data in given),
+            *(recorder.step_at(slot)[3] for slot in recorder.places),
+        ),
     )
 
 

@@ -450,3 +450,20 @@ def test_transforms_nest_over_arrays():
     # x * d/dy (x + y) summed: one for every entry, never two
     confused = lambda x: total(x * tg.grad(lambda y: total(x + y))(x))  # noqa: E731
     np.testing.assert_array_equal(tg.grad(confused)(x), [1.0, 1.0])
+
+
+def test_a_write_into_an_argument_leaves_the_input_where_it_was():
+    def f(x, y):
+        x[0] = y * x[1]
+        x[[1, 2]] *= 2.0
+        return np.sum(x**2)
+
+    tape = tg.record(f, np.array([1.0, 2.0, 3.0]), 1.0)
+    dx, dy = tape.gradient(np.array([1.0, 2.0, 3.0]), 5.0)
+    np.testing.assert_array_equal(dx, [0.0, 116.0, 24.0 * 1.0])
+    assert dy == 40.0
+    with tg.Tape.recording() as rec:
+        u = rec.input(np.ones(2), label="u")
+        u[0] = 3.0
+        rec.output(np.sum(u * u))
+    assert rec.tape(np.array([7.0, 2.0])) == 13.0
