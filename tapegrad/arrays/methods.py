@@ -7,7 +7,6 @@ here: ``__array_ufunc__`` and ``__array_function__``.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,7 @@ from tapegrad.arrays.lift import (
     stretch,
     test,
 )
-from tapegrad.arrays.registry import Entry, array_function, call
+from tapegrad.arrays.registry import Entry, array_function, call, parameters
 from tapegrad.arrays.ufuncs import array_ufunc
 from tapegrad.errors import RecordError
 from tapegrad.handle import ArrayHandle, Handle
@@ -109,8 +108,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "clip": choices.clip,
     "round": choices.rounded,
     "dot": products.dot,
-    "conj": real,
-    "conjugate": real,
+    "conj": movement.copy,
+    "conjugate": movement.copy,
     "searchsorted": choices.searchsorted,
 }
 PLAIN: dict[str, Callable[..., Any]] = {
@@ -127,8 +126,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
 
 def _method(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
     """A method that refuses keywords as the function does."""
-    names = frozenset(inspect.signature(run).parameters)
-    entry = Entry(f"ndarray.{name}", run, "row", "", names)
+    entry = Entry(f"ndarray.{name}", run, "row", "", parameters(run))
 
     def method(self: Value, *args: Any, **kwargs: Any) -> Any:
         return call(entry, (self, *args), kwargs)
@@ -232,6 +230,7 @@ def install(scalar: type[Value] = Value, mixin: type[Arrays] = Arrays) -> None:
     for name, thing in own.items():
         setattr(scalar, name, thing)
     sequence: dict[str, Any] = {
+        "__pos__": movement.copy,
         "__getitem__": items.getitem,
         "__setitem__": items.setitem,
         "__iter__": items.iterate,

@@ -223,7 +223,7 @@ def cast(x: Any, dtype: Any) -> Any:
         dtype = np.float64
     name = np.dtype(dtype).name
     if name == dtype_of(x).name:
-        return x
+        return copy(x)
     if name not in shapes.FLOATING:
         msg = (
             f"astype({name}) cannot be recorded on a Value ({line()}): an integer has "
@@ -461,7 +461,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
         if cutting:
             ends = [cut(a, place, cutting, size - cutting), cut(a, place, 0, cutting)]
             a = concatenate(ends, place)
-    return a
+    return copy(a)
 
 
 @implements("repeat", note="fixed counts")
@@ -518,7 +518,7 @@ def pad(
         if any(width):
             order = np.pad(np.arange(shape_of(a)[place]), width, mode)  # type: ignore[call-overload]
             a = gather(a, order, place)
-    return a
+    return copy(a)
 
 
 def _framed(a: Any, widths: Any, numbers: Any) -> Any:
@@ -532,7 +532,7 @@ def _framed(a: Any, widths: Any, numbers: Any) -> Any:
                 parts.insert(0 if not at else len(parts), part)
         if len(parts) > 1:
             a = concatenate(parts, place)
-    return a
+    return copy(a)
 
 
 @implements("take", note="fixed or recorded places; mode clip and wrap if fixed")
@@ -712,6 +712,7 @@ def _with_like(name: str) -> Any:
         kwargs.pop("like", None)
         if name in {"array", "asarray", "asanyarray", "ascontiguousarray"}:
             made = operand(args[0])
+            made = copy(made) if name == "array" else made
         else:
             made = getattr(np, name)(*args, **kwargs)
         return made if isinstance(made, Value) else copied(made)

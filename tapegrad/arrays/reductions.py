@@ -332,6 +332,8 @@ def _doubled(name: str, a: Any, axis: Any) -> Any:
     """A running row: after step k each entry holds the last 2**k ones."""
     a, place = _line_up(a, axis)
     size = shape_of(a)[place]
+    if size < 2:
+        return reshape(a, shape_of(a))
     reach = 1
     while reach < size:
         later = cut(a, place, reach, size - reach)

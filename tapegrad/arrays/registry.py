@@ -50,14 +50,14 @@ class Entry:
         how: "row" (one step of the table), "composed" (several) or "plain" (no step:
             a shape, a truth value).
         note: what differs from NumPy.
-        names: the parameters that are taken.
+        names: the parameters that are taken; None for any.
     """
 
     name: str
     run: Callable[..., Any]
     how: str
     note: str
-    names: frozenset[str]
+    names: frozenset[str] | None
 
 
 FUNCTIONS: dict[Any, Entry] = {}
@@ -73,13 +73,21 @@ def found(path: str) -> Any:
     return here
 
 
+def parameters(run: Callable[..., Any]) -> frozenset[str] | None:
+    """The names of a function's parameters; None if it takes any keyword."""
+    found = inspect.signature(run).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in found.values()):
+        return None
+    return frozenset(found)
+
+
 def implements(
     *paths: str, how: str = "composed", note: str = ""
 ) -> Callable[[Run], Run]:
     """Enter a function in the table, under each of its names in NumPy."""
 
     def enter(run: Run) -> Run:
-        names = frozenset(inspect.signature(run).parameters)
+        names = parameters(run)
         for path in paths:
             target = found(path)
             if target is None:
@@ -108,7 +116,7 @@ def call(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Any:
     """Call an entry; keywords at their defaults may be there, others are refused."""
     taken = {}
     for name, value in kwargs.items():
-        if name in entry.names and value is not NO_VALUE:
+        if (entry.names is None or name in entry.names) and value is not NO_VALUE:
             taken[name] = value
         elif not _harmless(name, value):
             raise refused(f"np.{entry.name}", name)
@@ -145,7 +153,7 @@ def name_of(function: Any) -> str:
 
 def unsupported(name: str, extra: str = "") -> RecordError:
     """The error of a function that is not recorded, with the nearest way round."""
-    short = name.removeprefix("np.")
+    short = name.removeprefix("np.").removeprefix("scipy.special.")
     hint = extra or HINTS.get(short, "")
     if not hint:
         near = difflib.get_close_matches(short, BY_NAME, 3, 0.75)

@@ -30,6 +30,7 @@ from tapegrad.arrays.lift import (
     truth,
     where,
 )
+from tapegrad.arrays.movement import copy
 from tapegrad.arrays.products import matmul, matvec, vecdot, vecmat
 from tapegrad.arrays.registry import NO_VALUE, refused, unsupported
 from tapegrad.errors import RecordError
@@ -151,14 +152,10 @@ def _bits(name: str) -> Callable[..., Any]:
     return run
 
 
-def _same(x: Any) -> Any:
-    return x
-
-
 # Ufuncs by name that are no row of the table, and what stands in their place.
 COMPOSED: dict[str, Callable[..., Any]] = {
-    "positive": _same,
-    "conjugate": _same,
+    "positive": copy,
+    "conjugate": copy,
     "fabs": lambda x: record("abs", x),
     "power": _power,
     "float_power": _power,

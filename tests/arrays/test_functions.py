@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.special as sps
+
 import tapegrad as tg
 from tapegrad import Value
 
