@@ -212,7 +212,8 @@ LOGSUMEXP = row(
     Primitive(
         "logsumexp",
         1,
-        lambda m, y, x, axes: (m.exp(x - y),),
+        # not exp(x - y): at large numbers the rounding of y is magnified
+        lambda m, y, x, axes: (m.softmax(x, axes=axes),),
         kind="reduction",
         source="log of the sum of exponentials, shifted by the largest entry",
         numpy=_logsumexp,
