@@ -324,7 +324,8 @@ def _zero(tape: Tape, m: Any, slot: int, lead: tuple[int, ...] = ()) -> Any:
     shape, dtype = tape.aval_of(slot)
     shape = (*lead, *shape)
     if not shape:
-        return m.number(0)
+        single = dtype == "float32" and m is MIXED
+        return np.float32(0) if single else m.number(0)
     return m.like(0, np.empty(shape, dtype))
 
 
