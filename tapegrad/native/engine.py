@@ -31,9 +31,9 @@ _LOCK = threading.RLock()
 # pow(x, 2) would be x * x, in other last bits than the interpreter's.
 PURE = "nobuiltin nounwind willreturn memory(none)"
 
-CELL = "@{name}.at = global ptr null\n"
+CELL = "@{name}.at = dso_local global ptr null\n"
 THROUGH = """\
-define internal {gives} @{name}({operands}) {pure} {{
+define {scope} {gives} @{name}({operands}) {pure} {{
   %at = load ptr, ptr @{name}.at
   {got}call {gives} %at({operands}) {pure}
   ret {gives} {result}
@@ -51,6 +51,7 @@ class Outside:
         takes: LLVM types of the operands.
         pure: whether it has no effect but its result.
         place: an array that stands for the object; the engine keeps it.
+        shown: whether the code generator may call it, too.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Outside:
     takes: tuple[str, ...] = ("double",)
     pure: bool = True
     place: Any = field(default=None, compare=False)
+    shown: bool = False
 
     @property
     def intrinsic(self) -> bool:
@@ -79,6 +81,7 @@ class Outside:
             return cell
         nothing = self.gives == "void"
         return cell + THROUGH.format(
+            scope="dso_local" if self.shown else "internal",
             name=self.name,
             gives=self.gives,
             operands=", ".join(f"{kind} %a{i}" for i, kind in enumerate(self.takes)),
@@ -90,6 +93,12 @@ class Outside:
 
 MALLOC = Outside("malloc", "ptr", ("i64",), pure=False)
 FREE = Outside("free", "void", ("ptr",), pure=False)
+
+# What LLVM makes of loops that clear and copy: it calls these by their names.
+MEMORY = (
+    Outside("memset", "ptr", ("ptr", "i32", "i64"), pure=False, shown=True),
+    Outside("memcpy", "ptr", ("ptr", "ptr", "i64"), pure=False, shown=True),
+)
 
 
 class Engine:
@@ -145,8 +154,9 @@ class Engine:
             cpu=cpu,
             features=features,
             opt=codegen,
-            # tables are found relative to the code: a 32-bit address may not reach
-            reloc="pic",
+            # Tables are found relative to the code: a 32-bit address may not reach.
+            # Such code must bring MEMORY along, for want of a table of far functions.
+            reloc="pic" if MEMORY[0] in calls else "default",
             codemodel="small",
             jit=True,
         )

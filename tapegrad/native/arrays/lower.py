@@ -45,7 +45,7 @@ from tapegrad.native.arrays.words import (
     number,
     stored,
 )
-from tapegrad.native.engine import Outside
+from tapegrad.native.engine import MEMORY, Outside
 from tapegrad.rules import TABLE
 from tapegrad.tape.tape import Tape
 
@@ -174,7 +174,7 @@ class _Text:
             text = text.replace(") noinline {", ") {", 1)
         return LoweredArrays(
             text,
-            tuple(self.called.values()),
+            (*MEMORY, *self.called.values()),
             self.steps,
             self.arena.nbytes,
             len(self.done),

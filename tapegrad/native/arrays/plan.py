@@ -11,11 +11,15 @@ same entries, so that an operand is read from memory once for all of them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tapegrad.native.arrays.graph import GIVEN, VIEWS, Graph, Node
 from tapegrad.native.arrays.places import View, contiguous, is_contiguous, viewed
+from tapegrad.native.arrays.words import KINDS, EntryReading
+from tapegrad.rules import TABLE
 from tapegrad.rules.shapes import Shape
 
 # Work up to this (in additions an entry) is repeated rather than stored and loaded.
@@ -27,9 +31,9 @@ TOGETHER = 8
 
 ROUTINES = frozenset({"call", "part", "scatter_add", "gather_set"})
 ALWAYS = ROUTINES | {"reduce"}
-# Work of an entrywise row; 1 for all others.
-WORK = {"div": 4, "sqrt": 4, "add": 1, "sub": 1, "mul": 1, "neg": 1, "where": 1}
+# What a call of the maths library and a division take, in additions.
 CALLED = 20
+SLOW = 4
 
 
 @dataclass(slots=True)
@@ -315,12 +319,25 @@ def _squeezed(node: Node) -> bool:
 
 
 def _work(node: Node) -> int:
+    """Additions that an entry of a node takes as long as."""
     if node.op in VIEWS:
         return 0
     if node.op != "map":
         return 2
-    row = node.params["row"]
-    return WORK.get(row.name, CALLED if row.llvm.startswith("@") or row.body else 1)
+    row, params = node.params["row"], node.params["params"]
+    kinds = tuple(KINDS[arg.dtype] for arg in node.args)
+    return _work_of(row.name, kinds, tuple(params.items()), KINDS[node.dtype])
+
+
+@functools.lru_cache(maxsize=4096)
+def _work_of(
+    name: str, kinds: tuple[str, ...], params: tuple[Any, ...], gives: str
+) -> int:
+    text = EntryReading().form(TABLE[name], kinds, dict(params), gives)
+    lines = text.splitlines()
+    calls = sum(" call " in line and "@llvm." not in line for line in lines)
+    slow = sum("fdiv" in line or "sqrt" in line for line in lines)
+    return len(lines) + CALLED * calls + SLOW * slow
 
 
 def _repeats(node: Node, arg: Node) -> bool:
