@@ -281,9 +281,9 @@ def test_gradient_of_a_script_elsewhere(script, monkeypatch):
         (["broken.py:f", "--at", "1"], "broken.py:1"),
         (["raising.py:f", "--at", "1"], "raising.py:2: RuntimeError: no"),
         (["x*y", "--at", "1"], "lacks a value for y"),
-        (["x*y", "--at", "1,2,3"], "3 numbers, the formula 2 names"),
+        (["x*y", "--at", "1,2,3"], "3 numbers, the tape 2 arguments"),
         (["x*y", "--at", "x=1,z=2,y=3"], "value for z"),
-        (["x*y", "--at", "[1],2"], "plain numbers"),
+        (["x*y", "--at", "[1],2"], "x takes shape ()"),
         (["foo(x)", "--at", "1"], "unknown function"),
     ],
 )

@@ -1,8 +1,10 @@
 """The command line, `tapegrad` or `python -m tapegrad`. Floor 13.
 
-``commands`` holds the commands, ``points`` what they are told: targets and points.
+``app`` is the program, ``tapes`` and ``commands`` hold its commands; ``points`` and
+``tables`` read what they are told: targets, points, files of points.
 """
 
-from tapegrad.cli.commands import app, main
+from tapegrad.cli import commands, tapes
+from tapegrad.cli.app import app, main
 
-__all__ = ["app", "main"]
+__all__ = ["app", "commands", "main", "tapes"]

@@ -1,90 +1,18 @@
-"""The command line: `tapegrad derive "x*tanh(y)" --at x=1,y=2`. Floor 13.
+"""Commands about formulas and the table of rows: derive, verify, demo. Floor 13.
 
 Commands only put together what the package does, and print it. Each imports what it
-needs when it runs, so that `tapegrad --help` is quick. Exit codes: 0, 1 when a check
-failed, 2 when called wrongly: a message on stderr and no traceback.
+needs when it runs, so that `tapegrad --help` is quick.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from tapegrad.errors import TapegradError
-
-WRONG_CALL = 2
-
-
-class Commands(TyperGroup):
-    """All commands: an error of the library is a message, not a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command; the library's errors end it with code 2."""
-        try:
-            return super().invoke(ctx)
-        except TapegradError as problem:
-            typer.echo(f"tapegrad: {problem}", err=True)
-            raise typer.Exit(WRONG_CALL) from None
-        except OSError as problem:  # a file that cannot be read or written
-            where = f"{problem.filename}: " if problem.filename else ""
-            typer.echo(f"tapegrad: {where}{problem.strerror}", err=True)
-            raise typer.Exit(WRONG_CALL) from None
-
-
-# A formula may begin with a minus: what is no known option is an argument.
-FORMULA = {"ignore_unknown_options": True}
-
-app = typer.Typer(
-    cls=Commands,
-    name="tapegrad",
-    help="Exact derivatives of Python code on a linear tape.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
-At = Annotated[
-    str,
-    typer.Option(
-        help="Where: [bold]1.2,0.7[/] in order, or [bold]x=1.2,y=0.7[/] by name. "
-        "A list is written \\[1,2].",
-        metavar="POINT",
-    ),
-]
-Target = Annotated[
-    str,
-    typer.Argument(
-        help="A function in a script, [bold]script.py:f[/] (the script is imported, so "
-        "its code runs), or a formula such as [bold]x*tanh(y)[/].",
-        metavar="TARGET",
-        show_default=False,
-    ),
-]
-
-
-@app.callback(invoke_without_command=True)
-def common(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.")
-    ] = False,
-) -> None:
-    """Exact derivatives of Python code on a linear tape.
-
-    Example: [bold]tapegrad derive "x*tanh(y)" --wrt x,y --at x=1,y=2[/]
-    """
-    if version:
-        import tapegrad
-
-        typer.echo(f"tapegrad {tapegrad.__version__}")
-        raise typer.Exit
+from tapegrad.cli.app import FORMULA, At, Json, app, end
 
 
 @app.command(context_settings=FORMULA)
@@ -124,82 +52,7 @@ def derive(
         typer.echo(derivation_latex(found))
     else:
         display(derivation_table(found))
-    _end(ok=found.ok)
-
-
-@app.command(context_settings=FORMULA)
-def gradient(target: Target, at: At = "", *, as_json: Json = False) -> None:
-    """Print the value and gradient of a function at a point.
-
-    A function with several results gets a row for each result and input.
-
-    Example: [bold]tapegrad gradient script.py:f --at 1.2,0.7[/]
-    """
-    from tapegrad.cli.points import gradient_of, recorded
-    from tapegrad.cli.printing import display, gradient_json, gradient_table
-
-    tape, args, kwargs = recorded(target, at)
-    values, slopes = gradient_of(tape, args, kwargs)
-    if as_json:
-        figures = gradient_json(tape, values, slopes)
-        typer.echo(json.dumps(figures, indent=1, allow_nan=False))
-    else:
-        display(gradient_table(target, tape, values, slopes))
-
-
-@app.command(context_settings=FORMULA)
-def show(
-    target: Target,
-    at: At = "",
-    *,
-    trace: Annotated[
-        bool, typer.Option("--trace", help="The two sweeps, line by line.")
-    ] = False,
-    symbolic: Annotated[
-        bool, typer.Option("--symbolic", help="The two sweeps, with formulas.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Values, operations and children as JSON.")
-    ] = False,
-) -> None:
-    """Print the tape of a function: one line a step, with primals and adjoints.
-
-    Example: [bold]tapegrad show script.py:f --at 1.2,0.7[/]
-    """
-    from tapegrad.cli.points import recorded
-
-    tape, _, _ = recorded(target, at)
-    if as_json:
-        typer.echo(tape.to_json())
-    elif trace or symbolic:
-        typer.echo(tape.trace(symbolic=symbolic))
-    else:
-        typer.echo(str(tape))
-
-
-@app.command(context_settings=FORMULA)
-def draw(
-    target: Target,
-    at: At = "",
-    out: Annotated[
-        Path,
-        typer.Option(help="The picture; .svg, .png, .pdf, or .dot for the source."),
-    ] = Path("tape.svg"),
-) -> None:
-    """Draw the tape of a function: data and grad of each step in a box.
-
-    Example: [bold]tapegrad draw script.py:f --at 1.2,0.7 --out g.svg[/]
-    """
-    from tapegrad.cli.points import recorded
-    from tapegrad.show.draw import draw as drawing
-    from tapegrad.show.draw import render
-
-    tape, _, _ = recorded(target, at)
-    try:
-        written = render(drawing(tape), out)
-    except OSError as problem:
-        _fail(f"cannot write {out}: {problem.strerror}")
-    typer.echo(f"drawn: {written}")
+    end(ok=found.ok)
 
 
 @app.command()
@@ -236,7 +89,7 @@ def verify(
         typer.echo(report.to_markdown())
     else:
         display(report)
-    _end(ok=report.ok)
+    end(ok=report.ok)
 
 
 @app.command()
@@ -263,23 +116,4 @@ def demo(
     report = run(**where, console=console)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
-    _end(ok=report.ok)
-
-
-def main() -> None:
-    """Run the command line; the console script and ``python -m tapegrad``."""
-    app(prog_name="tapegrad")
-
-
-# -- printing ----------------------------------------------------------------------
-
-
-def _end(*, ok: bool) -> None:
-    """Code 1 when a check failed."""
-    if not ok:
-        raise typer.Exit(1)
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"tapegrad: {message}", err=True)
-    raise typer.Exit(WRONG_CALL)
+    end(ok=report.ok)

@@ -1,158 +1,121 @@
-"""What the command line is told: targets, points, functions in scripts. Floor 13."""
+"""What the command line is told: targets, and points to look at them. Floor 13."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import importlib.util
 import json
 import re
-import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tapegrad.errors import ParseError, RecordError, TapegradError
-from tapegrad.tape.structure import flatten
+from tapegrad.cli.arguments import (
+    Call,
+    array_calls,
+    columns,
+    flat_call,
+    nested,
+    point_call,
+    row_call,
+)
+from tapegrad.cli.scripts import function_of, guarded
+from tapegrad.cli.tables import array_of, rows_of
+from tapegrad.errors import ParseError
 from tapegrad.tape.tape import Tape
 
 SCRIPT = re.compile(r"(?P<path>.+\.py):(?P<name>\w+)")
 NAMED = re.compile(r"\s*([^\W\d]\w*)\s*=(.*)", re.DOTALL)
+FILES = {".safetensors", ".tape"}
 
 
-def recorded(target: str, at: str) -> tuple[Tape, list[Any], dict[str, Any]]:
-    """The tape of a target at a point, and the point as arguments.
+def opened(
+    target: str, at: str = "", csv: Path | None = None, npy: Path | None = None
+) -> tuple[Tape, list[Call]]:
+    """The tape of a target, and the points to look at it.
 
     Args:
-        target: ``script.py:function``, or a formula.
-        at: the point, as the option ``--at`` gives it.
+        target: ``script.py:function``, a tape file, or a formula.
+        at: a point, as the option ``--at`` gives it.
+        csv: a file with a point in each row.
+        npy: a file with an array.
+
+    Returns:
+        The tape, whose example is the first point, and at least one point.
 
     Raises:
         TapegradError: no such script or function; it fails; a point that does not fit.
     """
-    args, kwargs = point(at)
-    found = SCRIPT.fullmatch(target.strip())
-    if found is None:
-        return _of_formula(target, args, kwargs)
-    function = function_of(Path(found["path"]), found["name"])
-    if not args and not kwargs:
-        msg = f"say where to record {found['name']}: --at 1.2,0.7"
+    if sum(map(bool, (at, csv, npy))) > 1:
+        msg = "give the points once: --at, --csv or --npy"
+        raise ParseError(msg)
+    script = SCRIPT.fullmatch(target.strip())
+    if script is not None:
+        return _of_script(target, script, at, csv, npy)
+    if is_file(target):
+        from tapegrad.tape.files import load
+
+        tape = load(target)
+    else:
+        tape = _of_formula(target)
+    if csv is not None:
+        calls = [flat_call(tape, row) for row in rows_of(csv, columns(tape))]
+    elif npy is not None:
+        calls = array_calls(tape, npy)
+    elif at.strip():
+        calls = [point_call(tape, *point(at))]
+    elif tape.example is not None:
+        calls = [nested(tape, tape.example)]
+    elif not tape.inputs:
+        calls = [Call(())]
+    else:
+        labels = ",".join(f"{label}=1" for label in tape.input_labels())
+        msg = f"say where: the point lacks a value for every name: --at {labels}"
+        raise ParseError(msg)
+    return dataclasses.replace(tape, example=tuple(calls[0].leaves(tape))), calls
+
+
+def is_file(target: str) -> bool:
+    """Whether a target names a tape file. A name alone is a formula, ``x``."""
+    if target.isidentifier() or target.endswith(".py"):
+        return False
+    try:
+        return Path(target).suffix in FILES or Path(target).exists()
+    except (OSError, ValueError):  # too long for a path, or with a NUL in it
+        return False
+
+
+def _of_script(
+    target: str, script: re.Match[str], at: str, csv: Path | None, npy: Path | None
+) -> tuple[Tape, list[Call]]:
+    function = function_of(Path(script["path"]), script["name"])
+    if csv is not None:
+        calls = [row_call(row) for row in rows_of(csv)]
+    elif npy is not None:
+        calls = [Call((array_of(npy),))]
+    else:
+        calls = [Call(*point(at))]
+    if not calls[0].args and not calls[0].kwargs:
+        msg = f"say where to record {script['name']}: --at 1.2,0.7"
         raise ParseError(msg)
     from tapegrad.recording import record
 
-    tape = _guarded(lambda: record(function, *args, **kwargs), target, found["path"])
-    return tape, args, kwargs
+    tape: Tape = guarded(
+        lambda: record(function, *calls[0].args, **calls[0].kwargs),
+        target,
+        script["path"],
+    )
+    return tape, calls
 
 
-def _of_formula(
-    text: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[Tape, list[Any], dict[str, Any]]:
+def _of_formula(text: str) -> Tape:
     from tapegrad.symbolic.parse import parse
 
     if re.fullmatch(r"[\w./\\~-]+\.py(:.*)?", text):
         msg = f"{text!r} names a script without a function; write script.py:f"
         raise ParseError(msg)
-    tape = parse(text)
-    labels = tape.input_labels()
-    if len(args) > len(labels):
-        msg = f"the point has {len(args)} numbers, the formula {len(labels)} names"
-        raise ParseError(msg)
-    given = dict(zip(labels, args, strict=False)) | dict(kwargs)
-    missing = [label for label in labels if label not in given]
-    unknown = [name for name in given if name not in labels]
-    if missing:
-        msg = f"the point lacks a value for {', '.join(missing)}: --at " + ",".join(
-            f"{label}=1" for label in labels
-        )
-        raise ParseError(msg)
-    if unknown:
-        msg = f"the point has a value for {', '.join(unknown)}, not in the formula"
-        raise ParseError(msg)
-    values = [given[label] for label in labels]
-    if any(isinstance(value, list) for value in values):
-        msg = "a formula takes plain numbers, no lists"
-        raise ParseError(msg)
-    return dataclasses.replace(tape, example=tuple(values)), values, {}
+    return parse(text)
 
 
-def function_of(path: Path, name: str) -> Callable[..., Any]:
-    """A function of a script. The script is imported: its code runs.
-
-    Raises:
-        TapegradError: no such file, or no such function in it; or the script fails.
-    """
-    if not path.is_file():
-        msg = f"there is no script {str(path)!r}"
-        raise RecordError(msg)
-    module_name = f"_tapegrad_script_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        msg = f"{str(path)!r} cannot be imported"
-        raise RecordError(msg)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses look their module up
-    # as `python script.py` would: neighbours of the script can be imported
-    sys.path.insert(0, str(path.parent.resolve()))
-    loader = spec.loader
-    try:
-        _guarded(lambda: loader.exec_module(module), f"importing {path}", str(path))
-    finally:
-        sys.path.pop(0)
-    function = getattr(module, name, None)
-    if not callable(function):
-        there = [n for n, f in vars(module).items() if _is_own(f, module_name)]
-        listed = f"its functions: {', '.join(there)}" if there else "it has none"
-        msg = f"{str(path)!r} has no function {name!r}; {listed}"
-        raise RecordError(msg)
-    return function  # type: ignore[no-any-return]
-
-
-def _is_own(thing: Any, module: str) -> bool:
-    return callable(thing) and getattr(thing, "__module__", "") == module
-
-
-def _guarded(task: Callable[[], Any], what: str, path: str) -> Any:
-    """Run the user's code; an error in it is a message with its line.
-
-    What it prints goes to stderr: stdout is for the figures, JSON among them.
-    """
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return task()
-    except TapegradError:
-        raise
-    except SyntaxError as problem:
-        msg = f"{what}: {problem.filename}:{problem.lineno}: {problem.msg}"
-        raise RecordError(msg) from None
-    except (Exception, SystemExit) as problem:
-        name = Path(path).name
-        lines = [
-            frame.lineno
-            for frame in traceback.extract_tb(problem.__traceback__)
-            if Path(frame.filename).name == name
-        ]
-        where = f"{path}:{lines[-1]}: " if lines else ""
-        msg = f"{what} failed: {where}{type(problem).__name__}: {problem}"
-        raise RecordError(msg) from problem
-
-
-def gradient_of(
-    tape: Tape, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[list[float], list[list[float]]]:
-    """Results, and for each the derivative by every input."""
-
-    def numbers(nested: Any) -> list[float]:
-        return flatten(nested, lambda leaf: isinstance(leaf, float))[0]
-
-    inputs = len(tape.inputs)
-    if tape.structure.result.bare:
-        value, slopes = tape.value_and_gradient(*args, **kwargs)
-        return [value], [numbers(slopes) if inputs else []]
-    values = numbers(tape(*args, **kwargs))
-    leaves = numbers(tape.jacobian(*args, **kwargs))
-    rows = [leaves[i * inputs : (i + 1) * inputs] for i in range(len(values))]
-    return values, rows
+# -- text ------------------------------------------------------------------------------
 
 
 def by_name(at: str) -> dict[str, float]:

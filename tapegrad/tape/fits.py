@@ -113,7 +113,7 @@ def _shape(value: Any) -> bool:
 def _key(value: Any) -> bool:
     return type(value) is tuple and all(
         entry is None
-        or entry == "a"
+        or (isinstance(entry, str) and entry == "a")
         or _integer(entry)
         or (_integers(entry) and len(entry) == 3 and entry[2])
         for entry in value
@@ -136,7 +136,7 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "axes": _integers,
     "axis": _integer,
     "ddof": _integer,
-    "dtype": lambda value: value in DTYPES,
+    "dtype": lambda value: isinstance(value, str) and value in DTYPES,
     "exponent": _number,
     "guard": lambda value: isinstance(value, Guard) and isinstance(value.outcome, int),
     "k": _integer,
@@ -151,8 +151,9 @@ def _parameters(tape: Tape, row: Primitive, mine: npt.NDArray[np.bool_]) -> None
     for index in np.unique(tape.static[mine]).tolist():
         params = dict(tape.statics[index])
         wrong = _names(row, set(params))
-        wrong = wrong or next((name for name in params if not _valid(name, params)), "")
-        if wrong:
+        if wrong is None:
+            wrong = next((name for name in params if not _valid(name, params)), None)
+        if wrong is not None:
             step = int(np.flatnonzero(mine & (tape.static == index))[0])
             if wrong not in params:
                 _fail(step, row.name, f"lacks its parameter {wrong!r}")
@@ -160,8 +161,8 @@ def _parameters(tape: Tape, row: Primitive, mine: npt.NDArray[np.bool_]) -> None
             _fail(step, row.name, f"cannot have the parameter {wrong!r}: {found:.80}")
 
 
-def _names(row: Primitive, given: set[str]) -> str:
-    """The name of a parameter that is missing or too many; "" when there is none."""
+def _names(row: Primitive, given: set[str]) -> str | None:
+    """The name of a parameter that is missing or too many, if there is one."""
     needed = {"const": "value", "guard": "guard", "call": "tape"}.get(row.name)
     if needed is not None:
         choices = [{needed}]
@@ -170,7 +171,7 @@ def _names(row: Primitive, given: set[str]) -> str:
     else:
         choices = [set(params) for params in row.params]
     if not choices or given in choices:
-        return ""
+        return None
     return min(given ^ choices[0])
 
 

@@ -23,9 +23,9 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     target = Path(os.path.realpath(path))  # a link stays a link
     mode = _mode(target)
     beside = target.with_name(f".{target.name[:64]}.{secrets.token_hex(8)}.part")
-    # opened like any new file, so that the user's umask holds
-    number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
+        # opened like any new file, so that the user's umask holds
+        number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(number, "wb") as file:
             file.write(data)
             file.flush()
@@ -33,9 +33,11 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
         beside.replace(target)
-    except BaseException:
+    except BaseException as problem:
         with contextlib.suppress(OSError):
             beside.unlink()
+        if isinstance(problem, OSError) and problem.filename:
+            problem.filename = str(path)  # the name that the caller knows
         raise
     _sync_directory(target.parent)
 
