@@ -10,14 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tapegrad import passing, sweeps
+from tapegrad import passing
 from tapegrad.proof.onestep import reading_for
-from tapegrad.proof.oracle import judges, slack_of, ulps
+from tapegrad.proof.oracle import judges, sizes, slack_of, slack_of_terms, ulps
 from tapegrad.proof.points import Point, outside, spread
 from tapegrad.proof.report import Row
 from tapegrad.readings import NUMPY, SCALAR
@@ -26,6 +26,8 @@ from tapegrad.rules import Primitive
 # Of a value: libm's and NumPy's own functions stay below 2, a body takes a few steps.
 # Of a partial: the goal of the edge page.
 LIMIT = 4.0
+# Of a partial of a helper row, which is a second derivative.
+SECOND = 8.0
 
 # A row with many static parameters shares its points among them, down to this many.
 FEWEST = 60
@@ -40,12 +42,14 @@ class Sample:
         point: the operands.
         value: exact value, None where there is no real one.
         partials: exact partials; a condition's is missing.
+        slack: what is added to the unit of each partial, and at -1 of the value.
     """
 
     params: Mapping[str, Any]
     point: Point
     value: Any
     partials: Mapping[int, Any]
+    slack: Mapping[int, Any] = field(default_factory=dict)
 
 
 # Value and partials of a row at one point.
@@ -61,11 +65,20 @@ def samples(row: Primitive, points: int) -> list[Sample]:
         for point in spread(row, count, seed):
             key = tuple(x if isinstance(x, bool) else None for x in point)
             if key not in known:
-                known[key] = judges(row, params, point)
-            value, partials = known[key]
+                known[key] = judges(row, params, point), sizes(row, params, point)
+            (value, partials), terms = known[key]
             exact = {i: judge(point) for i, judge in enumerate(partials) if judge}
-            found.append(Sample(params, point, value(point), exact))
+            y = value(point)
+            slack = {} if terms is None else _slack(terms, point, y, exact)
+            found.append(Sample(params, point, y, exact, slack))
     return found
+
+
+def _slack(terms: Any, point: Point, y: Any, exact: Mapping[int, Any]) -> Any:
+    """What rows that cancel near zeros are allowed beside their ulps."""
+    value, partials = terms
+    slack = {i: slack_of_terms(p, partials[i].roughly(point)) for i, p in exact.items()}
+    return {-1: slack_of_terms(y, value.roughly(point)), **slack}
 
 
 def evaluate(m: Any, row: Primitive, params: Mapping[str, Any], point: Point) -> Found:
@@ -115,12 +128,13 @@ def compared(
     """Rows of what some tier found against the judge."""
     value, partial = Worst(), Worst()
     for sample, (y, partials) in zip(judged, found, strict=True):
-        value.see(ulps(y, sample.value), sample, "")
+        value.see(ulps(y, sample.value, sample.slack.get(-1, 0)), sample, "")
         for place, exact in sample.partials.items():
-            u = ulps(partials[place], exact, slack_of(y, exact))
+            slack = slack_of(y, exact) + sample.slack.get(place, 0)
+            u = ulps(partials[place], exact, slack)
             partial.see(u, sample, f"d/dx{place + 1}")
     yield value.row(row, f"value, {name}", LIMIT)
-    yield partial.row(row, f"partials, {name}", LIMIT)
+    yield partial.row(row, f"partials, {name}", SECOND if row.helper else LIMIT)
 
 
 class Worst:

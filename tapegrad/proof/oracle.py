@@ -17,7 +17,8 @@ from typing import Any
 import sympy as sp
 from mpmath.ctx_mp import MPContext
 
-from tapegrad.proof.symbolic import closed_form
+from tapegrad.proof.symbolic import closed_form, held
+from tapegrad.readings.bigatoms import ATOMS
 from tapegrad.rules import Primitive
 
 # Digits carried, one rung after the other, until two agree. 1 - tanh(x)^2 leaves the
@@ -70,6 +71,12 @@ class Judge:
             before = found
         return before
 
+    def roughly(self, point: Sequence[float]) -> Any:
+        """The number to a few digits, of a form that does not cancel."""
+        if not self.rungs:
+            self.rungs.append(_lambdified(contexts()[0], self.symbols, self.form))
+        return _real(self.rungs[0], contexts()[0], point)
+
 
 def judges(
     row: Primitive, params: Mapping[str, Any], point: Sequence[Any]
@@ -102,8 +109,41 @@ def judges(
     return value, partials
 
 
+def sizes(
+    row: Primitive, params: Mapping[str, Any], point: Sequence[Any]
+) -> tuple[Judge, list[Judge | None]] | None:
+    """Judges of how large the terms are that a value and its partials consist of.
+
+    They are for rows that are said to cancel near zeros. Of a sum it is that of the
+    absolute terms, of any other function sum |x_i df/dx_i|: what operands that are
+    rounded make of it. None for rows that do not cancel.
+    """
+    if not row.cancels:
+        return None
+    found = judges(row, params, point)
+    value, partials = found
+    return _size(value), [judge and _size(judge) for judge in partials]
+
+
+def _size(judge: Judge) -> Judge:
+    return Judge(judge.symbols, _terms(judge.form, judge.symbols))
+
+
+def _terms(form: Any, symbols: Sequence[Any]) -> Any:
+    """The sum of the absolute terms, arm by arm."""
+    if isinstance(form, sp.Piecewise):
+        return sp.Piecewise(
+            *((_terms(arm, symbols), condition) for arm, condition in form.args)
+        )
+    if isinstance(form, sp.Add):
+        return sp.Add(*map(sp.Abs, form.args))
+    form, jumps = held(form)
+    return sp.Add(*(sp.Abs(x * sp.diff(form, x)) for x in symbols)).xreplace(jumps)
+
+
 def _lambdified(ctx: Any, symbols: Sequence[Any], form: Any) -> Callable[..., Any]:
     own = {name: getattr(ctx, name) for name in dir(ctx) if not name.startswith("_")}
+    own["erfc"] = functools.partial(ATOMS["erfc"], ctx)
     return sp.lambdify(symbols, form, modules=[own, "mpmath"])  # type: ignore[no-any-return]
 
 
@@ -129,7 +169,8 @@ def ulps(found: float, exact: Any, slack: Any = 0) -> float:
     """The distance of a float from the exact number, in units of its last place.
 
     Overflow is judged as if exponents went on: infinity stands for 2^1024. None is a
-    number that does not exist, for which NaN is the right answer.
+    number that does not exist, for which NaN is the right answer, or at a pole an
+    infinity.
 
     Args:
         found: the float.
@@ -137,7 +178,7 @@ def ulps(found: float, exact: Any, slack: Any = 0) -> float:
         slack: added to the unit, see `slack_of`.
     """
     if exact is None:
-        return 0.0 if math.isnan(found) else math.inf
+        return math.inf if math.isfinite(found) else 0.0
     if math.isnan(found):
         return math.inf
     ctx = contexts()[0]
@@ -146,8 +187,23 @@ def ulps(found: float, exact: Any, slack: Any = 0) -> float:
     given = math.copysign(1.0, found) * top if math.isinf(found) else ctx.mpf(found)
     if given == exact:
         return 0.0
-    exponent = max(-1074, min(int(ctx.frexp(exact)[1]), 1024) - 53 if exact else -1074)
-    return float(abs(given - exact) / (ctx.ldexp(1, exponent) + slack))
+    return float(abs(given - exact) / (_unit(ctx, exact) + slack))
+
+
+def _unit(ctx: Any, exact: Any) -> Any:
+    """A unit of the last place of the float nearest to a number."""
+    exponent = min(int(ctx.frexp(exact)[1]), 1024) - 53 if exact else -1074
+    return ctx.ldexp(1, max(-1074, exponent))
+
+
+def slack_of_terms(exact: Any, size: Any) -> Any:
+    """What is added to the unit of a sum whose terms are larger than itself."""
+    if exact is None or size is None:
+        return 0
+    ctx = contexts()[0]
+    if not ctx.isfinite(size):
+        return 0
+    return max(0, _unit(ctx, size) - _unit(ctx, exact))
 
 
 def slack_of(y: float, exact: Any) -> Any:

@@ -77,7 +77,8 @@ def _conditioned(row: Primitive, point: list[float], condition: bool) -> Point:
 
 
 def _inside(x: float, interval: Interval) -> bool:
-    return math.isfinite(x) and interval[0] <= x <= interval[1] and x != 0
+    # the ends are where poles are, and edges of the row
+    return math.isfinite(x) and interval[0] < x < interval[1] and x != 0
 
 
 def _number(rng: random.Random, interval: Interval) -> float:

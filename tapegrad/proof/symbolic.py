@@ -106,11 +106,23 @@ def closed_form(
         operand if _is_condition(operand) else sp.Symbol(f"_{place}", real=True)
         for place, operand in enumerate(operands)
     ]
-    form = row.sympy(sp, *plain, **params)  # type: ignore[misc]
+    form = sp.sympify(row.sympy(sp, *plain, **params))  # type: ignore[misc]
+    form, jumps = held(form)
     for place in places:
         form = sp.diff(form, plain[place])
+    form = form.xreplace(jumps)
     put = {p: x for p, x in zip(plain, operands, strict=True) if p is not x}
-    return sp.sympify(form).subs(put, simultaneous=True)
+    return form.subs(put, simultaneous=True)
+
+
+def held(form: Any) -> tuple[Any, dict[Any, Any]]:
+    """A form with symbols for what is constant between jumps, and what they stand for.
+
+    SymPy leaves the derivative of floor(x/y) unevaluated; on each open piece it is 0.
+    """
+    parts = form.atoms(sp.floor, sp.ceiling, sp.sign)
+    constant = {part: sp.Dummy(real=True) for part in parts}
+    return form.xreplace(constant), {dummy: part for part, dummy in constant.items()}
 
 
 def _first(

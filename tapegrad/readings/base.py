@@ -2,7 +2,8 @@
 
 A reading supplies atoms by name. A word of the vocabulary (``m.exp``, ``m.where``) is,
 in this order: a method of the reading of that name, the reading's own atom, or the
-row's body, written in smaller vocabulary and read by the same reading.
+row's body, written in smaller vocabulary and read by the same reading. Readings of
+floats also take a row's algorithm for floats.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ class Reading:
     Attributes:
         name: as it is given to ``arithmetic=``.
         symbolic: conditions may be undecided, so guards are assumptions.
+        binary: numbers are IEEE's floats, so a row may have an algorithm for them.
     """
 
     name = "abstract"
     symbolic = False
+    binary = False
     # The recorder copies guards; plain floats have a quicker way to partials.
     guard: Callable[..., None] | None = None
     partials: Callable[..., Any] | None = None
@@ -51,8 +54,8 @@ class Reading:
         if own is not None:
             return own.__get__(self)  # type: ignore[no-any-return]
         found = self.atom(row)
-        if found is None and row.body is not None:
-            body, m = row.body, self
+        body, m = row.body or (row.floats if self.binary else None), self
+        if found is None and body is not None:
 
             def found(*operands: Any, **params: Any) -> Any:
                 return body(m, *operands, **params)

@@ -45,6 +45,7 @@ class MixedReading(ArrayWords, Reading):
     """Python floats and NumPy arrays, side by side."""
 
     name = "float64"
+    binary = True
 
     def evaluator(self, row: Primitive) -> Callable[..., Any]:
         """The function that applies a row, whatever its operands are."""
@@ -68,6 +69,9 @@ class MixedReading(ArrayWords, Reading):
         return either
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        found = getattr(np, row.ufunc or row.name, None)
+        if isinstance(found, np.ufunc) and row.body is None and row.kind != "select":
+            return found  # operands are floats here, or arrays of them
         return NUMPY.atom(row)
 
     def number(self, value: Any) -> Any:

@@ -8,6 +8,7 @@ the one from 0.0.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from mpmath.ctx_mp import MPContext
 
+from tapegrad.readings.bigatoms import ATOMS
 from tapegrad.readings.bigmatrices import matrices
 from tapegrad.readings.numeric import CONSTANTS
 from tapegrad.readings.objects import ObjectReading, boxed
@@ -121,17 +123,19 @@ class MpmathReading(ObjectReading):
             return lambda *xs: bool(compare(*(_plain(self.number(x)) for x in xs)))
         if row.operator:  # arithmetic: Big's own operators
             return getattr(operator, row.operator)  # type: ignore[no-any-return]
-        found = getattr(self.ctx, row.name, None)
+        ctx = self.ctx
+        found = getattr(ctx, row.name, None)
+        if row.name in ATOMS:
+            found = functools.partial(ATOMS[row.name], ctx)
         if row.body is not None or not callable(found):
             return None
-        ctx = self.ctx
 
-        def real(*operands: Big) -> Big:
+        def real(*operands: Big, **params: Any) -> Big:
             values = [x.value if isinstance(x, Big) else ctx.mpf(x) for x in operands]
             if any(map(ctx.isnan, values)):
                 return Big(ctx, ctx.nan)
             try:
-                result = found(*values)
+                result = found(*values, **params)
             except (ValueError, ZeroDivisionError):
                 result = ctx.nan
             return Big(ctx, result if isinstance(result, ctx.mpf) else ctx.nan)
@@ -147,6 +151,10 @@ class MpmathReading(ObjectReading):
         return Big(self.ctx, self.ctx.mpf(value))
 
     def const(self, name: str) -> Big:
+        if name == "pi":
+            return self.number(+self.ctx.pi)  # type: ignore[no-any-return]
+        if name == "two_over_sqrt_pi":
+            return self.number(2 / self.ctx.sqrt(self.ctx.pi))  # type: ignore[no-any-return]
         return self.number(CONSTANTS[name])  # type: ignore[no-any-return]
 
     # -- atoms with other edges than mpmath's ------------------------------------

@@ -7,12 +7,17 @@ from tapegrad.rules import (
     arithmetic,
     elementary,
     factors,
+    hyperbolic,
     kinks,
     linalg,
+    logistic,
     movement,
     products,
     reductions,
+    rounding,
+    special,
     structure,
+    trigonometric,
 )
 from tapegrad.rules.primitive import INF, REAL, TABLE, Edge, Primitive, Sample, Table
 
@@ -27,10 +32,15 @@ __all__ = [
     "arithmetic",
     "elementary",
     "factors",
+    "hyperbolic",
     "kinks",
     "linalg",
+    "logistic",
     "movement",
     "products",
     "reductions",
+    "rounding",
+    "special",
     "structure",
+    "trigonometric",
 ]

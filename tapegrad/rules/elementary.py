@@ -1,6 +1,6 @@
-"""Rows of elementary functions: exp, log, tanh with its helper, sqrt, sin, cos.
+"""Rows of powers, exponentials and logarithms: exp, log, sqrt and their kin.
 
-Floor 1. Sources: A&S chapter 4, DLMF chapter 4.
+Floor 1. Sources: A&S chapters 3 and 4, DLMF chapter 4.
 """
 
 from __future__ import annotations
@@ -53,45 +53,6 @@ LOG = row(
 )
 
 
-def _sech2(m: Any, x: Any) -> Any:
-    """4 e / (1 + e)^2 with e = exp(-2|x|): nothing cancels, nothing overflows."""
-    e = m.exp(-2 * m.abs(x))
-    return 4 * e / ((1 + e) * (1 + e))
-
-
-TANH = row(
-    Primitive(
-        "tanh",
-        1,
-        # 1 - y*y rounds to 0 at x = 20; the helper row is right to the last ulps
-        lambda m, y, x: (m.sech2(x),),
-        sympy=lambda sp, x: sp.tanh(x),
-        source="DLMF 4.34.3",
-        llvm="@tanh",
-        domain=(REAL,),
-        pieces=_REAL_LINE,
-        edges=(
-            Edge((20.0,), (1.6993417021166355e-17,), "1 - t*t is 0", relative=1e-15),
-            Edge((0.0,), (1.0,), "", value=0.0),
-            Edge((1000.0,), (0.0,), "the textbook formula gives NaN", value=1.0),
-            Edge((-1000.0,), (0.0,), "", value=-1.0),
-            Edge((INF,), (0.0,), "", value=1.0),
-        ),
-    )
-)
-SECH2 = row(
-    Primitive(
-        "sech2",
-        1,
-        lambda m, y, x: (-2 * m.tanh(x) * y,),
-        sympy=lambda sp, x: sp.sech(x) ** 2,
-        source="DLMF 4.34.5; helper of tanh: 1 / cosh(x)^2",
-        body=_sech2,
-        domain=(REAL,),
-        pieces=_REAL_LINE,
-        edges=(Edge((0.0,), (0.0,), "written with |x|, order 3 fails", value=1.0),),
-    )
-)
 SQRT = row(
     Primitive(
         "sqrt",
@@ -110,35 +71,162 @@ SQRT = row(
         ),
     )
 )
-SIN = row(
+SQUARE = row(
     Primitive(
-        "sin",
+        "square",
         1,
-        lambda m, y, x: (m.cos(x),),
-        sympy=lambda sp, x: sp.sin(x),
-        source="DLMF 4.20.1",
-        llvm="@sin",
+        lambda m, y, x: (2 * x,),
+        sympy=lambda sp, x: x**2,
+        source="A&S 3.3.5",
+        body=lambda m, x: x * x,
         domain=(REAL,),
         pieces=_REAL_LINE,
         edges=(
-            Edge((0.0,), (1.0,), "", value=0.0),
-            Edge((INF,), (NAN,), "no ValueError", value=NAN),
+            Edge((0.0,), (0.0,), "", value=0.0),
+            Edge((1e200,), (2e200,), "", value=INF),
         ),
     )
 )
-COS = row(
+RECIPROCAL = row(
     Primitive(
-        "cos",
+        "reciprocal",
         1,
-        lambda m, y, x: (-m.sin(x),),
-        sympy=lambda sp, x: sp.cos(x),
-        source="DLMF 4.20.2",
-        llvm="@cos",
+        lambda m, y, x: (-(y * y),),
+        sympy=lambda sp, x: 1 / x,
+        source="A&S 3.3.4",
+        body=lambda m, x: 1 / x,
+        domain=(REAL,),
+        pieces=(lambda s: (s.positive("x"),), lambda s: (s.negative("x"),)),
+        edges=(
+            Edge((0.0,), (-INF,), "IEEE, no ZeroDivisionError", value=INF),
+            Edge((INF,), (0.0,), "", value=0.0),
+            Edge((1e200,), (0.0,), "", relative=1e-15),
+        ),
+    )
+)
+
+
+def _cbrt_partial(m: Any, y: Any, x: Any) -> Any:
+    """1 / (3 y^2), with one step of Newton's method on y first.
+
+    C libraries are up to 4 ulp off in their cbrt, and the square would double that.
+    """
+    w = x / (y * y)
+    root = m.where(m.equal(w, w), y - (y - w) / 3, y)
+    return 1 / (3 * (root * root))
+
+
+CBRT = row(
+    Primitive(
+        "cbrt",
+        1,
+        lambda m, y, x: (_cbrt_partial(m, y, x),),
+        # the real root, which SymPy's own cbrt is not for x < 0
+        sympy=lambda sp, x: sp.sign(x) * sp.cbrt(sp.Abs(x)),
+        source="A&S 3.3.6",
+        llvm="@cbrt",
+        domain=(REAL,),
+        pieces=(lambda s: (s.positive("x"),), lambda s: (s.negative("x"),)),
+        edges=(
+            Edge((0.0,), (INF,), "", value=0.0),
+            Edge((-0.0,), (INF,), "", value=0.0),
+            Edge((-8.0,), (1 / 12,), "x**(1/3) is NaN", value=-2.0, relative=1e-15),
+        ),
+    )
+)
+EXPM1 = row(
+    Primitive(
+        "expm1",
+        1,
+        # y + 1 cancels: at x = -40 nothing is left of exp(-40)
+        lambda m, y, x: (m.exp(x),),
+        sympy=lambda sp, x: sp.exp(x) - 1,
+        source="DLMF 4.7.1",
+        llvm="@expm1",
         domain=(REAL,),
         pieces=_REAL_LINE,
         edges=(
-            Edge((0.0,), (0.0,), "", value=1.0),
-            Edge((INF,), (NAN,), "no ValueError", value=NAN),
+            Edge((-40.0,), (4.248354255291589e-18,), "y + 1 is 0", relative=1e-15),
+            Edge((0.0,), (1.0,), "", value=0.0),
+            Edge((1000.0,), (INF,), "no OverflowError", value=INF),
+            Edge((-INF,), (0.0,), "", value=-1.0),
         ),
     )
+)
+EXP2 = row(
+    Primitive(
+        "exp2",
+        1,
+        lambda m, y, x: (y * m.log(m.number(2)),),
+        sympy=lambda sp, x: 2**x,
+        source="DLMF 4.7.5",
+        llvm="@exp2",
+        domain=(REAL,),
+        pieces=_REAL_LINE,
+        edges=(
+            Edge((2000.0,), (INF,), "no OverflowError", value=INF),
+            Edge((3.0,), (5.545177444479562,), "", value=8.0, relative=1e-15),
+            Edge((-INF,), (0.0,), "", value=0.0),
+        ),
+    )
+)
+
+
+def _defined(m: Any, y: Any, partial: Any) -> Any:
+    """The partial where there is a function: y is NaN outside its domain."""
+    return m.where(m.equal(y, y), partial, y)
+
+
+LOG1P = row(
+    Primitive(
+        "log1p",
+        1,
+        lambda m, y, x: (_defined(m, y, 1 / (1 + x)),),
+        sympy=lambda sp, x: sp.log(1 + x),
+        source="DLMF 4.7.2",
+        llvm="@log1p",
+        domain=((-1.0, INF),),
+        pieces=(lambda s: (s.positive("x") - 1,),),
+        edges=(
+            Edge((0.0,), (1.0,), "", value=0.0),
+            Edge((-1.0,), (INF,), "", value=-INF),
+            Edge((-2.0,), (NAN,), "every peer gives -1", value=NAN),
+        ),
+    )
+)
+
+
+_LOG_EDGES = (
+    Edge((0.0,), (INF,), "", value=-INF),
+    Edge((-0.0,), (INF,), "the naive formula gives -inf", value=-INF),
+    Edge((-1.0,), (NAN,), "the naive formula gives a number", value=NAN),
+)
+
+
+def _logarithm(base: int, square: Edge) -> Primitive:
+    """The logarithm to a whole base.
+
+    The partial is (1 / log(base)) / x: x * log(base) loses digits where x is subnormal,
+    and 1 / x overflows there. The gate is that of log.
+    """
+    return row(
+        Primitive(
+            f"log{base}",
+            1,
+            lambda m, y, x: (
+                m.where(m.less_equal(0, x), 1 / m.log(m.number(base)) / (x + 0), y),
+            ),
+            sympy=lambda sp, x: sp.log(x) / sp.log(base),
+            source="DLMF 4.2.9, 4.7.2",
+            llvm=f"@log{base}",
+            domain=(NONNEGATIVE,),
+            pieces=(lambda s: (s.positive("x"),),),
+            edges=(*_LOG_EDGES, square),
+        )
+    )
+
+
+LOG2 = _logarithm(2, Edge((4.0,), (0.36067376022224085,), value=2.0, relative=1e-15))
+LOG10 = _logarithm(
+    10, Edge((100.0,), (0.004342944819032518,), value=2.0, relative=1e-15)
 )

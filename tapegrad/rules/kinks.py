@@ -1,4 +1,4 @@
-"""Rows with kinks (relu, abs, max), selection (where) and predicates.
+"""Rows with kinks (relu, abs, max, min, clip), selection (where) and predicates.
 
 Floor 1. What a derivative is at a kink: docs, page "edges". In short: convex kink, the
 minimum-norm subgradient, taken jointly over all arguments; NaN in, NaN out.
@@ -23,6 +23,11 @@ def _compare(m: Any, a: Any, b: Any, above: Any, tie: Any, below: Any) -> Any:
     """One of three constants as a > b, a == b, a < b; NaN when not comparable."""
     rest = m.where(m.equal(a, b), tie, m.const("nan"))
     return m.where(m.less(b, a), above, m.where(m.less(a, b), below, rest))
+
+
+def _above(s: Any) -> Any:
+    """More than the operand x of a piece."""
+    return s.real("x") + s.positive("u")
 
 
 _SIDES = (lambda s: (s.positive("x"),), lambda s: (s.negative("x"),))
@@ -88,6 +93,77 @@ MAX = row(
             Edge((NAN, 1.0), (NAN, NAN), "PyTorch (1, 1), JAX (0, 0)", value=NAN),
             Edge((1.0, NAN), (NAN, NAN), "PyTorch (1, 1), JAX (0, 0)", value=NAN),
             Edge((INF, 1.0), (1.0, 0.0), "", value=INF),
+        ),
+    )
+)
+MIN = row(
+    Primitive(
+        "min",
+        2,
+        lambda m, y, a, b: (
+            _compare(m, b, a, 1, m.const("half"), 0),
+            _compare(m, b, a, 0, m.const("half"), 1),
+        ),
+        sympy=lambda sp, a, b: sp.Min(a, b),
+        source="concave kink at a tie, minimum-norm supergradient (1/2, 1/2)",
+        ufunc="minimum",
+        body=lambda m, a, b: m.where(m.less(b, a), b, m.where(m.equal(b, b), a, b)),
+        domain=(REAL, REAL),
+        pieces=(
+            lambda s: (s.real("x") + s.positive("t"), s.real("x")),
+            lambda s: (s.real("x"), s.real("x") + s.positive("t")),
+        ),
+        edges=(
+            Edge((2.0, 2.0), (0.5, 0.5), "the tie rule", value=2.0),
+            Edge((NAN, 1.0), (NAN, NAN), "PyTorch (1, 1), JAX (0, 0)", value=NAN),
+            Edge((1.0, NAN), (NAN, NAN), "PyTorch (1, 1), JAX (0, 0)", value=NAN),
+            Edge((-INF, 1.0), (1.0, 0.0), "", value=-INF),
+        ),
+    )
+)
+
+
+def _clip_partials(m: Any, x: Any, low: Any, high: Any) -> Any:
+    """Equal shares to all operands that the result is, as far as nearby points go.
+
+    min(max(x, low), high) is x where low <= x <= high, low where x <= low <= high, and
+    high where that is at most max(x, low). No share is NaN by itself, but 0/0 is.
+    """
+    larger = m.max(x, low)
+    inner = m.logical_and(m.less_equal(low, x), m.less_equal(x, high))
+    lower = m.logical_and(m.less_equal(x, low), m.less_equal(low, high))
+    ones = [m.where(c, 1, 0) for c in (inner, lower, m.less_equal(high, larger))]
+    count = ones[0] + ones[1] + ones[2]
+    return tuple(one / count for one in ones)
+
+
+CLIP = row(
+    Primitive(
+        "clip",
+        3,
+        lambda m, y, x, low, high: _clip_partials(m, x, low, high),
+        sympy=lambda sp, x, low, high: sp.Min(sp.Max(x, low), high),
+        source="kinks where operands are equal; there the minimum-norm subgradient",
+        body=lambda m, x, low, high: m.min(m.max(x, low), high),
+        domain=(REAL, REAL, REAL),
+        pieces=(
+            lambda s: (s.real("x"), s.real("x") - s.positive("t"), _above(s)),
+            lambda s: (s.real("x") - s.positive("t"), s.real("x"), _above(s)),
+            lambda s: (_above(s), s.real("x") - s.positive("t"), s.real("x")),
+            lambda s: (s.real("x"), _above(s), s.real("x") - s.positive("t")),
+        ),
+        edges=(
+            Edge((0.5, 0.0, 1.0), (1.0, 0.0, 0.0), "", value=0.5),
+            Edge((0.0, 0.0, 1.0), (0.5, 0.5, 0.0), "PyTorch 1, autograd 0", value=0.0),
+            Edge((1.0, 0.0, 1.0), (0.5, 0.0, 0.5), "PyTorch 1, autograd 0", value=1.0),
+            Edge((-1.0, 0.0, 1.0), (0.0, 1.0, 0.0), "", value=0.0),
+            Edge((2.0, 0.0, 1.0), (0.0, 0.0, 1.0), "", value=1.0),
+            Edge((2.0, 2.0, 2.0), (1 / 3, 1 / 3, 1 / 3), "", value=2.0),
+            Edge((1.0, 2.0, 2.0), (0.0, 0.5, 0.5), "", value=2.0),
+            Edge((3.0, 2.0, 2.0), (0.0, 0.0, 1.0), "", value=2.0),
+            Edge((1.5, 2.0, 1.0), (0.0, 0.0, 1.0), "bounds crossed", value=1.0),
+            Edge((NAN, 0.0, 1.0), (NAN, NAN, NAN), "", value=NAN),
+            Edge((0.5, 0.0, INF), (1.0, 0.0, 0.0), "", value=0.5),
         ),
     )
 )
@@ -159,6 +235,9 @@ LOGICAL_AND = _predicate(
     "logical_and", "and", "and_", "and", lambda sp, a, b: sp.And(a, b)
 )
 LOGICAL_OR = _predicate("logical_or", "or", "or_", "or", lambda sp, a, b: sp.Or(a, b))
+LOGICAL_XOR = _predicate(
+    "logical_xor", "xor", "xor", "xor", lambda sp, a, b: sp.Xor(a, b)
+)
 LOGICAL_NOT = _predicate(
     "logical_not", "not", "not_", "not", lambda sp, a: sp.Not(a), arity=1
 )

@@ -86,8 +86,8 @@ class Sample:
         params: static parameters of the step.
         make: what kind of array each operand is: "real" (any), "positive", "spd"
             (symmetric positive definite), "symmetric", "regular" (well away from
-            singular), "lower" (a triangular factor), or "index:<n>" (ints below n);
-            "real" for all when empty.
+            singular), "lower" (a triangular factor), "bool", or "index:<n>" (ints
+            below n); "real" for all when empty.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -111,7 +111,14 @@ class Primitive:
         ufunc: name of the NumPy ufunc, when its own name is not the row's.
         llvm: instruction or call in LLVM's language; empty when there is none.
         scalar: name in Python's ``operator`` or ``math`` for plain floats.
-        body: the row in smaller vocabulary, for readings that have no such atom.
+        body: the row in smaller vocabulary, for readings that have no such atom; an
+            identity, and proved.
+        floats: the row in smaller vocabulary for float64 alone, where it relies on
+            rounding or is an approximation; read where there is no atom.
+        cancels: near a zero of a value or partial that is a sum of terms, its error is
+            judged by their size.
+        helper: the row stands for a derivative of another; its own partials are second
+            derivatives, judged less strictly.
         domain: one interval an operand.
         pieces: the open pieces on which the row is analytic: each a function of a
             maker of symbols ``s`` (``s.real, s.positive, s.negative``) that returns
@@ -142,6 +149,9 @@ class Primitive:
     llvm: str = ""
     scalar: str = ""
     body: Rule | None = None
+    floats: Rule | None = None
+    cancels: bool = False
+    helper: bool = False
     domain: tuple[Interval, ...] = ()
     pieces: tuple[Rule, ...] = ()
     params: tuple[Mapping[str, Any], ...] = ({},)
