@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import numpy as np
 import sympy as sp
 
 from tapegrad import sweeps
@@ -27,16 +28,10 @@ from tapegrad.readings import SCALAR
 from tapegrad.readings.pieces import decided
 from tapegrad.readings.sympy import SYMPY, SympyReading
 from tapegrad.rules import TABLE, Primitive
+from tapegrad.rules.shapes import FLOATING, Shape
 from tapegrad.symbolic.budget import within
+from tapegrad.symbolic.limits import MAX_ENTRIES, limited, limited_entries
 from tapegrad.tape.tape import Tape
-
-# A formula of more operations helps nobody, and SymPy's functions recurse over it.
-MAX_STEPS = 2_000
-MAX_SIZE = 20_000
-MAX_DEPTH = 100
-
-# SymPy holds a sum of sums as one sum, so such a chain is not nested.
-_FLATTENED = {"add": "+", "sub": "+", "neg": "+", "mul": "*", "div": "*"}
 
 # Calls of functions that SymPy may make for one formula: some ten seconds.
 CALLS = 20_000_000
@@ -166,16 +161,58 @@ def _as_sign(*arms: Any) -> Any:
     return made
 
 
-def symbols_of(tape: Tape) -> list[Any]:
-    """A real symbol for each input, named by its label: ``b[0]`` becomes ``b_0``."""
+def names_of(tape: Tape) -> list[str]:
+    """A name for each input that SymPy can print: ``b[0]`` becomes ``b_0``."""
     taken: set[str] = set()
     found = []
     for label, slot in zip(tape.input_labels(), tape.inputs, strict=True):
         name = re.sub(r"\W+", "_", label).strip("_") or f"v{slot}"
-        if name in taken:
+        shape = tape.aval_of(slot)[0]
+        if not taken.isdisjoint([name, *entry_names(name, shape)]):
             name = f"{name}_v{slot}"
-        taken.add(name)
-        found.append(sp.Symbol(name, real=True))
+        taken.update([name, *entry_names(name, shape)])
+        found.append(name)
+    return found
+
+
+def entry_names(name: str, shape: Shape) -> list[str]:
+    """``x`` for a number; ``x_0_0``, ``x_0_1``, ... for the entries of an array."""
+    if not shape:
+        return [name]
+    if math.prod(shape) > MAX_ENTRIES:  # `limited` will say so
+        return []
+    return ["_".join([name, *map(str, place)]) for place in np.ndindex(shape)]
+
+
+def symbols_of(tape: Tape) -> list[Any]:
+    """A real symbol for each input, named by its label; arrays of them for arrays.
+
+    Inputs of ints and truth values, which are indices and masks, have no symbols: they
+    keep the numbers of the recording.
+
+    Raises:
+        DomainError: such an input, and the tape does not know its recording.
+        ShapeError: an array too large to have symbols.
+    """
+    found: list[Any] = []
+    for place, (name, slot) in enumerate(zip(names_of(tape), tape.inputs, strict=True)):
+        shape, dtype = tape.aval_of(slot)
+        if dtype not in FLOATING:
+            if tape.example is None:
+                msg = (
+                    f"input {tape.label_of(slot)} holds {dtype}, which has no symbol, "
+                    "and the tape does not know the inputs of its recording; record it "
+                    "again"
+                )
+                raise DomainError(msg)
+            found.append(FORMULAS.number(tape.example[place]))
+            continue
+        symbols = [sp.Symbol(text, real=True) for text in entry_names(name, shape)]
+        if not shape:
+            found += symbols
+            continue
+        limited_entries(tape)
+        found.append(np.array(symbols, dtype=object).reshape(shape))
     return found
 
 
@@ -183,55 +220,39 @@ def keys_of(tape: Tape) -> list[str]:
     """A name for each input: its label, or its symbol's where two labels are alike."""
     labels = tape.input_labels()
     return [
-        label if labels.count(label) == 1 else symbol.name
-        for label, symbol in zip(labels, symbols_of(tape), strict=True)
+        label if labels.count(label) == 1 else name
+        for label, name in zip(labels, names_of(tape), strict=True)
     ]
 
 
-def expressions(tape: Tape, symbols: Sequence[Any]) -> list[Any]:
-    """The outputs of a tape as expressions, kinked rows held.
+def expressions(
+    tape: Tape, symbols: Sequence[Any], *, derivative: bool = False
+) -> list[Any]:
+    """The outputs of a tape as expressions, or arrays of them; kinked rows held.
+
+    Args:
+        tape: any tape.
+        symbols: for each input a symbol, or an array of symbols.
+        derivative: they are to be differentiated.
 
     Raises:
         ShapeError: the formula would be too long to be of use.
         DomainError: SymPy cannot write it.
     """
     base = sweeps.flat(tape)
-    limited(base)
+    limited(base, derivative=derivative)
     slots = careful(lambda: sweeps.replay(base, FORMULAS, symbols), "the formula")
-    return [sp.sympify(slots[slot]) for slot in base.outputs]
+    return [each(sp.sympify, slots[slot]) for slot in base.outputs]
 
 
-def limited(tape: Tape) -> None:
-    """Raise unless the outputs, written out, keep within size and nesting."""
-    if len(tape) > MAX_STEPS:
-        raise _too_long(tape)
-    sizes: list[int] = []
-    depths: list[int] = []
-    families: list[str] = []
-    for step in tape:
-        family = _FLATTENED.get(step.primitive.name, "")
-        size, depth = 1, 0
-        for slot in step.operands:
-            size += sizes[slot]
-            nested = not family or families[slot] != family
-            depth = max(depth, depths[slot] + nested)
-        if depth > MAX_DEPTH:
-            raise _too_long(tape)
-        if step.slots:
-            # capped, or the size of x = x*x a thousand times has 300 digits
-            sizes.append(min(size, MAX_SIZE + 1))
-            depths.append(depth)
-            families.append(family)
-    if sum(sizes[slot] for slot in tape.outputs) > MAX_SIZE:
-        raise _too_long(tape)
-
-
-def _too_long(tape: Tape) -> ShapeError:
-    return ShapeError(
-        f"written out as one formula, this tape of {len(tape)} steps is too long or "
-        "too deeply nested; print(tape) lists it, and tape.trace(symbolic=True) gives "
-        "a formula for each step"
-    )
+def each(function: Callable[[Any], Any], found: Any) -> Any:
+    """A function of every entry of an array, or of a single expression."""
+    if not isinstance(found, np.ndarray):
+        return function(found)
+    made = np.empty(found.shape, object)
+    for place in np.ndindex(found.shape):
+        made[place] = function(found[place])
+    return made
 
 
 def careful(task: Callable[[], Any], what: str) -> Any:

@@ -3,6 +3,9 @@
     to_sympy(tape)                    f(x, y) in the input labels
     to_sympy(tape, derivative=True)   {"x": df/dx, "y": df/dy}
 
+An array is written entry by entry: ``x`` of shape (2,) is the symbols x_0 and x_1, and
+what comes out is a ``sympy.Array``.
+
 The derivatives are SymPy's own, of the closed form: a second opinion on the sweeps
 rather than their echo. Guards are assumptions of the formula; `latex` prints them.
 """
@@ -13,24 +16,29 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from sympy.logic.boolalg import Boolean
 
 from tapegrad import sweeps
+from tapegrad.derivatives import differentiable
 from tapegrad.symbolic.budget import within
 from tapegrad.symbolic.closed import (
     FORMULAS,
     careful,
+    each,
     expressions,
     keys_of,
+    names_of,
     released,
     signed,
     symbols_of,
 )
 from tapegrad.tape.tape import Tape
 
-# simplify() takes its time beyond this many operations, and seldom finds anything.
-SIMPLIFIED = 30
+# simplify() takes its time beyond this many operations, and seldom finds anything. Of
+# the many derivatives of an array each gets less.
+SIMPLIFIED, SIMPLIFIED_ENTRY = 30, 12
 # ... and of the others some take minutes: a second or two is what it gets.
 SIMPLIFY_CALLS = 3_000_000
 # In a power or product of powers beyond this, simplify() may multiply out.
@@ -52,10 +60,15 @@ def to_sympy(tape: Tape, *, derivative: bool = False) -> Any:
         Without `derivative`, the expressions, nested as the function returned its
         results. With it, for one output a dict from input label to expression; for
         several, a list of such dicts. The symbols are real and carry the input labels
-        (the label ``b[0]`` becomes the symbol ``b_0``).
+        (the label ``b[0]`` becomes the symbol ``b_0``); the entries of an array ``x``
+        are ``x_0_0``, ``x_0_1``, ... An array is a ``sympy.Array``, the derivative of
+        an array by an array one with the axes of both. Arrays of ints and truth values
+        keep the numbers of the recording, and have no derivative.
 
     Raises:
-        ShapeError: the formula would be too long or too deeply nested.
+        ShapeError: the formula would be too long or too deeply nested, or the arrays
+            are too large.
+        DomainError: there is no formula, as of eigenvalues or of sorted symbols.
 
     Example:
         >>> import numpy as np, tapegrad as tg
@@ -66,24 +79,50 @@ def to_sympy(tape: Tape, *, derivative: bool = False) -> Any:
         {'x': tanh(y), 'y': x/cosh(y)**2}
     """
     symbols = symbols_of(tape)
-    outputs = expressions(tape, symbols)
+    outputs = expressions(tape, symbols, derivative=derivative)
     if not derivative:
         return tape.structure.result.build(
-            careful(lambda: [released(output) for output in outputs], "the formula")
+            careful(
+                lambda: [_shown(each(released, output)) for output in outputs],
+                "the formula",
+            )
         )
     keys = keys_of(tape)
+    places = differentiable(tape)
     found = [
-        {
-            key: differentiated(output, symbol)
-            for key, symbol in zip(keys, symbols, strict=True)
-        }
+        {keys[place]: _by_entry(output, symbols[place]) for place in places}
         for output in outputs
     ]
     return found[0] if tape.structure.result.bare else found
 
 
-def differentiated(expression: Any, *symbols: Any) -> Any:
-    """A derivative by SymPy, made readable, held kinks released."""
+def _by_entry(output: Any, by: Any) -> Any:
+    """Derivatives of one expression or all, by one symbol or all."""
+    made = np.empty((*np.shape(output), *np.shape(by)), object)
+    lead = np.ndim(output)
+    # an object array of shape () gives its entry for the index ()
+    outputs, symbols = (np.array(part, dtype=object) for part in (output, by))
+    for place in np.ndindex(made.shape):
+        pair = outputs[place[:lead]], symbols[place[lead:]]
+        made[place] = differentiated(*pair, entry=made.size > 1)
+    return _shown(made if made.ndim else made[()])
+
+
+def _shown(found: Any) -> Any:
+    """An array of expressions as SymPy's own."""
+    if not isinstance(found, np.ndarray):
+        return found
+    return sp.Array(found.ravel().tolist(), found.shape)
+
+
+def differentiated(expression: Any, *symbols: Any, entry: bool = False) -> Any:
+    """A derivative by SymPy, made readable, held kinks released.
+
+    Args:
+        expression: kinked rows held.
+        symbols: by what, one after the other.
+        entry: it is one of the many derivatives of an array.
+    """
     # SymPy would take these for constants: infinity has swallowed what was added
     if expression.has(sp.nan, sp.zoo) or expression in {sp.oo, -sp.oo}:
         return sp.nan
@@ -92,12 +131,12 @@ def differentiated(expression: Any, *symbols: Any) -> Any:
         found = expression
         for symbol in symbols:
             found = sp.diff(found, symbol)
-        return released(readable(signed(found)))
+        return released(readable(signed(found), entry=entry))
 
     return careful(task, "the derivative")
 
 
-def readable(expression: Any) -> Any:
+def readable(expression: Any, *, entry: bool = False) -> Any:
     """The simplified form where it is shorter, and found quickly.
 
     Of a Piecewise the arms: SymPy's way with whole ones takes seconds.
@@ -105,10 +144,13 @@ def readable(expression: Any) -> Any:
     if expression.has(sp.Piecewise):
         return expression.replace(
             lambda part: isinstance(part, sp.Piecewise),
-            lambda part: sp.Piecewise(*((readable(arm), c) for arm, c in part.args)),
+            lambda part: sp.Piecewise(
+                *((readable(arm, entry=entry), c) for arm, c in part.args)
+            ),
         )
     operations = expression.count_ops()
-    if operations > SIMPLIFIED or not _tame(expression):
+    most = SIMPLIFIED_ENTRY if entry else SIMPLIFIED
+    if operations > most or not _tame(expression):
         return expression
     _warm()
     simplified = within(
@@ -149,11 +191,12 @@ def latex(tape: Tape, *, derivative: bool = False) -> str:
         return _latex(found) + _assumptions(tape)
     found = to_sympy(tape, derivative=True)
     several = isinstance(found, list)
+    names = names_of(tape)
+    unders = [_latex(sp.Symbol(names[place])) for place in differentiable(tape)]
     lines = []
     for number, row in enumerate(found if several else [found], 1):
         name = f"f_{{{number}}}" if several else "f"
-        for symbol, formula in zip(symbols_of(tape), row.values(), strict=True):
-            under = _latex(symbol)
+        for under, formula in zip(unders, row.values(), strict=True):
             lines.append(
                 rf"\frac{{\partial {name}}}{{\partial {under}}} &= {_latex(formula)}"
             )
@@ -183,6 +226,8 @@ def _symbolic(found: Any) -> Any:
         return {sp.Symbol(str(k)): _symbolic(value) for k, value in found.items()}
     if isinstance(found, list | tuple):
         return type(found)(map(_symbolic, found))
+    if isinstance(found, sp.NDimArray) and not len(found):
+        return sp.Symbol(r"\left[\ \right]")  # SymPy's printer trips over none
     return found
 
 
@@ -195,7 +240,8 @@ def _assumptions(tape: Tape) -> str:
     found: list[Any] = []
     for step in base:
         if step.primitive.name == "guard":
-            condition = released(sp.sympify(slots[step.operands[0]]))
+            (condition,) = np.ravel(np.array(slots[step.operands[0]], dtype=object))
+            condition = released(sp.sympify(condition))
             found.append(_assumption(condition, step.params["guard"].outcome))
     shown = dict.fromkeys(_latex(part) for part in found if part not in _TRUTHS)
     return rf" \quad \text{{for }} {', '.join(shown)}" if shown else ""
