@@ -215,13 +215,14 @@ class _Text:
             self._forms[key] = found
         return found
 
-    def parallel(self) -> tuple[str, str]:
+    def parallel(self, parts: int) -> tuple[str, str]:
         """New marks: of loads and stores, and of the loop they are independent in."""
         group = len(self.metadata)
         self.metadata += [
             f"!{group} = distinct !{{}}\n",
             f'!{group + 1} = !{{!"llvm.loop.parallel_accesses", !{group}}}\n',
-            f"!{group + 2} = distinct !{{!{group + 2}, !{group + 1}}}\n",
+            f"!{group + 2} = distinct !{{!{group + 2}, !{group + 1}, !{group + 3}}}\n",
+            f'!{group + 3} = !{{!"llvm.loop.interleave.count", i32 {parts}}}\n',
         ]
         return f", !llvm.access.group !{group}", f"!{group + 2}"
 

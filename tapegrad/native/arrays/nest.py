@@ -25,6 +25,9 @@ from tapegrad.native.arrays.words import (
     stored,
 )
 
+# A sum of so many entries waits for each addition, unless it runs in several parts.
+LONG, PARTS = 256, 4
+
 IDENTITIES = {
     "add": 0.0,
     "mul": 1.0,
@@ -47,8 +50,11 @@ class Writer(Protocol):
     def form(self, name: str, kinds: Sequence[str], params: object, gives: str) -> str:
         """The template of a row at one entry."""
 
-    def parallel(self) -> tuple[str, str]:
-        """New marks: of loads and stores, and of the loop they are independent in."""
+    def parallel(self, parts: int) -> tuple[str, str]:
+        """New marks: of loads and stores, and of the loop they are independent in.
+
+        The loop runs in so many parts at a time.
+        """
 
     def declare(self, name: str, kind: str, takes: Sequence[str]) -> None:
         """A function that is called."""
@@ -129,7 +135,8 @@ class Nest:
         self._counters = [self.out.fresh("i") for _ in range(depth + 1)]
         loop = ""
         if depth and not any(sink.pick for sink in self.sinks):
-            self._mark, loop = self.out.parallel()
+            long = self._extents[-1] >= LONG and any(s.kind for s in self.sinks)
+            self._mark, loop = self.out.parallel(PARTS if long else 1)
         running: list[tuple[Sink, int, str]] = []
         for sink in self.sinks:
             self._value(sink.value)
