@@ -15,7 +15,9 @@ from tapegrad.cli import app
 from tapegrad.cli.points import point
 from tapegrad.errors import ParseError
 
-COMMANDS = ("derive", "gradient", "show", "draw", "verify", "demo")
+COMMANDS = (
+    *("derive", "record", "replay", "gradient", "show", "draw", "verify", "demo"),
+)
 
 SCRIPT = """
     import sys

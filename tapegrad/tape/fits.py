@@ -149,7 +149,10 @@ VALID: dict[str, Callable[[Any], bool]] = {
 def _parameters(tape: Tape, row: Primitive, mine: npt.NDArray[np.bool_]) -> None:
     """The parameters of a row's steps, each distinct set once."""
     for index in np.unique(tape.static[mine]).tolist():
-        params = dict(tape.statics[index])
+        static = tape.statics[index]
+        if row.name == "const" and len(static) == 1 and static[0][0] == "value":
+            continue  # there may be millions; their values are looked at below
+        params = dict(static)
         wrong = _names(row, set(params))
         if wrong is None:
             wrong = next((name for name in params if not _valid(name, params)), None)
@@ -186,7 +189,7 @@ def _constants(tape: Tape, mine: npt.NDArray[np.bool_]) -> None:
     places = {aval: place for place, aval in enumerate(tape.avals)}
     wanted = np.array(
         [
-            places.get(_aval_of(dict(tape.statics[index])["value"]), -1)
+            places.get(_aval_of(tape.statics[index][0][1]), -1)
             for index in used.tolist()
         ],
         np.int64,
@@ -201,10 +204,10 @@ def _constants(tape: Tape, mine: npt.NDArray[np.bool_]) -> None:
 
 
 def _aval_of(value: Any) -> Any:
-    if type(value) is bool:
-        return BOOLEAN
     if isinstance(value, float):
         return SCALAR
+    if type(value) is bool:
+        return BOOLEAN
     if isinstance(value, np.ndarray | np.generic):
         return tuple(value.shape), value.dtype.name
     return None

@@ -150,8 +150,10 @@ def from_bytes(data: bytes | bytearray | memoryview) -> Tape:
     tapes: list[Tape] = []
     reader = Reader(arrays, tapes)
     for number in range(count):
-        tapes.append(_tape(number, tensors, reader, last=number == count - 1))
-        _ = tapes[-1].digest  # from inside out, so that depth is no recursion
+        last = number == count - 1
+        tapes.append(_tape(number, tensors, reader, last=last))
+        if not last:
+            _ = tapes[-1].digest  # from inside out, so that depth is no recursion
     if len(reader.used) != len(arrays):
         msg = "the file has arrays that its tapes do not use"
         raise TapeFormatError(msg, offset=8)
