@@ -24,7 +24,7 @@ STEPS, PENALTY, SEED = 100, 1e-4, 1
 
 def two_moons(n=100, noise=0.1, seed=1337):
     """Points of shape (n, 2) and signs +1 or -1, as scikit-learn's make_moons."""
-    rng = np.random.RandomState(seed)  # noqa: NPY002 - the generator that it uses
+    rng = np.random.RandomState(seed)
     angle = np.linspace(0, np.pi, n // 2)
     outer = np.column_stack([np.cos(angle), np.sin(angle)])
     inner = np.column_stack([1 - np.cos(angle), 0.5 - np.sin(angle)])
@@ -103,9 +103,9 @@ def accuracy(model, points, signs):
 
 def plot(folder, model, losses, points, signs):
     """Save the loss curve and the decision boundary."""
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
+    mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -118,7 +118,9 @@ def plot(folder, model, losses, points, signs):
     scores = model(np.column_stack([x.ravel(), y.ravel()])).data.reshape(x.shape)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     axis.contourf(x, y, scores > 0, levels=[-0.5, 0.5, 1.5], cmap="RdBu_r", alpha=0.4)
-    axis.contour(x, y, scores, levels=[-1, 0, 1], colors="k", linewidths=[0.6, 1.6, 0.6])
+    axis.contour(
+        x, y, scores, levels=[-1, 0, 1], colors="k", linewidths=[0.6, 1.6, 0.6]
+    )
     axis.scatter(*points.T, c=signs, cmap="RdBu_r", edgecolors="k", s=28)
     axis.set(title="Decision boundary and margins", aspect="equal")
     figure.savefig(folder / "moons_boundary.png", dpi=120)

@@ -26,7 +26,7 @@ import tapegrad as tg
 from tapegrad.nn import MLP
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-import moons  # noqa: E402 - the example's own points and loss
+import moons
 
 Step = Callable[[], float]
 
@@ -54,12 +54,12 @@ def scalar_steps(points: Any, signs: Any) -> dict[str, Step]:
     mine = MLP(2, [16, 16, 1], "relu", output="linear", seed=moons.SEED)
     found = {"tapegrad": scalar_step(mine, rows, wanted)}
     try:
+        from micrograd import nn as peer
         from micrograd.engine import Value
-        from micrograd.nn import MLP as Theirs
     except ImportError:
         return found
     random.seed(0)
-    theirs = Theirs(2, [16, 16, 1])
+    theirs = peer.MLP(2, [16, 16, 1])
     for p, q in zip(theirs.parameters(), mine.parameters(), strict=True):
         p.data = q.data
     # as in micrograd's demonstration, the inputs are Values there
