@@ -12,7 +12,6 @@ The last one needs no tape: it finds a derivative that was lost while recording.
 from __future__ import annotations
 
 import html
-import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,21 +22,28 @@ import numpy as np
 
 from tapegrad import sweeps
 from tapegrad.derivatives import adjoint_tape, scalar_output
-from tapegrad.errors import BranchChanged, GradientMismatch, ShapeError
-from tapegrad.operations import no_record
-from tapegrad.proof.oracle import Judge
-from tapegrad.readings import SCALAR, reading
+from tapegrad.errors import GradientMismatch, ShapeError
+from tapegrad.proof.witnesses import (
+    Direction,
+    Point,
+    Witness,
+    differences,
+    formulas,
+    forward,
+    many_digits,
+    plainly,
+    reverse,
+    weights_of,
+)
 from tapegrad.recording import record
 from tapegrad.tape import Tape
-from tapegrad.value import Value
 
-DIGITS = "mpmath:50"
-# Steps of a closed form beyond which SymPy is not asked.
-SYMBOLIC = 300
 # What each witness may differ by, relative to the derivative.
 TOLERANCE = {"forward": 1e-9, "mpmath": 1e-9, "SymPy": 1e-9, "differences": 1e-4}
-
-Witness = Sequence[float | None]
+# The same where float32 takes part.
+SINGLE = {"forward": 1e-3, "mpmath": 1e-3, "SymPy": 1e-3, "differences": 1e-2}
+# Beside the largest derivative, what rounding may leave of one that is 0.
+CANCELS = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +131,15 @@ def check_gradient(
     """Check the gradient of a function at a point by independent witnesses.
 
     Args:
-        f: a function of numbers (in any nesting) that returns one number.
-        args: the point, dimensionless floats.
+        f: a function of numbers and arrays (in any nesting) that returns one number.
+        args: the point, dimensionless floats or arrays of them.
         order: 1 for the gradient; 2 for the Hessian, too.
         raise_on_error: raise when a witness disagrees, in place of reporting it.
 
     Returns:
-        A row for each derivative; the worst relative error and who disagrees.
+        A row for each derivative; the worst relative error and who disagrees. Of
+        arrays with more than 64 entries (16 at order 2) some have a row, and one more
+        row is of all entries at once, along a direction.
 
     Raises:
         GradientMismatch: a witness disagrees, and `raise_on_error` is set.
@@ -151,10 +159,10 @@ def check_gradient(
         tape = record(f, *args, check=True)
         scalar_output(tape)
         base = sweeps.flat(tape)
-        point = [float(x) for x in base.example or ()]
-        rows = list(_first(f, tape, base, point))
+        point = Point(base)
+        rows = list(_first(f, tape, point))
         if order == 2:
-            rows += _second(tape, base, point)
+            rows += _second(tape, point)
     report = GradientReport(tuple(rows))
     if raise_on_error and not report.ok:
         bad = next(row for row in report.rows if not row.ok)
@@ -167,157 +175,73 @@ def check_gradient(
     return report
 
 
-def _first(
-    f: Callable[..., Any], tape: Tape, base: Tape, point: list[float]
-) -> Iterator[GradientRow]:
-    reverse = _reverse(base, SCALAR, point, 0)
+def _first(f: Callable[..., Any], tape: Tape, point: Point) -> Iterator[GradientRow]:
+    base = point.base
+    directions = point.directions(1)
+    weights = weights_of(base, None, ())
+    bars = reverse(base, point.m, point.inputs, weights)
     witnesses = {
-        "forward": _forward(base, point, 0),
-        "mpmath": _reverse(base, reading(DIGITS), point, 0),
-        "SymPy": _symbolic(base, point, ()),
-        "differences": _differences(_plainly(f, tape), point),
+        "forward": forward(base, point, directions, weights),
+        "mpmath": many_digits(base, point, directions, weights),
+        "SymPy": formulas(base, point, directions, None),
+        "differences": differences(plainly(f, tape), point, directions),
     }
-    yield from _rows(base.input_labels(), reverse, witnesses)
+    labels = [direction.label for direction in directions]
+    yield from _rows(point, labels, [d.along(bars) for d in directions], witnesses)
 
 
-def _second(tape: Tape, base: Tape, point: list[float]) -> Iterator[GradientRow]:
+def _second(tape: Tape, point: Point) -> Iterator[GradientRow]:
     """The Hessian row by row, each a gradient of the gradient's tape."""
     grown = sweeps.flat(adjoint_tape(tape))
-    labels = base.input_labels()
-    for place, label in enumerate(labels):
-        reverse = _reverse(grown, SCALAR, point, place)
+    directions = point.directions(2)
+    seed = weights_of(point.base, None, ())
+    for by in directions:
+        weights = weights_of(grown, by, point.floating)
+        bars = reverse(grown, point.m, point.inputs, weights)
 
-        def gradient(at: list[float], place: int = place) -> float:
-            return _reverse(base, SCALAR, at, 0)[place]
+        def gradient(at: Sequence[Any], by: Direction = by) -> float:
+            return by.along(reverse(point.base, point.m, at, seed))
 
         witnesses = {
-            "forward": _forward(grown, point, place),
-            "mpmath": _reverse(grown, reading(DIGITS), point, place),
-            "SymPy": _symbolic(base, point, (place,)),
-            "differences": _differences(gradient, point),
+            "forward": forward(grown, point, directions, weights),
+            "mpmath": many_digits(grown, point, directions, weights),
+            "SymPy": formulas(point.base, point, directions, by),
+            "differences": differences(gradient, point, directions),
         }
-        yield from _rows([f"{label}, {x}" for x in labels], reverse, witnesses)
-
-
-def _reverse(tape: Tape, m: Any, point: Sequence[float], output: int) -> list[float]:
-    slots = sweeps.replay(tape, m, [m.number(x) for x in point])
-    bars = sweeps.adjoint(tape, m, slots, {tape.outputs[output]: m.number(1.0)})
-    return [0.0 if bars[i] is None else float(bars[i]) for i in tape.inputs]
-
-
-def _forward(tape: Tape, point: Sequence[float], output: int) -> list[float]:
-    slots = sweeps.replay(tape, SCALAR, point)
-    dots = [sweeps.tangent(tape, SCALAR, slots, {i: 1.0}) for i in tape.inputs]
-    found = [column[tape.outputs[output]] for column in dots]
-    return [0.0 if dot is None else float(dot) for dot in found]
-
-
-def _symbolic(tape: Tape, point: Sequence[float], by: tuple[int, ...]) -> Witness:
-    """SymPy's derivatives of the closed form; None where it has no answer."""
-    nothing: list[float | None] = [None] * len(point)
-    if len(tape) > SYMBOLIC:
-        return nothing
-    import sympy as sp
-
-    from tapegrad.readings.sympy import SYMPY
-
-    symbols = [sp.Symbol(f"x{i}", real=True) for i in range(len(point))]
-    form = sp.sympify(sweeps.replay(tape, SYMPY, symbols)[tape.outputs[0]])
-    if Judge(symbols, form)(point) is None:  # outside the domain formulas go on
-        return nothing
-    for place in by:
-        form = sp.diff(form, symbols[place])
-    found = list(nothing)
-    for place, symbol in enumerate(symbols):
-        derivative = sp.diff(form, symbol)
-        if _at_kink(derivative, dict(zip(symbols, point, strict=True))):
-            continue
-        exact = Judge(symbols, derivative)(point)
-        found[place] = None if exact is None else float(exact)
-    return found
-
-
-def _at_kink(derivative: Any, point: Mapping[Any, float]) -> bool:
-    """Whether SymPy's conventions for jumps, which are not the table's, decide."""
-    import sympy as sp
-
-    jumps = derivative.atoms(sp.Heaviside, sp.sign, sp.DiracDelta)
-    return any(abs(jump.args[0].subs(point).evalf()) < 1e-12 for jump in jumps)
-
-
-def _plainly(f: Callable[..., Any], tape: Tape) -> Callable[[list[float]], float]:
-    """The function itself, of a flat list of numbers, with nothing recorded."""
-    structure = tape.structure
-
-    def call(at: list[float]) -> float:
-        leaves = iter(at)
-        arguments = [
-            tree.build([Value(next(leaves)) for _ in tree.dynamic])
-            for tree in structure.arguments
-        ]
-        with no_record():
-            return float(f(*arguments))
-
-    return call
-
-
-def _differences(f: Callable[[list[float]], float], point: list[float]) -> Witness:
-    """Central differences of fourth order; the two steps that agree best."""
-    return [_difference(f, point, place) for place in range(len(point))]
-
-
-def _difference(
-    f: Callable[[list[float]], float], point: list[float], place: int
-) -> float | None:
-    def at(offset: float) -> float:
-        moved = list(point)
-        moved[place] += offset
-        return f(moved)
-
-    scale = max(abs(point[place]), 1e-3)
-    found, gaps = [], []
-    try:
-        middle = at(0.0)
-        for step in (1e-2, 1e-3, 1e-4, 1e-5):
-            h = step * scale
-            up, down = at(h), at(-h)
-            found.append((8 * (up - down) - at(2 * h) + at(-2 * h)) / (12 * h))
-            gaps.append(abs(up + down - 2 * middle) / h)
-    except BranchChanged:
-        return None
-    # the slopes left and right come together as h falls, but not at a kink
-    noise = 1e3 * 2.0**-52 * abs(middle) / (1e-4 * scale)
-    if gaps[2] > 0.3 * gaps[0] and gaps[2] > noise + 1e-6 * abs(found[2]):
-        return None
-    best = min(itertools.pairwise(found), key=lambda pair: abs(pair[0] - pair[1]))
-    return best[1] if math.isfinite(best[1]) else None
+        labels = [f"{by.label}, {direction.label}" for direction in directions]
+        yield from _rows(point, labels, [d.along(bars) for d in directions], witnesses)
 
 
 def _rows(
-    labels: Sequence[str], reverse: Sequence[float], witnesses: Mapping[str, Witness]
+    point: Point,
+    labels: Sequence[str],
+    swept: Sequence[float],
+    witnesses: Mapping[str, Witness],
 ) -> Iterator[GradientRow]:
-    size = max((abs(x) for x in reverse if math.isfinite(x)), default=0.0)
+    size = max((abs(x) for x in swept if math.isfinite(x)), default=0.0)
+    allowed = SINGLE if point.single else TOLERANCE
+    # what is small beside the others is noise: to differences, and where sums cancel
+    floors = dict.fromkeys(TOLERANCE, CANCELS * size if point.base.arrays else 0.0)
+    floors["differences"] = 1e-3 * size
     for place, label in enumerate(labels):
         found = {name: values[place] for name, values in witnesses.items()}
         errors = {
-            name: _error(name, reverse[place], x, size)
+            name: _error(name, swept[place], x, floors[name])
             for name, x in found.items()
             if x is not None
         }
-        excess = {name: error / TOLERANCE[name] for name, error in errors.items()}
+        excess = {name: error / allowed[name] for name, error in errors.items()}
         name = max(excess, key=lambda name: excess[name], default="")
         bad = bool(name) and excess[name] > 1
         exact = [e for name, e in errors.items() if name != "differences"]
         error = errors[name] if bad else max(exact, default=0.0)
-        yield GradientRow(label, reverse[place], found, error, name if bad else "")
+        yield GradientRow(label, swept[place], found, error, name if bad else "")
 
 
-def _error(name: str, reverse: float, witness: float, size: float) -> float:
-    if reverse == witness or (math.isnan(reverse) and math.isnan(witness)):
+def _error(name: str, swept: float, witness: float, floor: float) -> float:
+    if swept == witness or (math.isnan(swept) and math.isnan(witness)):
         return 0.0
-    if not (math.isfinite(reverse) and math.isfinite(witness)):
+    if not (math.isfinite(swept) and math.isfinite(witness)):
         return 0.0 if name == "differences" else math.inf
-    # differences see a derivative that is small beside the others as noise
-    floor = 1e-3 * size if name == "differences" else 0.0
-    scale = max(abs(reverse), abs(witness), floor, 5e-324)
-    return abs(reverse - witness) / scale
+    scale = max(abs(swept), abs(witness), floor, 5e-324)
+    return abs(swept - witness) / scale

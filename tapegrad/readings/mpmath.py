@@ -148,6 +148,8 @@ class MpmathReading(ObjectReading):
             return value
         if isinstance(value, np.ndarray):
             return self.numbers(value)
+        if isinstance(value, np.floating):
+            value = float(value)
         return Big(self.ctx, self.ctx.mpf(value))
 
     def const(self, name: str) -> Big:

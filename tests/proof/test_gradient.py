@@ -112,6 +112,60 @@ def test_a_lost_derivative_is_found_by_differences_alone():
     assert row.witnesses["differences"] == pytest.approx(4.0)
 
 
+MATRIX = np.array([[2.0, 0.3], [-0.4, 1.5]])
+ARRAYS = {
+    "a product": (lambda a, b: (a @ b * 2.0).sum(), (MATRIX, np.ones((2, 3)))),
+    "broadcasting": (lambda a, b: ((a - b) ** 2).sum(), (MATRIX, 0.7)),
+    "nested": (lambda d: (d["w"] * d["b"]).sum(), ({"w": MATRIX, "b": 2.0},)),
+    "indices": (lambda a, k: (a[k] * a[0]).sum(), (MATRIX, np.array([1, 1]))),
+    "a solution": (lambda a: (np.linalg.inv(a) ** 2).sum(), (MATRIX,)),
+    "determinant": (lambda a: np.linalg.slogdet(a)[1], (MATRIX,)),
+    "sorted": (lambda a: (np.sort(a, axis=1) * np.arange(2.0)).sum(), (MATRIX,)),
+    "float32": (lambda a: np.exp(a).sum(), (MATRIX.astype(np.float32),)),
+    "eigenvalues": (lambda a: np.linalg.eigvalsh(a @ a.T)[0], (MATRIX,)),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("order", [1, 2])
+def test_arrays_have_a_row_an_entry(name, order):
+    f, at = ARRAYS[name]
+    report = check_gradient(f, *at, order=order, raise_on_error=True)
+    count = sum(
+        np.size(x["w"]) + 1 if isinstance(x, dict) else np.size(x)
+        for x in at
+        if not hasattr(x, "dtype") or x.dtype.kind == "f"
+    )
+    assert len(report.rows) == count + (order - 1) * count**2
+    last = report.rows[count - 1].derivative
+    assert last.endswith(("[1, 1]", "[1, 2]", "b"))
+
+
+def test_many_entries_are_sampled_and_taken_together():
+    x = np.linspace(0.1, 3.0, 500)
+    report = check_gradient(lambda x: np.sum(np.sin(x) * x), x)
+    assert report.ok, str(report)
+    assert len(report.rows) == 65
+    assert report.rows[-1].derivative == "all 500 at once"
+    assert report.rows[-1].witnesses["differences"] is not None
+    lost = check_gradient(
+        lambda x: np.sum(x * np.where(np.arange(500) == 1, x._data, x)), x
+    )
+    assert [row.disagrees for row in lost.rows if not row.ok] == ["differences"]
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_wrong_pull_is_found():
+    row = TABLE["matmul"]
+    wrong = dataclasses.replace(
+        row, pull=lambda m, bar, y, a, b: (m.like(0, a), row.pull(m, bar, y, a, b)[1])
+    )
+    TABLE.rows[TABLE.by_name["matmul"]] = wrong
+    report = check_gradient(lambda a: (a @ a).sum(), MATRIX)
+    assert {row.disagrees for row in report.rows} <= {"forward", "SymPy", "differences"}
+    assert not any(row.ok for row in report.rows)
+
+
 def test_bad_input():
     with pytest.raises(ShapeError, match="order 1 or 2"):
         check_gradient(rosenbrock, 1.0, 2.0, order=3)
