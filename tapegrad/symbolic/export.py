@@ -38,7 +38,7 @@ from tapegrad.tape.tape import Tape
 
 # simplify() takes its time beyond this many operations, and seldom finds anything. Of
 # the many derivatives of an array each gets less.
-SIMPLIFIED, SIMPLIFIED_ENTRY = 30, 12
+SIMPLIFIED, SIMPLIFIED_ENTRY = 30, 6
 # ... and of the others some take minutes: a second or two is what it gets.
 SIMPLIFY_CALLS = 3_000_000
 # In a power or product of powers beyond this, simplify() may multiply out.

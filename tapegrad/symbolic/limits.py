@@ -47,8 +47,8 @@ _MOVING = frozenset(
 )
 
 
-def limited(tape: Tape, *, derivative: bool = False) -> None:
-    """Raise unless the outputs, written out, keep within size and nesting.
+def limited(tape: Tape, *, derivative: bool = False) -> int:
+    """The size of the outputs, written out; raises when it or the nesting is too much.
 
     Args:
         tape: a flat tape.
@@ -88,6 +88,7 @@ def limited(tape: Tape, *, derivative: bool = False) -> None:
     count = sum(entries[slot] for slot in tape.inputs)
     if derivative and total * count > max(MAX_DERIVATIVES, MAX_SIZE * len(tape.inputs)):
         raise _too_many(tape, f"derivatives by {count:,} entries")
+    return total
 
 
 def limited_entries(tape: Tape) -> list[int]:
