@@ -88,6 +88,8 @@ def _expanded(shape: Shape, given: Any) -> list[Entry]:
             f"{taken} were indexed ({line()})"
         )
         raise IndexOutOfBounds(msg)
+    if dots and taken == len(shape):
+        _check_empty_dots(entries, dots[0])
     at = dots[0] if dots else len(entries)
     entries[at : at + 1] = [slice(None)] * (len(shape) - taken)
     axis = 0
@@ -100,6 +102,15 @@ def _expanded(shape: Shape, given: Any) -> list[Entry]:
             raise IndexOutOfBounds(msg)
         axis += entry is not None
     return [entry.places if isinstance(entry, _Place) else entry for entry in entries]
+
+
+def _check_empty_dots(entries: list[Entry], at: int) -> None:
+    """An ellipsis for no axes moves the axes of arrays beside it: not in keys here."""
+    kinds = [isinstance(entry, int | _Place) or _is_array(entry) for entry in entries]
+    fancy = any(_is_array(entry) or isinstance(entry, _Place) for entry in entries)
+    if fancy and any(kinds[:at]) and any(kinds[at:]):
+        msg = f"'...' between index arrays stands for no axis: leave it out ({line()})"
+        raise RecordError(msg)
 
 
 class _Place:

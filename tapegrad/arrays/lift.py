@@ -74,7 +74,7 @@ def operand(x: Any) -> Any:
         return stack([operand(entry) for entry in x], 0)
     try:
         found = np.asarray(x)
-        if found.dtype.kind == "O":
+        if found.dtype.kind == "O" and all(isinstance(e, NUMBERS) for e in found.flat):
             found = found.astype(float)
     except (TypeError, ValueError):
         msg = f"got {x!r} where an array of numbers is needed ({line()})"

@@ -12,7 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.arrays import choices, items, linalg, movement, products, reductions
+from tapegrad.arrays import (
+    choices,
+    extra,
+    items,
+    joining,
+    linalg,
+    making,
+    movement,
+    order,
+    products,
+    reductions,
+    repeating,
+    running,
+)
 from tapegrad.arrays.lift import (
     dtype_of,
     primal,
@@ -84,12 +97,12 @@ METHODS: dict[str, Callable[..., Any]] = {
     "ptp": reductions.spread,
     "var": reductions.variance,
     "std": reductions.deviation,
-    "cumsum": reductions.cumsum,
-    "cumprod": reductions.cumprod,
+    "cumsum": running.cumsum,
+    "cumprod": running.cumprod,
     "argmax": reductions.argmax,
     "argmin": reductions.argmin,
-    "argsort": reductions.argsort,
-    "argpartition": reductions.argpartition,
+    "argsort": order.argsort,
+    "argpartition": order.argpartition,
     "any": reductions.some,
     "all": reductions.every,
     "nonzero": choices.nonzero,
@@ -97,10 +110,10 @@ METHODS: dict[str, Callable[..., Any]] = {
     "flatten": movement.flatten,
     "swapaxes": movement.swapaxes,
     "squeeze": movement.squeeze,
-    "diagonal": movement.diagonal,
-    "trace": movement.trace,
-    "take": movement.take,
-    "repeat": movement.repeat,
+    "diagonal": making.diagonal,
+    "trace": making.trace,
+    "take": repeating.take,
+    "repeat": repeating.repeat,
     "astype": movement.cast,
     "compress": lambda self, condition, axis=None: choices.compress(
         condition, self, axis
@@ -110,8 +123,10 @@ METHODS: dict[str, Callable[..., Any]] = {
     "dot": products.dot,
     "conj": movement.copy,
     "conjugate": movement.copy,
-    "searchsorted": choices.searchsorted,
+    "searchsorted": order.searchsorted,
 }
+# every module with functions of the table is imported by now
+MODULES = (extra, joining)
 PLAIN: dict[str, Callable[..., Any]] = {
     "reshape": _shape,
     "transpose": _axes,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.arrays import reductions
+from tapegrad.arrays import reductions, running
 from tapegrad.arrays.lift import (
     add,
     div,
@@ -212,10 +212,10 @@ REDUCED: dict[str, Callable[..., Any]] = {
     "logical_or": reductions.some,
 }
 ACCUMULATED: dict[str, Callable[..., Any]] = {
-    "add": reductions.cumsum,
-    "multiply": reductions.cumprod,
-    "maximum": reductions.running_maximum,
-    "minimum": reductions.running_minimum,
+    "add": running.cumsum,
+    "multiply": running.cumprod,
+    "maximum": running.running_maximum,
+    "minimum": running.running_minimum,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 import tapegrad as tg
 from tapegrad import Value
 
@@ -12,7 +13,7 @@ A = np.arange(12.0).reshape(3, 4) / 7
 
 
 def agrees(f, *xs):
-    """A function that writes: as NumPy, recorded, replayed elsewhere, differentiated."""
+    """A function that writes: as NumPy; recorded, replayed, differentiated."""
     wanted = f(*(x.copy() for x in xs))
     tape = tg.record(f, *xs)
     tape.check()
@@ -197,26 +198,9 @@ def test_two_arrays_of_zeros_are_two_arrays():
         y, z = np.zeros_like(x), np.zeros_like(x)
         view = z[1:]
         y[1] = x[1]
-        z[0] = 1.0
-        return y + z
-
-    with pytest.raises(tg.RecordError, match="view"):
-        tg.record(lambda x: f(x) + _used(x), X)
-
-    def g(x):
-        y, z = np.zeros_like(x), np.zeros_like(x)
-        view = z[1:]
-        y[1] = x[1]
         return np.sum(view) + y
 
-    np.testing.assert_array_equal(tg.record(g, X)(X), [0.0, -1.0, 0.0, 0.0])
-
-
-def _used(x):
-    y = x * 1.0
-    view = y[1:]
-    y[0] = 1.0
-    return np.sum(view)
+    np.testing.assert_array_equal(tg.record(f, X)(X), [0.0, -1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize(
@@ -226,7 +210,7 @@ def _used(x):
         lambda y: y.reshape(2, 2),
         lambda y: y[:, None],
         lambda y: y.ravel()[::2],
-        lambda y: np.flip(y),
+        np.flip,
         lambda y: np.broadcast_to(y, (2, 4)),
         lambda y: next(iter(y.reshape(2, 2))),
     ],
