@@ -33,7 +33,7 @@ DIGITS = "mpmath:50"
 # size of matrices whose inverse it can still differentiate.
 SYMBOLIC, SYMBOLIC_ENTRIES, SYMBOLIC_MATRIX = 300, 400, 2
 # Entries of all arrays together beyond which many digits take too long.
-BIG_ENTRIES = 100_000
+BIG_ENTRIES = 1_000_000
 # Entries that have a row each, at order 1 and 2.
 MOST = {1: 64, 2: 16}
 
@@ -135,8 +135,8 @@ class Point:
 
     def entries(self, tape: Tape) -> int:
         """The entries of all slots of a tape together."""
-        sizes = [math.prod(shape) for shape, _ in tape.avals]
-        return sum(sizes[place] for place in tape.aval.tolist())
+        sizes = np.array([math.prod(shape) for shape, _ in tape.avals])
+        return int(np.sum(sizes[tape.aval]))
 
 
 Weights = Mapping[int, Any]
