@@ -299,6 +299,42 @@ def test_least_squares_is_as_accurate_as_qr():
     np.testing.assert_allclose(x, exact, rtol=1e-8)
 
 
+TRIANGLE = {"lower": True, "unit_diagonal": False, "transposed": False}
+EMPTY = [
+    ("eigh", [(0, 0)]),
+    ("eigh", [(0, 2, 2)]),
+    ("svdvals", [(0, 3)]),
+    ("svdvals", [(0, 2, 3)]),
+    ("solve", [(0, 0), (0, 2)]),
+    ("solve", [(2, 2), (2, 0)]),
+    ("inv", [(0, 0)]),
+    ("det", [(0, 0)]),
+    ("det", [(0, 2, 2)]),
+    ("logabsdet", [(0, 0)]),
+    ("cholesky", [(0, 0)]),
+    ("lstsq", [(3, 0), (3, 1)]),
+    ("lstsq", [(3, 2), (3, 0)]),
+    ("solve_triangular", [(0, 0), (0, 1)]),
+    ("solve_triangular", [(2, 2), (2, 0)]),
+]
+
+
+@pytest.mark.parametrize(("name", "shapes"), EMPTY, ids=str)
+def test_empty_matrices_have_derivatives_of_their_shape(name, shapes):
+    rng = np.random.default_rng(8)
+    xs = [tg.Value(rng.normal(size=shape)) for shape in shapes]
+    params = TRIANGLE if name == "solve_triangular" else {}
+    found = call(name, *xs, **params)
+    said = TABLE[name].shape(*((shape, "float64") for shape in shapes), **params)
+    total = tg.Value(0.0)
+    pairs = zip(found, said, strict=True) if TABLE[name].slots > 1 else [(found, said)]
+    for y, (shape, _) in pairs:
+        assert y.shape == shape
+        total = total + call("sum", y, axes=tuple(range(len(shape))))
+    total.backward()
+    assert [x.grad.shape for x in xs] == shapes
+
+
 WRONG = {
     "solve of a singular matrix": ("solve", DomainError, "solve", [(2, 2), (2, 1)]),
     "inverse of a singular matrix": ("inv", DomainError, "inv", [(2, 2)]),
