@@ -265,6 +265,7 @@ def test_csv_for_arrays(folder):
         (b"", "p.csv: the file holds no points"),
         (b'1,"2\n', "p.csv:1: this is no CSV"),
         (b"1,2\n\xff,3\n", "this is no text"),
+        (b"1,2\n1_000,3\n", "p.csv:2: column 1: '1_000' is no number"),
         (b"1,2\n0x10,3\n", "p.csv:2: column 1: '0x10' is no number"),
         (b"1,__import__('os')\n", "column 2: \"__import__('os')\" is no number"),
         (b"\x93NUMPY\x01\x00", "no text"),
@@ -287,8 +288,9 @@ def test_points_from_npy(tape):
     np.save("p.npy", np.array([[0, 4], [3, 16]]))
     found = figures("replay", tape, "--npy", "p.npy")
     assert [row["value"] for row in found] == [2.0, 5.0]
-    np.save("p.npy", np.array([0.0, 4.0], np.float16))
-    assert [row["value"] for row in figures("replay", tape, "--npy", "p.npy")] == [2.0]
+    for dtype in (np.float16, ">f8", "<f4", np.longdouble, ">i4", np.uint8):
+        np.save("p.npy", np.array([0.0, 4.0], dtype))
+        assert figures("replay", tape, "--npy", "p.npy")[0]["value"] == 2.0
 
 
 def test_an_array_for_an_array():

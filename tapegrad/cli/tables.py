@@ -86,9 +86,14 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             )
 
 
+def _float(cell: str) -> float:
+    """A float; ValueError for Python's ``1_000``, which other programs do not write."""
+    return float(cell if "_" not in cell else "")
+
+
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        _float(cell)
     except ValueError:
         return False
     return True
@@ -118,7 +123,7 @@ def _header(
 
 def _number(cell: str, where: str, column: int) -> float:
     try:
-        return float(cell)
+        return _float(cell)
     except ValueError:
         what = repr(cell) if cell.strip() else "an empty cell"
         _wrong(where, f"column {column}: {what} is no number")
@@ -157,5 +162,5 @@ def array_of(path: Path) -> npt.NDArray[Any]:
         file.seek(0)
         array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
     if array.dtype == np.float16 or array.dtype.itemsize > 8:
-        array = array.astype(np.float64)
-    return array
+        return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

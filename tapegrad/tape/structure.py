@@ -6,6 +6,7 @@ Plain positional floats, by far the most frequent case, need no tree at all.
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,19 @@ class Tree:
     dynamic: tuple[int, ...] = (0,)
     statics: tuple[tuple[int, Any], ...] = ()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle: optree must know the classes before it meets the description."""
+        if self.spec is None:
+            return Tree, (None, self.dynamic, self.statics)
+        kinds, pending = set(), [self.spec]
+        while pending:
+            node = pending.pop()
+            if _is_dataclass_type(node.type):
+                kinds.add(node.type)
+            pending += node.children()
+        inside = pickle.dumps(self.spec)
+        return _rebuilt, (tuple(kinds), inside, self.dynamic, self.statics)
+
     @property
     def bare(self) -> bool:
         """Whether it is one bare leaf."""
@@ -47,6 +61,22 @@ class Tree:
         import optree
 
         return optree.tree_unflatten(self.spec, places)
+
+
+def _rebuilt(
+    kinds: tuple[type, ...],
+    inside: bytes,
+    dynamic: tuple[int, ...],
+    statics: tuple[tuple[int, Any], ...],
+) -> Tree:
+    """Unpickle a tree."""
+    from tapegrad.tape.files.trees import know_stand_ins, registered
+
+    know_stand_ins()
+    for kind in kinds:
+        if registered(kind) is None:
+            register(kind)
+    return Tree(pickle.loads(inside), dynamic, statics)  # noqa: S301 - our own pickle
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +188,10 @@ def _describe(tree: Tree) -> str:
 
 def _is_dataclass(leaf: Any) -> bool:
     return dataclasses.is_dataclass(leaf) and not isinstance(leaf, type)
+
+
+def _is_dataclass_type(kind: Any) -> bool:
+    return dataclasses.is_dataclass(kind) and isinstance(kind, type)
 
 
 def register(kind: type) -> None:

@@ -22,7 +22,7 @@ from tapegrad.tape import Columns, Guard
 from tapegrad.tape.files import atomic, container
 from tapegrad.tape.files.trees import StandIn
 from tapegrad.tape.structure import Structure, Tree, flatten
-from tapegrad.tape.tape import SCALAR
+from tapegrad.tape.tape import BOOLEAN, SCALAR
 
 Pair = namedtuple("Pair", ["left", "right"])  # noqa: PYI024 - the plain kind
 
@@ -331,6 +331,39 @@ def test_a_class_that_the_program_lacks_has_a_stand_in(tmp_path):
     ], done.stderr
 
 
+def test_a_pickle_with_a_dataclass_in_another_program(tmp_path):
+    (tmp_path / "points.py").write_text(
+        "import dataclasses\n"
+        "@dataclasses.dataclass\nclass Point:\n    x: float\n    y: float\n"
+    )
+    maker = (
+        "import pickle, points, tapegrad as tg\n"
+        "tape = tg.record(lambda p: p.x * p.y, points.Point(1.0, 2.0))\n"
+        "pickle.dump(tape, open('t.pickle', 'wb'))\n"
+        "tape.save('t.tape')\n"
+    )
+    reader = (
+        "import pickle, tapegrad as tg\n"
+        "stand_in = tg.load('t.tape')\n"
+        "again = pickle.loads(pickle.dumps(stand_in))\n"
+        "tape = pickle.load(open('t.pickle', 'rb'))\n"
+        "import points\n"
+        "print(tape.gradient(points.Point(3.0, 4.0)), again(points.Point(3.0, 4.0)))\n"
+    )
+    root = str(Path(tg.__file__).parent.parent)
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
+    for code in (maker, reader):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.stdout == "Point(x=4.0, y=3.0) 12.0\n", done.stderr
+
+
 def test_a_named_tuple_that_the_program_lacks(monkeypatch):
     pair = Pair(2.0, 3.0)
     data = tg.record(lambda p: p.left * p.right, pair).to_bytes()
@@ -352,6 +385,48 @@ def test_sub_tapes_of_sub_tapes_at_any_depth():
         tape = out.freeze(tuple(inputs), tuple(slots), structure=structure)
     found = again(tape)
     assert found(3.0, 2.0) == 6.1
+
+
+def test_a_sub_tape_of_arrays():
+    inner = tg.record(lambda a, s: (a * s, a.sum()), np.ones(3), 2.0)
+    tape = tg.record(
+        lambda x: (inner(x, inner(x, 2.0)[1])[0] * x).sum(), np.arange(3.0)
+    )
+    x = np.array([1.0, -0.0, 5.0])
+    assert again(tape).gradient(x).tobytes() == tape.gradient(x).tobytes()
+
+
+def test_loading_does_not_expand_sub_tapes():
+    """Each level calls the one below twice: 2**60 steps, were they written out."""
+    tape = tg.record(lambda x: x * 2.0, 1.0)
+    for _ in range(60):
+        out = Columns()
+        x = out.input(1.0)
+        (y,) = out.push_call(tape, [x], [0.0])
+        slots = out.push_call(tape, [y], [0.0])
+        tape = out.freeze((x,), tuple(slots), structure=Structure((Tree(),)))
+    assert tg.from_bytes(tape.to_bytes()) == tape
+
+
+EDGES = [(row, edge) for row in TABLE for edge in row.edges]
+
+
+def test_every_edge_holds_after_a_save_and_load():
+    for row, edge in EDGES:
+        out = Columns()
+        inputs = tuple(out.input(x) for x in edge.at)
+        aval = BOOLEAN if row.kind == "predicate" else SCALAR
+        slots = out.append(row, inputs, edge.params, [aval])
+        structure = Structure(tuple(Tree() for _ in inputs))
+        tape = out.freeze(inputs, tuple(slots), structure=structure, example=edge.at)
+        found = tg.from_bytes(tape.to_bytes())
+        one, two = found.value_and_gradient(*edge.at), tape.value_and_gradient(*edge.at)
+        assert np.asarray(one[0]).tobytes() == np.asarray(two[0]).tobytes()
+        assert np.asarray(one[1]).tobytes() == np.asarray(two[1]).tobytes()
+        slopes = np.atleast_1d(one[1])
+        for slope, expected in zip(slopes, edge.partials, strict=True):
+            near = np.isclose(slope, expected, rtol=edge.relative, atol=0.0)
+            assert near or (slope != slope and expected != expected), (row.name, edge)  # noqa: PLR0124
 
 
 def test_a_sub_tape_that_is_called_twice_is_stored_once():

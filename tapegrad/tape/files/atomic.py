@@ -25,13 +25,12 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     beside = target.with_name(f".{target.name[:64]}.{secrets.token_hex(8)}.part")
     try:
         # opened like any new file, so that the user's umask holds
-        number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(number, "wb") as file:
+        with beside.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
+        if mode is not None:
+            beside.chmod(mode)
         beside.replace(target)
     except BaseException as problem:
         with contextlib.suppress(OSError):

@@ -73,7 +73,7 @@ class NamedStandIn(StandIn):
 STAND_INS: dict[str, type[StandIn]] = {"object": StandIn, "named": NamedStandIn}
 
 
-def _known_stand_ins() -> None:
+def know_stand_ins() -> None:
     """Teach optree the stand-ins, once."""
     import optree
 
@@ -234,7 +234,7 @@ def _spec(listed: list[Any], reader: Reader) -> Any:
     """optree's description of nodes in preorder: built from the last one back."""
     import optree
 
-    _known_stand_ins()
+    know_stand_ins()
     built: list[tuple[Any, int]] = []  # what a node builds, and its depth
     for node in reversed(listed):
         if node == LEAF:
