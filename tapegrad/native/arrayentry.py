@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib
 import math
 import struct
 from collections.abc import Callable, Sequence
@@ -99,7 +98,8 @@ class _Layout:
 @functools.cache
 def _numpy() -> tuple[int, int, int]:
     """The addresses of ndarray, PyArray_New and PyArray_Scalar."""
-    extension = importlib.import_module("numpy._core._multiarray_umath")
+    from numpy._core import _multiarray_umath as extension  # type: ignore[attr-defined]
+
     found = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
         ("PyCapsule_GetPointer", ctypes.pythonapi)
     )(extension._ARRAY_API, None)  # noqa: SLF001 - it is for extension modules
