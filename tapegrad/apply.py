@@ -20,11 +20,11 @@ from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED
-from tapegrad.real import as_number
+from tapegrad.real import as_data, as_number
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import ASTYPE
 from tapegrad.rules.shapes import FLOATING
-from tapegrad.sweeps import no_answer
+from tapegrad.passing import no_answer
 from tapegrad.tape.guards import user_line
 from tapegrad.tape.recorder import aval_of
 from tapegrad.value import ARRAYS, CONSTANT, Array, Arrays, Value, leaf, new
@@ -174,6 +174,8 @@ class Operand:
             self.data = bool(x) if isinstance(x, np.bool_) else x
         elif isinstance(x, bool):
             self.data = x
+        elif isinstance(x, np.ndarray) and x.ndim:
+            self.data = as_data(x)  # raises: complex numbers, strings, objects
         else:
             self.data = as_number(x)
 
@@ -207,7 +209,7 @@ def _apply_arrays(
     columns: Any, row: Primitive, operands: Sequence[Any], params: dict[str, Any]
 ) -> Any:
     if columns.stale:
-        _check_stale(columns, operands)
+        check_fresh(columns, operands)
     if _all_double(operands) and not _takes_bool(row, 0):  # the usual case
         primals = [x._data if isinstance(x, Value) else float(x) for x in operands]
         found = _computed(row, primals, params)
@@ -326,8 +328,8 @@ def misfit(row: Primitive, primals: Sequence[Any], problem: Exception) -> ShapeE
     )
 
 
-def _check_stale(columns: Any, operands: Sequence[Any]) -> None:
-    """Refuse a view whose array was written since it was taken."""
+def check_fresh(columns: Any, operands: Sequence[Any]) -> None:
+    """Refuse a view whose array was written since it was taken, and the reverse."""
     for value in operands:
         if not isinstance(value, Value) or value._rec is not columns:
             continue
@@ -335,8 +337,9 @@ def _check_stale(columns: Any, operands: Sequence[Any]) -> None:
             continue
         file, line = columns.stale[value._i]
         msg = (
-            f"a view of an array is used after the array was written ({file}:{line}). "
-            "In NumPy it would show the new entries; a Value keeps the old ones. Take "
-            "the view again after the write, or .copy() it before"
+            "of an array and a view of it, one is used after the other was written "
+            f"({file}:{line}). In NumPy it would show the new entries; a Value keeps "
+            "the old ones. Take the view again after the write, or .copy() it before; "
+            "write to the array, x[key] += v, and not to a view"
         )
         raise RecordError(msg)

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from tapegrad.ambient import current
-from tapegrad.apply import apply
+from tapegrad.apply import apply, check_fresh
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import Handle
 from tapegrad.real import as_data, frozen
@@ -212,6 +212,7 @@ def _output_slot(recorder: Recorder, leaf: Any, where: str) -> int:
     if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "O":
         leaf = _stacked(leaf)
     if isinstance(leaf, Value):
+        check_fresh(recorder, [leaf])
         return recorder.slot_of(leaf)
     try:
         return recorder.constant(frozen(as_data(leaf, integers=True)))

@@ -402,3 +402,14 @@ def test_an_intermediate_of_an_older_segment_is_written():
     np.sum(y * y).backward()
     want = 2 * y.data * 2
     np.testing.assert_allclose(x.grad, [0.0, want[1] + 2 * y.data[0] * 5, *want[2:]])
+
+
+def test_a_view_is_not_returned_after_its_array_was_written():
+    def f(x):
+        y = x * 1.0
+        view = y[1:]
+        y[2] = 7.0
+        return view
+
+    with pytest.raises(tg.RecordError, match=r"view .*written .*test_writes\.py"):
+        tg.record(f, X)
