@@ -9,6 +9,7 @@ be saved again, and replays without any error but the library's own.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import random
 
@@ -132,7 +133,24 @@ class Mutator:
             if name in tensors:
                 text = json.dumps(document).encode()
                 tensors[name] = np.frombuffer(text, np.uint8)
-        return container.pack(tensors)
+        data = container.pack(tensors)
+        return self.container(bytearray(data)) if draw.random() < 0.1 else data
+
+    def container(self, data):
+        """Bytes of the container changed, the header's most of all."""
+        draw = self.random
+        head = 8 + int.from_bytes(data[:8], "little")
+        for _ in range(draw.choice((1, 1, 2))):
+            place = draw.randrange(head if draw.random() < 0.8 else len(data))
+            digits = [k for k in range(8, head) if chr(data[k]).isdigit()]
+            place = draw.choice((place, draw.choice(digits)))
+            data[place] = draw.choice(b'0123456789[]{},:"FI \x00\xff')
+        if draw.random() < 0.1:
+            del data[draw.randrange(len(data)) :]
+        place = data.find(b"sha256 ") + 7
+        blank = data[:place] + container.BLANK.encode() + data[place + 64 :]
+        digest = hashlib.sha256(blank).hexdigest().encode()
+        return bytes(data[:place] + digest + data[place + 64 :])
 
     def column(self, array):
         """A tensor with other entries, another length, another dtype or shape."""
