@@ -18,13 +18,13 @@ import numpy as np
 from tapegrad.ambient import SILENT, opened
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import ArrayHandle, Handle
+from tapegrad.passing import no_answer
 from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED
 from tapegrad.real import as_data, as_number
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import ASTYPE
 from tapegrad.rules.shapes import FLOATING
-from tapegrad.passing import no_answer
 from tapegrad.tape.guards import user_line
 from tapegrad.tape.recorder import aval_of
 from tapegrad.value import ARRAYS, CONSTANT, Array, Arrays, Value, leaf, new

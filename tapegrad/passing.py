@@ -11,11 +11,13 @@ is not selected is absent: what it receives carries the arm's mask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tapegrad.errors import DomainError, ShapeError
 from tapegrad.rules import Primitive
 from tapegrad.rules.movement import spread, unbroadcast
 from tapegrad.rules.shapes import FLOATING
@@ -24,6 +26,43 @@ from tapegrad.rules.shapes import FLOATING
 SMOOTH = frozenset(
     {"elementwise", "select", "linear", "multilinear", "reduction", "matrix"}
 )
+
+
+# How messages begin where a derivative has no answer.
+SLOPE = "the derivative of "
+
+
+def applied(
+    function: Callable[..., Any],
+    row: Primitive,
+    xs: Sequence[Any],
+    params: Any,
+    at: str,
+) -> Any:
+    """A row of whole arrays, applied.
+
+    Raises:
+        DomainError: NumPy's linear algebra has no answer.
+        ShapeError: an index is out of bounds.
+    """
+    try:
+        return function(*xs, **params)
+    except np.linalg.LinAlgError as problem:
+        raise no_answer(row, xs, problem, at) from None
+    except IndexError as problem:
+        msg = f"{at}{row.name}: {problem}; check the indices at these inputs"
+        raise ShapeError(msg) from None
+
+
+def no_answer(
+    row: Primitive, xs: Sequence[Any], problem: Exception, at: str
+) -> Exception:
+    """The error of linear algebra without a result."""
+    shapes = " and ".join(str(np.shape(x)) for x in xs)
+    return DomainError(
+        f"{at}{row.name} of shape {shapes}: {problem}; check the matrix at these "
+        "inputs, or add a small multiple of the identity to it"
+    )
 
 
 def partials_of(m: Any, row: Primitive, y: Any, xs: Sequence[Any], params: Any) -> Any:
@@ -55,7 +94,7 @@ def pushed(
 ) -> Any:
     """The tangent of a step of whole arrays."""
     if row.push is not None:
-        return row.push(m, dots, y, *xs, **params)
+        return applied(functools.partial(row.push, m, dots, y), row, xs, params, SLOPE)
     function = getattr(m, row.name)
     if row.kind == "reduction":
         partial = _whole_partial(m, row, y, xs[0], params)
@@ -173,12 +212,13 @@ def _pulled(
             mask = spread(m, mask, shape, axes)
             part = m.where(mask, part, m.number(0))
         return [(partial, part, mask)]
-    parts = row.pull(m, bar, y, *xs, **params)  # type: ignore[misc]
+    rule: Any = row.pull
+    parts = applied(functools.partial(rule, m, bar, y), row, xs, params, SLOPE)
     if mask is None:
         return [(None, part, None) for part in parts]
     if row.kind == "linear":
         marks = m.where(mask, m.like(1, y), m.like(0, y))
-        seen = row.pull(m, marks, y, *xs, **params)  # type: ignore[misc]
+        seen = rule(m, marks, y, *xs, **params)
         unders = [None if mark is None else m.not_equal(mark, 0) for mark in seen]
         return [(None, part, under) for part, under in zip(parts, unders, strict=True)]
     some = m.any(mask, axes=tuple(range(len(m.shape(mask)))))
@@ -205,7 +245,8 @@ def pulled_several(
     full = tuple(
         m.like(0, y) if bar is None else bar for y, bar in zip(ys, mine, strict=True)
     )
-    parts = row.pull(m, full, ys, *xs, **params)  # type: ignore[misc]
+    rule: Any = row.pull
+    parts = applied(functools.partial(rule, m, full, ys), row, xs, params, SLOPE)
     return [(None, part, None) for part in parts]
 
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.errors import DomainError, ShapeError
 from tapegrad.passing import (
     SMOOTH,
     Sums,
+    applied,
     contributions,
     fit,
     fit_mask,
@@ -83,39 +83,6 @@ def replay(
         if replace and len(values) - 1 in replace:
             values[-1] = replace[len(values) - 1]
     return values
-
-
-def applied(
-    function: Callable[..., Any],
-    row: Primitive,
-    xs: Sequence[Any],
-    params: Any,
-    at: str,
-) -> Any:
-    """A row of whole arrays, applied.
-
-    Raises:
-        DomainError: NumPy's linear algebra has no answer.
-        ShapeError: an index is out of bounds.
-    """
-    try:
-        return function(*xs, **params)
-    except np.linalg.LinAlgError as problem:
-        raise no_answer(row, xs, problem, at) from None
-    except IndexError as problem:
-        msg = f"{at}{row.name}: {problem}; check the indices at these inputs"
-        raise ShapeError(msg) from None
-
-
-def no_answer(
-    row: Primitive, xs: Sequence[Any], problem: Exception, at: str
-) -> Exception:
-    """The error of linear algebra without a result."""
-    shapes = " and ".join(str(np.shape(x)) for x in xs)
-    return DomainError(
-        f"{at}{row.name} of shape {shapes}: {problem}; check the matrix at these "
-        "inputs, or add a small multiple of the identity to it"
-    )
 
 
 def _rows(tape: Tape) -> Iterator[tuple[int, int, int, list[int]]]:

@@ -467,3 +467,13 @@ def test_a_write_into_an_argument_leaves_the_input_where_it_was():
         u[0] = 3.0
         rec.output(np.sum(u * u))
     assert rec.tape(np.array([7.0, 2.0])) == 13.0
+
+
+def test_a_derivative_without_an_answer_is_named():
+    f = lambda a: np.linalg.slogdet(a)[1]  # noqa: E731
+    singular = np.ones((2, 2))
+    tape = tg.record(f, np.eye(2))
+    assert tape(singular) == -np.inf
+    for ask in (tape.gradient, tg.grad(f), lambda a: f(Value(a)).backward()):
+        with pytest.raises(tg.DomainError, match=r"derivative of logabsdet.*\(2, 2\)"):
+            ask(singular)
