@@ -183,7 +183,8 @@ def _indexed(
         sign = "+=" if row.name == "scatter_add" else "="
         return f"zeros({shape}) with {key} {sign} {xs[0].text}", WORD
     key = key_text(params["key"], shape, arrays)
-    return f"{xs[0].at(WORD + 1)} with {key} = {xs[1].at(WORD + 1)}", WORD
+    base = f"zeros({shape})" if xs[0].text == "0" else xs[0].at(WORD + 1)
+    return f"{base} with {key} = {xs[1].at(WORD + 1)}", WORD
 
 
 def _reshaped(x: Formula, params: Any, shape: Shape) -> tuple[str, int]:
