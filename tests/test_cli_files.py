@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import textwrap
 
 import numpy as np
@@ -341,3 +343,19 @@ def test_bad_npy(tape, folder):
         assert f"holds an array of shape {shape}" in message()
     np.savez("p.npz", np.zeros(2))
     assert "no NPY file" in refused("replay", tape, "--npy", "p.npz")
+
+
+def test_a_replay_loads_no_symbolic_library(tape):
+    code = (
+        f"import sys; sys.argv = ['tapegrad', 'replay', {tape!r}, '--at', '0,4']\n"
+        "from tapegrad.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'sympy', 'mpmath', 'llvmlite', 'graphviz'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2.0" in done.stdout
