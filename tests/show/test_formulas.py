@@ -127,8 +127,8 @@ def walk(tape, args):
             r"(v\d+_bar)(\[.*?\])? ([+-])= (.*)", line
         ).groups()
         before = names.get(onto, np.zeros(np.shape(part)))
-        before, written, _ = text.partition(" with ")  # a write among the operands
-        inside = written and before.count("(") != before.count(")")
+        head, written, _ = text.partition(" with ")  # a write among the operands
+        inside = written and head.count("(") != head.count(")")
         if not text.startswith("pull_") and not inside:
             seen.append(line)
             if index:
