@@ -20,7 +20,15 @@ def run(script: Path, folder: Path, *options: str) -> subprocess.CompletedProces
         [sys.executable, "-W", "error", str(script), *options],
         cwd=folder,
         # The checkout that is tested, whatever else may be installed.
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # One thread: several, in several processes, mostly wait for each other.
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(
+                [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         timeout=300,
