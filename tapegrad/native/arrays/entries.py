@@ -108,7 +108,9 @@ class Entries:
     def _value(self, node: Node, terms: Terms) -> int:
         kind = KINDS[node.dtype]
         if node.op == "const" and not node.shape:
-            return self.add("number", kind, extra=number(node.params["value"][()], kind))
+            return self.add(
+                "number", kind, extra=number(node.params["value"][()], kind)
+            )
         if node not in self.made or terms != identity(node.shape):
             name = self.storage.register(node)
             if name is not None:
@@ -165,6 +167,7 @@ class Entries:
         return self.value(node.args[0], tuple(mine))
 
     def _reshape(self, node: Node, terms: Terms) -> int:
+        del terms
         raise Stored(node.args[0])
 
     def _inside(self, node: Node, terms: Terms) -> Terms | None:
@@ -261,7 +264,8 @@ def _against(node: Node, terms: Terms) -> Terms:
     """The place in an operand that is broadcast."""
     mine = terms[len(terms) - node.ndim :]
     return tuple(
-        FIRST if size == 1 else term for size, term in zip(node.shape, mine, strict=True)
+        FIRST if size == 1 else term
+        for size, term in zip(node.shape, mine, strict=True)
     )
 
 
@@ -278,5 +282,3 @@ class _Params(dict[str, Any]):
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple(sorted((name, repr(value)) for name, value in self.items())))
-
-

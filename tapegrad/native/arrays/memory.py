@@ -31,12 +31,9 @@ class Arena:
         self._places: dict[Node, tuple[int, int]] = {}
         self._scratch: list[tuple[int, int]] = []
         self._last: dict[Node, int] = {}
-        self._made: dict[Node, int] = {}
         for place, item in enumerate(plan.items):
-            for node in item.nodes:
-                self._made[node] = self._last[node] = place
-            for node in item.reads:
-                self._last[node] = place
+            for node in (*item.nodes, *item.reads):
+                self._last[plan.same.get(node, node)] = place
 
     def _held(self, node: Node) -> bool:
         plan = self._plan
@@ -49,17 +46,19 @@ class Arena:
 
     def begin(self, place: int) -> None:
         """Room for what an item makes."""
-        for node in self._plan.items[place].nodes:
-            if self._held(node):
+        for each in self._plan.items[place].nodes:
+            node = self._plan.same.get(each, each)
+            if self._held(node) and node not in self._places:
                 size = max(node.size * BYTES[KINDS[node.dtype]], 1)
                 self._places[node] = self._take(size)
 
     def end(self, place: int) -> None:
         """Free what no later item reads."""
         item = self._plan.items[place]
-        for node in {*item.nodes, *item.reads}:
+        for each in dict.fromkeys((*item.nodes, *item.reads)):
+            node = self._plan.same.get(each, each)
             if node in self._places and self._last[node] == place:
-                self._give(*self._places[node])
+                self._give(*self._places.pop(node))
         for block in self._scratch:
             self._give(*block)
         self._scratch = []

@@ -10,17 +10,15 @@ are independent, and the text says so, so that LLVM makes vectors of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from tapegrad.native.arrays.entries import Entries, Linear, Operation
+from tapegrad.native.arrays.entries import Linear
 from tapegrad.native.arrays.graph import Node
+from tapegrad.native.arrays.registers import Registers, moved_by
 from tapegrad.native.arrays.words import (
     DOUBLE,
     TRUTH,
-    WHOLE,
-    converted,
     number,
     stored,
 )
@@ -36,28 +34,6 @@ IDENTITIES = {
     "or": False,
     "and": True,
 }
-
-
-class Writer(Protocol):
-    """The function that the text goes into."""
-
-    def fresh(self, letter: str = "v") -> str:
-        """A new name."""
-
-    def pointer(self, base: int) -> str:
-        """The register that points to a stored array."""
-
-    def form(self, name: str, kinds: Sequence[str], params: object, gives: str) -> str:
-        """The template of a row at one entry."""
-
-    def parallel(self, parts: int) -> tuple[str, str]:
-        """New marks: of loads and stores, and of the loop they are independent in.
-
-        The loop runs in so many parts at a time.
-        """
-
-    def declare(self, name: str, kind: str, takes: Sequence[str]) -> None:
-        """A function that is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +62,7 @@ class Sink:
         kind: how it is reduced; empty for a plain store.
         before: the register of a number that other boxes have reduced, or "".
         pick: further axes, whose places are computed; entries go there in order.
+        into: entries go to memory one by one, joined by kind to what is there.
     """
 
     node: Node
@@ -94,10 +71,11 @@ class Sink:
     kind: str = ""
     before: str = ""
     pick: Pick | None = None
+    into: bool = False
 
 
 @dataclass(slots=True)
-class Nest:
+class Nest(Registers):
     """One nest, as text.
 
     Args:
@@ -111,20 +89,11 @@ class Nest:
         begun: reductions whose buffer must hold the identity before.
     """
 
-    entries: Entries
-    sinks: Sequence[Sink]
-    out: Writer
+    sinks: Sequence[Sink] = ()
     boxes: bool = False
     results: dict[Node, str] = field(default_factory=dict)
     begun: set[Node] = field(default_factory=set)
-    _extents: list[int] = field(default_factory=list)
-    _loops: list[list[int]] = field(default_factory=list)
-    _lines: list[list[str]] = field(default_factory=list)
     _tails: list[list[str]] = field(default_factory=list)
-    _named: dict[int, tuple[str, int]] = field(default_factory=dict)
-    _addresses: dict[tuple[str, int, int], str] = field(default_factory=dict)
-    _counters: list[str] = field(default_factory=list)
-    _mark: str = ""
 
     def text(self) -> str:
         """The instructions; falls through at the end."""
@@ -135,7 +104,9 @@ class Nest:
         self._counters = [self.out.fresh("i") for _ in range(depth + 1)]
         loop = ""
         if depth and not any(sink.pick for sink in self.sinks):
-            long = self._extents[-1] >= LONG and any(s.kind for s in self.sinks)
+            long = self._extents[-1] >= LONG and any(
+                s.kind and not s.into for s in self.sinks
+            )
             self._mark, loop = self.out.parallel(PARTS if long else 1)
         running: list[tuple[Sink, int, str]] = []
         for sink in self.sinks:
@@ -164,10 +135,6 @@ class Nest:
             self._loops.append([axis])
             self._extents.append(size)
 
-    def _steps(self, place: Linear) -> list[int]:
-        """The steps of the loops that are left; the first is of no loop."""
-        return [0, *(place.steps[loop[-1]] for loop in self._loops)]
-
     def _nested(self, running: Sequence[tuple[Sink, int, str]], loop: str) -> str:
         depth = len(self._extents)
         labels = [self.out.fresh("b")[1:] for _ in range(3 * (depth + 1))]
@@ -191,7 +158,12 @@ class Nest:
             enter, body = labels[3 * level], labels[3 * level + 1]
             latch = labels[3 * level + 2]
             i = self._counters[level]
-            lines += [f"br label %{enter}", f"{enter}:", f"br label %{body}", f"{body}:"]
+            lines += [
+                f"br label %{enter}",
+                f"{enter}:",
+                f"br label %{body}",
+                f"{body}:",
+            ]
             lines.append(f"{i} = phi i64 [ 0, %{enter} ], [ {i}n, %{latch} ]")
             for (sink, first, _), mine, end in zip(
                 running, carried, updated, strict=True
@@ -237,6 +209,17 @@ class Nest:
         depth = len(self._extents)
         if sink.pick is not None:
             self._picked(sink, sink.pick, name)
+            return
+        if sink.into:
+            if sink.kind:
+                kind = self.entries.operations[sink.value].kind
+                lines = self._lines[depth]
+                node = sink.node.number
+                address = self._address(node, sink.place, kind, depth, lines)
+                old, total = self._loaded(address, kind, depth, lines), self.out.fresh()
+                lines.append(f"{total} = f{sink.kind} {kind} {old}, {name}")
+                name = total
+            self._store(sink, name, depth)
             return
         if not sink.kind:
             if sink.node.shape:
@@ -296,7 +279,7 @@ class Nest:
         kind = self.entries.operations[sink.value].kind
         names = [self._value(value)[0] for value in pick.values]
         address = self._address(sink.node.number, sink.place, kind, depth, lines)
-        address = picked(self.out, lines, address, names, pick.axes, kind)
+        address = moved_by(self.out, lines, address, names, pick.axes, kind)
         if pick.add:
             old = self._loaded(address, kind, depth, lines)
             total = self.out.fresh()
@@ -307,151 +290,3 @@ class Nest:
             lines.append(f"{byte} = zext i1 {name} to i8")
             name = byte
         lines.append(f"store {stored(kind)} {name}, ptr {address}")
-
-    # -- values ----------------------------------------------------------------
-
-    def _value(self, number_of: int) -> tuple[str, int]:
-        """The register of an operation, and the loop that it stands in."""
-        for place in range(len(self._named), number_of + 1):
-            self._named[place] = self._made(self.entries.operations[place])
-        return self._named[number_of]
-
-    def _made(self, op: Operation) -> tuple[str, int]:
-        if op.what in {"number", "register"}:
-            return op.extra, 0
-        args = [self._named[arg] for arg in op.args]
-        level = max((at for _, at in args), default=0)
-        makers: dict[str, Callable[..., tuple[str, int]]] = {
-            "map": self._map,
-            "cast": self._cast,
-            "load": self._load,
-            "keep": self._keep,
-            "pick": self._pick,
-        }
-        return makers[op.what](op, [name for name, _ in args], level)
-
-    def _map(self, op: Operation, args: list[str], level: int) -> tuple[str, int]:
-        kinds = [self.entries.operations[arg].kind for arg in op.args]
-        name, params = op.extra
-        made = self.out.fresh()
-        text = self.out.form(name, kinds, params, op.kind).format(made[2:], *args)
-        self._lines[level].append(text.rstrip("\n"))
-        return made, level
-
-    def _cast(self, op: Operation, args: list[str], level: int) -> tuple[str, int]:
-        have = self.entries.operations[op.args[0]].kind
-        text = converted(args[0], have, op.kind)
-        if "@llvm.fptosi" in text:
-            self.out.declare(text.split("@")[1].split("(")[0], op.kind, (have,))
-        made = self.out.fresh()
-        self._lines[level].append(f"{made} = {text}")
-        return made, level
-
-    def _load(self, op: Operation, args: list[str], level: int) -> tuple[str, int]:
-        del args, level
-        assert op.place is not None  # noqa: S101 - a load has one
-        steps = self._steps(op.place)
-        level = max((at for at, step in enumerate(steps) if step), default=0)
-        lines = self._lines[level]
-        address = self._address(op.extra, op.place, op.kind, level, lines)
-        return self._loaded(address, op.kind, level, lines), level
-
-    def _loaded(self, address: str, kind: str, level: int, lines: list[str]) -> str:
-        made = self.out.fresh()
-        mark = self._mark if level == len(self._extents) else ""
-        lines.append(f"{made} = load {stored(kind)}, ptr {address}{mark}")
-        if kind != TRUTH:
-            return made
-        truth = self.out.fresh()
-        lines.append(f"{truth} = icmp ne i8 {made}, 0")
-        return truth
-
-    def _keep(self, op: Operation, args: list[str], level: int) -> tuple[str, int]:
-        assert op.place is not None  # noqa: S101
-        steps = self._steps(op.place)
-        level = max(level, *(at for at, step in enumerate(steps) if step), 0)
-        lines = self._lines[level]
-        total = str(op.place.constant)
-        for at, step in enumerate(steps):
-            if step:
-                part, whole = self.out.fresh(), self.out.fresh()
-                lines.append(f"{part} = mul i64 {self._counters[at]}, {step}")
-                lines.append(f"{whole} = add i64 {part}, {total}")
-                total = whole
-        keeps, made = self.out.fresh(), self.out.fresh()
-        lines.append(f"{keeps} = icmp {op.extra} i64 {total}, 0")
-        zero = number(0, op.kind)
-        lines.append(
-            f"{made} = select i1 {keeps}, {op.kind} {args[0]}, {op.kind} {zero}"
-        )
-        return made, level
-
-    def _pick(self, op: Operation, args: list[str], level: int) -> tuple[str, int]:
-        assert op.place is not None  # noqa: S101
-        steps = self._steps(op.place)
-        level = max(level, *(at for at, step in enumerate(steps) if step), 0)
-        lines = self._lines[level]
-        base, axes = op.extra
-        address = self._address(base, op.place, op.kind, level, lines)
-        address = picked(self.out, lines, address, args, axes, op.kind)
-        return self._loaded(address, op.kind, level, lines), level
-
-    def _address(
-        self, base: int, place: Linear, kind: str, level: int, lines: list[str]
-    ) -> str:
-        """The address of an entry; its parts stand at the loops they depend on."""
-        memory = stored(kind)
-        address = self.out.pointer(base)
-        if place.constant:
-            address = self._moved(address, place.constant, memory)
-        for at, step in enumerate(self._steps(place)):
-            if not step:
-                continue
-            key = (address, at, step)
-            if key not in self._addresses:
-                i = self._counters[at]
-                here = lines if at == level else self._lines[at]
-                if step != 1:
-                    scaled = self.out.fresh()
-                    here.append(f"{scaled} = mul nsw i64 {i}, {step}")
-                    i = scaled
-                made = self.out.fresh("p")
-                here.append(f"{made} = getelementptr inbounds {memory}, ptr {address}, i64 {i}")
-                if here is not self._lines[at]:  # a tail: not seen from inside
-                    address = made
-                    continue
-                self._addresses[key] = made
-            address = self._addresses[key]
-        return address
-
-    def _moved(self, address: str, by: int, memory: str) -> str:
-        key = (address, -1, by)
-        if key not in self._addresses:
-            made = self.out.fresh("p")
-            self._lines[0].append(
-                f"{made} = getelementptr inbounds {memory}, ptr {address}, i64 {by}"
-            )
-            self._addresses[key] = made
-        return self._addresses[key]
-
-
-def picked(
-    out: Writer,
-    lines: list[str],
-    address: str,
-    indices: Sequence[str],
-    axes: Sequence[tuple[int, int]],
-    kind: str,
-) -> str:
-    """An address moved along axes by integers; a negative one counts from the end."""
-    for index, (step, size) in zip(indices, axes, strict=True):
-        below, back, place, scaled, moved = (out.fresh() for _ in range(5))
-        lines += [
-            f"{below} = icmp slt {WHOLE} {index}, 0",
-            f"{back} = add {WHOLE} {index}, {size}",
-            f"{place} = select i1 {below}, {WHOLE} {back}, {WHOLE} {index}",
-            f"{scaled} = mul {WHOLE} {place}, {step}",
-            f"{moved} = getelementptr {stored(kind)}, ptr {address}, {WHOLE} {scaled}",
-        ]
-        address = moved
-    return address

@@ -1,4 +1,4 @@
-"""Where entries stand: strided views, and places as functions of loop counters. Floor 9.
+"""Where entries stand: views, and places as functions of loop counters. Floor 9.
 
 A `Term` is the place along one axis, an affine function of one loop's counter:
 
@@ -39,7 +39,7 @@ class View(NamedTuple):
     strides: tuple[int, ...]
 
 
-class Cut(Exception):  # noqa: N818 - a signal
+class Cut(Exception):
     """A box must be cut: along which loop, and before which counter."""
 
     def __init__(self, loop: int, at: int) -> None:
@@ -48,12 +48,12 @@ class Cut(Exception):  # noqa: N818 - a signal
         self.at = at
 
 
-class Stored(Exception):  # noqa: N818 - a signal
-    """A node cannot be computed where it is read and must be stored."""
+class Stored(Exception):
+    """Nodes cannot be computed where they are read and must be stored."""
 
-    def __init__(self, node: Node) -> None:
-        super().__init__(node)
-        self.node = node
+    def __init__(self, *nodes: Node) -> None:
+        super().__init__(*nodes)
+        self.nodes = nodes
 
 
 def identity(shape: Shape) -> Terms:

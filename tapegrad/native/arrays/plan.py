@@ -11,15 +11,12 @@ same entries, so that an operand is read from memory once for all of them.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from tapegrad.native.arrays.costs import layout, piecewise, repeats, squeezed, work_of
 from tapegrad.native.arrays.graph import GIVEN, VIEWS, Graph, Node
 from tapegrad.native.arrays.places import View, contiguous, is_contiguous, viewed
-from tapegrad.native.arrays.words import KINDS, EntryReading
-from tapegrad.rules import TABLE
 from tapegrad.rules.shapes import Shape
 
 # Work up to this (in additions an entry) is repeated rather than stored and loaded.
@@ -29,11 +26,10 @@ WIDE = 150
 # Nodes made together in one nest.
 TOGETHER = 8
 
-ROUTINES = frozenset({"call", "part", "scatter_add", "gather_set"})
+ROUTINES = frozenset({"call", "part", "scatter_add", "gather_set", "writes"})
+# They read their operands entry by entry.
+WRITERS = frozenset({"scatter_add", "gather_set", "writes"})
 ALWAYS = ROUTINES | {"reduce"}
-# What a call of the maths library and a division take, in additions.
-CALLED = 20
-SLOW = 4
 
 
 @dataclass(slots=True)
@@ -73,14 +69,18 @@ class Plan:
         stored: nodes in memory or in a register, given ones aside.
         home: outputs into which a stored node is written.
         copies: outputs that are no stored node of their own: (place, node).
+        same: nodes that stand in the place of a later one.
         items: the code in order.
     """
 
-    def __init__(self, graph: Graph, outputs: Sequence[Node], forced: set[Node]) -> None:
+    def __init__(
+        self, graph: Graph, outputs: Sequence[Node], forced: set[Node]
+    ) -> None:
         self.graph = graph
         self.views: dict[Node, View] = {}
         self.stored: set[Node] = set()
         self.home: dict[Node, int] = {}
+        self.same: dict[Node, Node] = {}
         self.items: list[Item] = []
         self._inside: dict[Node, frozenset[Node]] = {}
         self.live = self._live(outputs)
@@ -88,6 +88,7 @@ class Plan:
         for node in self.live:
             self._decide(node, forced)
         self._share()
+        self._alias()
         self._order()
 
     def _live(self, outputs: Iterable[Node]) -> list[Node]:
@@ -104,7 +105,7 @@ class Plan:
         """Which node is written into which output; a copy where none can be."""
         for place, node in enumerate(outputs):
             origin = node
-            while origin.op == "reshape" or _squeezed(origin):
+            while origin.op == "reshape" or squeezed(origin):
                 origin = origin.args[0]
             if origin.op in GIVEN or origin.op in VIEWS or origin in self.home:
                 origin = self.graph.add(
@@ -149,9 +150,10 @@ class Plan:
             if view is None or viewed(node, view) is None:
                 self._store(args[0])
         for arg in args:
-            if self._inside.get(arg) and _repeats(node, arg):
+            if self._inside.get(arg) and repeats(node, arg):
                 self._store(arg)
-        if node in forced or node.op in ALWAYS or node in self.home:
+        alone = node.op in ALWAYS or piecewise(node)
+        if node in forced or node in self.home or alone:
             self._store(node)
         elif node.op in VIEWS and args[0] in self.views:
             found = viewed(node, self.views[args[0]])
@@ -175,9 +177,7 @@ class Plan:
         """A routine takes contiguous arrays; a matrix product also transposed ones."""
         if node.op == "guard" or arg.dtype == "several":
             return
-        if node.op in {"scatter_add", "gather_set"} and arg is not node.args[0]:
-            return  # read entry by entry
-        if node.op == "scatter_add":
+        if node.op in WRITERS:
             return
         view = self.views.get(arg)
         if view is not None:
@@ -189,23 +189,40 @@ class Plan:
         self._store(arg)
 
     def _cost(self, node: Node) -> int:
-        return sum(_work(inner) for inner in self._inside[node])
+        return sum(work_of(inner) for inner in self._inside[node])
 
     def _share(self) -> None:
         """Store what several loops would compute again, if that is much."""
         contexts: dict[Node, set[int]] = {node: set() for node in self.live}
         for node in reversed(self.live):
             mine = contexts[node]
-            if node not in self.stored and len(mine) > 1 and self._inside.get(node):
-                if node.op not in VIEWS and self._cost(node) > CHEAP:
-                    self._store(node)
+            lazy = node not in self.stored and node.op not in VIEWS
+            shared = lazy and len(mine) > 1 and self._inside.get(node)
+            if shared and self._cost(node) > CHEAP:
+                self._store(node)
             if node in self.stored or node.op in {"guard", "check"}:
                 mine = {node.number}
             elif node.op not in {"map", "cast"}:
                 mine = {hash((node.number, context)) for context in mine}
-            for arg in node.args:
+            for place, arg in enumerate(node.args):
                 if len(contexts[arg]) < 3:
-                    contexts[arg] |= mine
+                    if node.op in WRITERS:  # a loop for each
+                        contexts[arg].add(hash((node.number, place)))
+                    else:
+                        contexts[arg] |= mine
+
+    def _alias(self) -> None:
+        """Writes to an array that nobody else reads are made where it stands."""
+        uses: dict[Node, int] = {}
+        for node in self.live:
+            for arg in node.args:
+                uses[arg] = uses.get(arg, 0) + 1
+        for node in reversed(self.live):
+            if node.op != "writes":
+                continue
+            base = node.args[0]
+            if base.op == "writes" and uses[base] == 1 and base not in self.home:
+                self.same[base] = self.same.get(node, node)
 
     # -- order -----------------------------------------------------------------
 
@@ -255,6 +272,8 @@ class Plan:
                 kind = node.op
             elif self.is_number(node) and node.op != "reduce":
                 kind = "number"
+            elif piecewise(node):
+                kind = "pieces"
             if kind == "nest":
                 joined = self._join(node, domain, found, work, nests, place)
                 if joined is not None:
@@ -289,74 +308,3 @@ class Plan:
                 item.work += work
                 return at
         return None
-
-
-def layout(node: Node, view: View) -> tuple[bool, int] | None:
-    """How BLAS reads the last two axes: whether transposed, and the leading dimension.
-
-    None when neither axis is contiguous, or a stack of matrices is not.
-    """
-    *lead, n, k = node.shape
-    *steps, row, column = view.strides
-    if any(size != 1 for size in lead):
-        outer = contiguous((*lead, n * k))[:-1]
-        pairs = zip(steps, outer, lead, strict=True)
-        if any(a != b and size != 1 for a, b, size in pairs):
-            return None
-    if (column == 1 or k == 1) and (row >= max(k, 1) or n == 1):
-        return False, row if n != 1 else max(k, 1)
-    if (row == 1 or n == 1) and (column >= max(n, 1) or k == 1):
-        return True, column if k != 1 else max(n, 1)
-    return None
-
-
-def _squeezed(node: Node) -> bool:
-    """Whether a view only adds or drops axes of size 1."""
-    if node.op != "axes" or node.size != node.args[0].size:
-        return False
-    where = [axis for axis in node.params["where"] if axis is not None]
-    return where == sorted(where)
-
-
-def _work(node: Node) -> int:
-    """Additions that an entry of a node takes as long as."""
-    if node.op in VIEWS:
-        return 0
-    if node.op != "map":
-        return 2
-    row, params = node.params["row"], node.params["params"]
-    kinds = tuple(KINDS[arg.dtype] for arg in node.args)
-    return _work_of(row.name, kinds, tuple(params.items()), KINDS[node.dtype])
-
-
-@functools.lru_cache(maxsize=4096)
-def _work_of(
-    name: str, kinds: tuple[str, ...], params: tuple[Any, ...], gives: str
-) -> int:
-    text = EntryReading().form(TABLE[name], kinds, dict(params), gives)
-    lines = text.splitlines()
-    calls = sum(" call " in line and "@llvm." not in line for line in lines)
-    slow = sum("fdiv" in line or "sqrt" in line for line in lines)
-    return len(lines) + CALLED * calls + SLOW * slow
-
-
-def _repeats(node: Node, arg: Node) -> bool:
-    """Whether reading arg in the loops of a node computes its entries several times.
-
-    An axis that arg does not have runs outside one that it has. (Inside it, what does
-    not depend on it is computed before it begins.)
-    """
-    if arg.size <= 1:
-        return False
-    if node.op == "axes":
-        mine = {a for a in node.params["where"] if a is not None}
-        mine = {a for a in mine if node.shape[a] > 1}
-    elif node.op == "map":
-        if arg.shape == node.shape:
-            return False
-        lead = node.ndim - arg.ndim
-        mine = {lead + a for a, size in enumerate(arg.shape) if size > 1}
-    else:
-        return False
-    lost = [a for a, size in enumerate(node.shape) if size > 1 and a not in mine]
-    return bool(lost) and bool(mine) and min(lost) < max(mine)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad.native.engine import Outside
-from tapegrad.native.reading import ABSOLUTE, DOUBLE, TRUTH, LlvmReading, Name, literal
+from tapegrad.native.reading import ABSOLUTE, LlvmReading, Name, literal
 
+DOUBLE, TRUTH = "double", "i1"
 FLOAT, WHOLE, SMALL_WHOLE = "float", "i64", "i32"
 WEAK = "weak"
 

@@ -1,0 +1,298 @@
+"""The items of a plan as text: nests, writes, guards, routines. Floor 9."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tapegrad.errors import CompileError
+from tapegrad.native.arrays import orders
+from tapegrad.native.arrays.entries import Entries, Linear
+from tapegrad.native.arrays.function import Functions
+from tapegrad.native.arrays.graph import Node
+from tapegrad.native.arrays.nest import IDENTITIES, Nest, Pick, Sink
+from tapegrad.native.arrays.places import (
+    Box,
+    Cut,
+    Stored,
+    Terms,
+    View,
+    contiguous,
+    identity,
+)
+from tapegrad.native.arrays.plan import Item, domain_of
+from tapegrad.native.arrays.routines import ROUTINES
+from tapegrad.native.arrays.words import FLOATS, KINDS, TRUTH, converted, number
+
+# A nest that would be cut into more boxes than this stores a selection instead.
+BOXES = 27
+
+
+class Items(Functions):
+    """Functions, and how an item goes into them."""
+
+    # -- items -----------------------------------------------------------------
+
+    def item(self, item: Item) -> None:
+        """Write one item."""
+        node = item.nodes[0]
+        if item.kind in {"nest", "number"}:
+            self._nest(item)
+        elif item.kind == "guard":
+            self._guard(node)
+        elif item.kind == "check":
+            orders.bounds(self, node)
+        elif item.kind == "pieces":
+            self._pieces(node)
+        elif item.kind == "writes":
+            self._writes(node)
+        elif item.kind in {"scatter_add", "gather_set"}:
+            self._written(node)
+        else:
+            parts = item.nodes[1:] if node.dtype == "several" else item.nodes
+            ROUTINES[node.params["name"]](self, node, parts)
+
+    def _nest(self, item: Item) -> None:
+        nodes = item.nodes
+        domain = item.domain
+        box: Box = tuple((0, size) for size in domain)
+        if 0 in domain:
+            self._empty(nodes)
+            return
+        plain = [n for n in nodes if n.op != "reduce"]
+        results: dict[Node, str] = {}
+        begun: set[Node] = set()
+        text = self._boxes(nodes, frozenset(plain), box, results, begun)
+        for each in begun:
+            self._fill(each, number(IDENTITIES[each.params["kind"]], KINDS[each.dtype]))
+        self.emit(text)
+        self.length += text.count("\n")
+        for each, name in results.items():
+            self._registers[each] = (name, len(self.done))
+            if each in self.plan.home:
+                self._result(each, name)
+
+    def _boxes(
+        self,
+        nodes: Sequence[Node],
+        made: frozenset[Node],
+        box: Box,
+        results: dict[Node, str],
+        begun: set[Node],
+    ) -> str:
+        """The nests over a box, which is cut until no selection has an edge in it."""
+        todo: list[Box] = [box]
+        ready: list[tuple[Entries, list[int]]] = []
+        while todo:
+            mine = todo.pop()
+            entries = Entries(self, mine, made)
+            try:
+                values = [self._defined(entries, node) for node in nodes]
+            except Cut as cut:
+                todo += _halves(mine, cut)
+                if len(todo) + len(ready) > BOXES:
+                    raise Stored(*self._edges(nodes)) from None
+                continue
+            ready.append((entries, values))
+        out = []
+        for entries, values in ready:
+            sinks = []
+            for node, value in zip(nodes, values, strict=True):
+                kind = node.params["kind"] if node.op == "reduce" else ""
+                place = self._target(entries, node)
+                sinks.append(Sink(node, value, place, kind, results.get(node, "")))
+            nest = Nest(entries, self, sinks=sinks, boxes=len(ready) > 1)
+            out.append(nest.text())
+            results.update(nest.results)
+            begun |= nest.begun
+            self.nests += 1
+        return "".join(out)
+
+    def _edges(self, nodes: Sequence[Node]) -> set[Node]:
+        """Selections that are read in a nest, to be stored instead."""
+        stack = [arg for node in nodes for arg in node.args]
+        found: set[Node] = set()
+        seen: set[Node] = set()
+        while stack:
+            node = stack.pop()
+            if node in seen or node in self.plan.views:
+                continue
+            seen.add(node)
+            if node.op in {"scatter", "set", "concat"}:
+                found.add(node)
+            stack += node.args
+        return found or {*nodes}
+
+    def _defined(self, entries: Entries, node: Node) -> int:
+        """The value that a node is made of, at the entry of the loops."""
+        if node.op == "reduce":
+            return entries.value(node.args[0], identity(node.args[0].shape))
+        return entries.value(node, identity(node.shape))
+
+    @staticmethod
+    def _target(entries: Entries, node: Node) -> Linear:
+        """Where the entry that the loops are at goes."""
+        domain = domain_of(node)
+        axes = node.params["axes"] if node.op == "reduce" else ()
+        terms = identity(domain)
+        kept: Terms = tuple(t for axis, t in enumerate(terms) if axis not in axes)
+        return entries.linear(kept, contiguous(node.shape))
+
+    def _result(self, node: Node, name: str) -> None:
+        """Store a number that is an output."""
+        self.put(KINDS[node.dtype], name, self.pointer(node.number))
+
+    def _empty(self, nodes: Sequence[Node]) -> None:
+        """Reductions of no entries."""
+        for node in nodes:
+            if node.op != "reduce" or 0 in node.shape:
+                continue
+            word, kind = node.params["kind"], KINDS[node.dtype]
+            if word in {"maximum", "minimum"}:
+                msg = f"there is no {word} of no entries"
+                raise CompileError(msg)
+            value = number(IDENTITIES[word], kind)
+            if node.shape:
+                self._fill(node, value)
+                continue
+            self._registers[node] = (value, len(self.done))
+            if node in self.plan.home:
+                self._result(node, value)
+
+    # -- whole buffers ---------------------------------------------------------
+
+    def _fill(self, node: Node, value: str) -> None:
+        kind = KINDS[node.dtype]
+        value = str(int(value == "true")) if kind == TRUTH else value
+        self.loop(
+            node.size,
+            lambda i: self.store(node, kind, i, value),
+        )
+
+    def _pieces(self, node: Node) -> None:
+        """A concatenation part by part; a scatter or write: all, and then entries."""
+        if node.op == "concat":
+            axis, starts = node.params["axis"], node.params["starts"]
+            for part, start in zip(node.args, starts, strict=False):
+                key = [(0, size, 1) for size in part.shape]
+                key[axis] = (start, part.shape[axis], 1)
+                self._one_nest(part, node, _cut_out(node, key))
+            return
+        if node.op == "scatter":
+            self._fill(node, number(0, KINDS[node.dtype]))
+        else:
+            self._one_nest(node.args[0], node, View(node, 0, contiguous(node.shape)))
+        self._one_nest(node.args[-1], node, _cut_out(node, node.params["key"]))
+
+    def _writes(self, node: Node) -> None:
+        """A chain of writes; the array that it begins with may be this very one."""
+        base, *values = node.args
+        if self.plan.same.get(base) is not self.plan.same.get(node, node):
+            self._one_nest(base, node, View(node, 0, contiguous(node.shape)))
+        word = "add" if node.params["add"] else ""
+        for value, key in zip(values, node.params["keys"], strict=True):
+            self._one_nest(value, node, _cut_out(node, key), word)
+
+    def _one_nest(self, value: Node, target: Node, view: View, kind: str = "") -> None:
+        """Every entry of a node, stored along a view, or added to what is there."""
+        if not value.size:
+            return
+        todo: list[Box] = [tuple((0, size) for size in value.shape)]
+        terms = identity(value.shape)
+        count = 0
+        while todo:
+            box = todo.pop()
+            entries = Entries(self, box)
+            try:
+                made = entries.value(value, terms)
+            except Cut as cut:
+                count += 1
+                if count > BOXES:
+                    raise Stored(*self._edges([value]), value) from None
+                todo += _halves(box, cut)
+                continue
+            place = entries.linear(terms, view.strides, view.offset)
+            sink = Sink(target, made, place, kind, into=True)
+            self.emit(Nest(entries, self, sinks=[sink], boxes=bool(kind)).text())
+            self.nests += 1
+
+    def _written(self, node: Node) -> None:
+        """Entries added, or put, at places of integer arrays, one after the other."""
+        whole = View(node, 0, contiguous(node.shape))
+        if node.op == "scatter_add":
+            value, at = node.args[0], node.args[1:]
+            self._fill(node, number(0, KINDS[node.dtype]))
+        else:
+            value, at = node.args[1], node.args[2:]
+            self._one_nest(node.args[0], node, whole)
+        if not value.size:
+            return
+        entries = Entries(self, tuple((0, size) for size in value.shape))
+        terms = identity(value.shape)
+        try:
+            made = entries.value(value, terms)
+            fixed, strides, indices = entries.picked(node, terms, whole, at)
+        except Cut:
+            raise Stored(value) from None
+        place = entries.linear(fixed, strides)
+        pick = Pick(
+            tuple(index for index, _, _ in indices),
+            tuple((step, size) for _, step, size in indices),
+            add=node.op == "scatter_add",
+        )
+        sink = Sink(node, made, place, pick=pick)
+        self.emit(Nest(entries, self, sinks=[sink]).text())
+        self.nests += 1
+
+    # -- guards ----------------------------------------------------------------
+
+    def _guard(self, node: Node) -> None:
+        outcome, status = node.params["outcome"], node.params["step"] + 1
+        entries = Entries(self, ())
+        sink = Sink(node, entries.value(node.args[0], ()), _HERE)
+        nest = Nest(entries, self, sinks=[sink])
+        self.emit(nest.text())
+        name = nest.results[node]
+        kind = KINDS[node.args[0].dtype]
+        want = TRUTH if isinstance(outcome, bool) else kind
+        if want == TRUTH and kind != TRUTH:
+            truth = self.fresh()
+            self.emit(f"{truth} = {converted(name, kind, TRUTH)}")
+            name = truth
+        good = self.fresh()
+        if want == TRUTH:
+            self.emit(f"{good} = xor i1 {name}, {number(not outcome, TRUTH)}")
+        elif want in FLOATS:
+            whole, suffix = self.fresh(), "f64" if want == "double" else "f32"
+            self.declare(f"llvm.trunc.{suffix}", want, (want,))
+            self.emit(f"{whole} = call {want} @llvm.trunc.{suffix}({want} {name})")
+            self.emit(f"{good} = fcmp oeq {want} {whole}, {number(outcome, want)}")
+        else:
+            self.emit(f"{good} = icmp eq {want} {name}, {int(outcome)}")
+        self.leave(good, status)
+
+
+_HERE = Linear(0, ())
+
+
+def _halves(box: Box, cut: Cut) -> list[Box]:
+    """A box cut in two, the lower part last."""
+    low, high = box[cut.loop]
+    parts = ((cut.at, high), (low, cut.at))
+    return [(*box[: cut.loop], part, *box[cut.loop + 1 :]) for part in parts]
+
+
+def _cut_out(node: Node, key: Any) -> View:
+    """The part of a stored array that a key cuts out."""
+    offset, strides = 0, contiguous(node.shape)
+    steps, axis = [], 0
+    for entry in key:
+        if entry is None:
+            steps.append(0)
+            continue
+        start = entry[0] if isinstance(entry, tuple) else entry
+        offset += start * strides[axis]
+        if isinstance(entry, tuple):
+            steps.append(entry[2] * strides[axis])
+        axis += 1
+    return View(node, offset, tuple(steps))

@@ -1,0 +1,163 @@
+"""Rows of data movement as nodes; the routines for order and running sums. Floor 9."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.errors import CompileError
+from tapegrad.native.arrays.graph import Graph, Node
+from tapegrad.native.arrays.rules import rule
+from tapegrad.rules.shapes import indexed, reduced
+
+
+@rule
+def _reshape(g: Graph, x: Node, shape: Any) -> Node:
+    return g.reshape(x, shape)
+
+
+@rule
+def _transpose(g: Graph, x: Node, axes: Any) -> Node:
+    return g.transpose(x, axes)
+
+
+@rule
+def _broadcast_to(g: Graph, x: Node, shape: Any) -> Node:
+    return g.broadcast(x, shape)
+
+
+@rule
+def _astype(g: Graph, x: Node, dtype: str) -> Node:
+    return g.cast(x, dtype)
+
+
+@rule
+def _index(g: Graph, x: Node, key: Any) -> Node:
+    return g.add("index", (x,), indexed(x.shape, key), x.dtype, key=key)
+
+
+@rule
+def _scatter(g: Graph, v: Node, key: Any, shape: Any) -> Node:
+    return g.add("scatter", (v,), shape, v.dtype, key=key)
+
+
+@rule
+def _index_set(g: Graph, x: Node, v: Node, key: Any) -> Node:
+    v = g.cast(g.broadcast(v, indexed(x.shape, key)), x.dtype)
+    return g.add("set", (x, v), x.shape, x.dtype, key=key)
+
+
+def _wide(key: Any, at: Sequence[Node]) -> tuple[Any, int]:
+    """The shape that index arrays broadcast to, and where its axes stand."""
+    wide = np.broadcast_shapes(*(a.shape for a in at))
+    places = [place for place, entry in enumerate(key) if entry == "a"]
+    adjacent = places == list(range(places[0], places[0] + len(places)))
+    before = sum(not isinstance(e, int) for e in key[: places[0]]) if adjacent else 0
+    return wide, before
+
+
+def _picked(key: Any, wide: Any, front: int) -> tuple[int, ...]:
+    """The shape of what a key with integer arrays picks."""
+    rest = [1 if e is None else e[1] for e in key if e is None or isinstance(e, tuple)]
+    return (*rest[:front], *wide, *rest[front:])
+
+
+def _checked(g: Graph, shape: Any, key: Any, at: Sequence[Node]) -> None:
+    """Places from outside are looked at before they are used."""
+    axes = [axis for axis, e in enumerate(e for e in key if e is not None) if e == "a"]
+    for each, axis in zip(at, axes, strict=True):
+        array, size, value = each, shape[axis], each.params.get("value")
+        while value is None and array.op == "axes":
+            array = array.args[0]
+            value = array.params.get("value")
+        if value is None:
+            g.add("check", (array,), (), "bool", size=size)
+        elif value.size and not (-size <= value.min() and value.max() < size):
+            msg = f"index {value!r:.80} is out of bounds for an axis of size {size}"
+            raise CompileError(msg)
+
+
+@rule
+def _gather(g: Graph, x: Node, *at: Node, key: Any) -> Node:
+    wide, front = _wide(key, at)
+    shape = _picked(key, wide, front)
+    _checked(g, x.shape, key, at)
+    return g.add(
+        "gather", (x, *at), shape, x.dtype, key=key, wide=len(wide), front=front
+    )
+
+
+@rule
+def _scatter_add(g: Graph, v: Node, *at: Node, key: Any, shape: Any) -> Node:
+    wide, front = _wide(key, at)
+    _checked(g, shape, key, at)
+    return g.add(
+        "scatter_add", (v, *at), shape, v.dtype, key=key, wide=len(wide), front=front
+    )
+
+
+@rule
+def _gather_set(g: Graph, x: Node, v: Node, *at: Node, key: Any) -> Node:
+    wide, front = _wide(key, at)
+    v = g.cast(g.broadcast(v, _picked(key, wide, front)), x.dtype)
+    _checked(g, x.shape, key, at)
+    return g.add(
+        "gather_set",
+        (x, v, *at),
+        x.shape,
+        x.dtype,
+        key=key,
+        wide=len(wide),
+        front=front,
+    )
+
+
+@rule
+def _concatenate(g: Graph, *xs: Node, axis: int) -> Node:
+    size = sum(x.shape[axis] for x in xs)
+    shape = (*xs[0].shape[:axis], size, *xs[0].shape[axis + 1 :])
+    starts = np.cumsum([0, *(x.shape[axis] for x in xs)]).tolist()
+    return g.add("concat", xs, shape, xs[0].dtype, axis=axis, starts=starts)
+
+
+@rule
+def _tril(g: Graph, x: Node, k: int) -> Node:
+    return g.add("tri", (x,), x.shape, x.dtype, k=k, lower=True)
+
+
+@rule
+def _triu(g: Graph, x: Node, k: int) -> Node:
+    return g.add("tri", (x,), x.shape, x.dtype, k=k, lower=False)
+
+
+@rule
+def _cumsum(g: Graph, x: Node, axis: int) -> Node:
+    return g.call("cumsum", (x,), (x.shape, x.dtype), axis=axis)
+
+
+@rule
+def _argsort(g: Graph, x: Node, axis: int) -> Node:
+    last = x.ndim - 1
+    order = [*(a for a in range(x.ndim) if a != axis), axis]
+    moved = g.transpose(x, order)
+    found = g.call("argsort", (moved,), (moved.shape, "int64"))
+    return g.transpose(found, [order.index(a) for a in range(last + 1)])
+
+
+def _extreme_place(g: Graph, x: Node, axis: int, *, most: bool) -> Node:
+    order = [*(a for a in range(x.ndim) if a != axis), axis]
+    moved = g.transpose(x, order)
+    shape = reduced(x.shape, (axis,))
+    return g.call("argmost", (moved,), (shape, "int64"), most=most)
+
+
+@rule
+def _argmax(g: Graph, x: Node, axis: int) -> Node:
+    return _extreme_place(g, x, axis, most=True)
+
+
+@rule
+def _argmin(g: Graph, x: Node, axis: int) -> Node:
+    return _extreme_place(g, x, axis, most=False)
