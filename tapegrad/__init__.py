@@ -10,6 +10,7 @@ import importlib
 from typing import Any
 
 from tapegrad.arrays import (
+    array,
     linalg,
     log_softmax,
     logsumexp,
@@ -51,6 +52,7 @@ __all__ = [
     "TapeFormatError",
     "TapegradError",
     "Value",
+    "array",
     "check_gradient",
     "compile",
     "derive",

@@ -8,6 +8,7 @@ how stands in the dispatch tables, from which the page ``docs/numpy.md`` is made
 from tapegrad.arrays import linalg
 from tapegrad.arrays.methods import install
 from tapegrad.arrays.special import (
+    array,
     log_softmax,
     logsumexp,
     minimum,
@@ -19,6 +20,7 @@ from tapegrad.arrays.special import (
 )
 
 __all__ = [
+    "array",
     "install",
     "linalg",
     "log_softmax",

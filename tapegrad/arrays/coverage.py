@@ -67,6 +67,13 @@ True
   indices stay integers.
 * **Copies and conversions**: `np.asarray(v)` is an array of scalar Values (objects),
   never of bare floats, so that functions which start with it keep the derivative.
+* `np.array([a, b])` **of Values** is such an array of objects, too: NumPy goes through
+  it entry by entry, and `np.linalg` refuses it. `tg.array([[a, b], [c, d]])` and
+  `np.stack([a, b])` give one array.
+* **SciPy's functions** that convert to floats first (`scipy.linalg.solve_triangular`,
+  `scipy.special.logsumexp`) cannot record; there are `tg.linalg.solve_triangular`,
+  `tg.linalg.cho_factor`, `tg.linalg.cho_solve`, `tg.logsumexp`, `tg.softmax`,
+  `tg.log_softmax`, `tg.polygamma`.
 * **out=, where=** and other keywords that are not listed are errors that name them.
 """
 

@@ -32,6 +32,7 @@ from tapegrad.arrays.lift import (
     test,
     total,
     transpose,
+    where,
 )
 from tapegrad.arrays.registry import implements, unsupported
 from tapegrad.errors import RecordError
@@ -250,7 +251,10 @@ def _vector(x: Any, places: Any, order: Any, keepdims: Any) -> Any:
         return total(size, places, keepdims=keepdims)
     power = int(order) if order == int(order) else float(order)
     made = total(record("powc", size, exponent=power), places, keepdims=keepdims)
-    return record("powc", made, exponent=1.0 / order)
+    # the root has a pole at 0, where the norm has the derivative 0
+    none = test("equal", made, 0)
+    root = record("powc", where(none, 1.0, made), exponent=1.0 / order)
+    return where(none, 0.0, root)
 
 
 def _matrix(x: Any, places: tuple[int, ...], order: Any, keepdims: Any) -> Any:

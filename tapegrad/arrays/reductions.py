@@ -216,7 +216,10 @@ def nanvar(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: Any = False) ->
 @implements("nanstd")
 def nanstd(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: Any = False) -> Any:
     """The standard deviation of the entries that are numbers."""
-    return record("sqrt", nanvar(a, axis, ddof=ddof, keepdims=keepdims))
+    squares = nanvar(a, axis, ddof=ddof, keepdims=keepdims)
+    # the root has a pole at 0, where the deviation has the derivative 0
+    none = test("equal", squares, 0)
+    return where(none, 0.0, record("sqrt", where(none, 1.0, squares)))
 
 
 @implements("nanmax")

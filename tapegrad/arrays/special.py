@@ -9,7 +9,29 @@ from __future__ import annotations
 from typing import Any
 
 from tapegrad.arrays.lift import operand, real, record, reduce, sub
+from tapegrad.arrays.making import copied
 from tapegrad.arrays.reductions import logsumexp, softmax
+from tapegrad.value import Value
+
+
+def array(x: Any) -> Any:
+    """One array of nested lists, or an array of objects, with Values in it.
+
+    ``np.array([a, b])`` of Values is an array of objects, which NumPy goes through
+    entry by entry, and which ``np.linalg`` refuses; this is an array Value.
+
+    Args:
+        x: nested lists or tuples of Values, numbers and arrays; an array.
+
+    Example:
+        >>> import numpy as np, tapegrad as tg
+        >>> def f(a, b):
+        ...     return np.linalg.det(tg.array([[a, b], [1.0, a]]))
+        >>> tg.grad(f, (0, 1))(3.0, 2.0)
+        (6.0, -1.0)
+    """
+    made = operand(x)
+    return made if isinstance(made, Value) else copied(made)
 
 
 def relu(x: Any) -> Any:
@@ -44,6 +66,7 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
 
 
 __all__ = [
+    "array",
     "log_softmax",
     "logsumexp",
     "minimum",
