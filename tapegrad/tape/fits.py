@@ -29,6 +29,8 @@ BOOLEAN: Aval = ((), "bool")
 ADDING = {"sum", "mean", "cumsum", "scatter_add"}
 # More bytes than any machine addresses: sizes below do not overflow.
 MOST = 1 << 62
+# Orders of a derivative, as in polygamma: a higher one would never come to an end.
+HIGHEST = 1000
 
 
 def steps_fit(tape: Tape) -> None:
@@ -98,6 +100,10 @@ def _avals(tape: Tape) -> list[Aval]:
 # -- static parameters -------------------------------------------------------------
 
 
+def _truth(value: Any) -> bool:
+    return type(value) is bool
+
+
 def _integer(value: Any) -> bool:
     return type(value) is int and -MOST < value < MOST
 
@@ -141,8 +147,12 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "guard": lambda value: isinstance(value, Guard) and isinstance(value.outcome, int),
     "k": _integer,
     "key": _key,
+    "lower": _truth,
+    "n": lambda value: _integer(value) and 0 <= value <= HIGHEST,
     "shape": _shape,
     "subscripts": _subscripts,
+    "transposed": _truth,
+    "unit_diagonal": _truth,
 }
 
 

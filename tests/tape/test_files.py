@@ -725,3 +725,16 @@ def test_only_ordinary_files(tmp_path):
     with pytest.raises(FileNotFoundError):
         scalar_tape().save(tmp_path / "none" / "tape")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_parameter_of_the_table_is_looked_at():
+    """A row with a parameter of a new name must say, in `fits`, what it may be."""
+    from tapegrad.tape.fits import VALID
+
+    names = {name for row in TABLE for params in row.params for name in params}
+    names |= {name for row in TABLE for sample in row.samples for name in sample.params}
+    assert names <= set(VALID)
+    for row in TABLE:
+        for sample in row.samples:
+            wrong = [n for n, v in sample.params.items() if not VALID[n](v)]
+            assert not wrong, (row.name, sample)

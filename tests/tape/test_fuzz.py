@@ -75,9 +75,12 @@ def arrays():
     total = step("sum", [chosen], ((), "float32"), axes=(0, 1))
     largest = step("amax", [product], SCALAR, axes=(0, 1))
     order = step("argsort", [flat], ((3,), "int64"), axis=0)
+    lower = {"lower": True, "unit_diagonal": False, "transposed": False}
+    back = step("solve_triangular", [a, b], vector, **lower)
+    slope = step("polygamma", [largest], SCALAR, n=2)
     test = step("greater", [largest, out.constant(0.5)], BOOLEAN)
     values, vectors = out.append(TABLE["eigh"], [a], {}, [((3,), "float64"), matrix])
-    outputs = (total, largest, test, order, values, vectors)
+    outputs = (total, largest, test, order, values, vectors, back, slope)
     names = flatten([1.0] * len(outputs), lambda leaf: type(leaf) is float)[1]
     return out.freeze(
         (a, b),
