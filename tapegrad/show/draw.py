@@ -318,13 +318,13 @@ def _fields(box: _Box) -> list[str]:
     if box.aval in {SCALAR, BOOLEAN}:
         return label + numbers
     stacked = [f"{{ {' | '.join(numbers)} }}"] if numbers else []
-    return [*label, _escaped(aval_text(box.aval)), *stacked]
+    return [*label, aval_text(box.aval), *stacked]
 
 
 def _short(value: Any) -> str:
     """Four decimals as in the lessons, unless they would hide the number."""
     if isinstance(value, np.ndarray):
-        return _escaped(array_text(value))
+        return array_text(value)
     if isinstance(value, bool | np.bool_ | np.integer):
         return str(value)
     if value == 0 or 1e-3 <= abs(value) < 1e7:

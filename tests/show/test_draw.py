@@ -207,3 +207,69 @@ def test_nothing_is_written_until_asked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     draw(neuron())
     assert not list(Path().iterdir())
+
+
+# -- arrays ------------------------------------------------------------------------
+
+
+def test_boxes_of_arrays_have_their_shape_and_both_ends():
+    x = tg.Value(np.arange(6.0).reshape(2, 3), label="x")
+    y = (x[:, 1:] * 2.0).sum(axis=0).mean()
+    y.backward()
+    source = draw(y).source
+    texts = dict(boxes(source))
+    (box,) = [text for text in texts.values() if text.startswith("x |")]
+    assert box == (
+        "x | (2, 3) | { data [[0.0, 1.0 ... 5.0]] | grad [[0.0, 1.0 ... 1.0]] }"
+    )
+    assert "data 12.0000 | grad 1.0000" in texts.values()
+    assert '[label="[:, 1:]"' in source
+    assert re.search(r'label="sum\naxis=0"', source)
+    tape = y.tape
+    assert "x | (2, 3) | { data [[0.0, 1.0 ... 5.0]]" in draw(tape).source
+
+
+def test_dtypes_stand_beside_the_shape():
+    def f(x, at):
+        return np.sum(x[at] * np.float32(2))
+
+    source = draw(tg.record(f, np.ones(3, np.float32), np.array([0, 2]))).source
+    assert "x | (3,) float32 | { data [1.0, 1.0, 1.0] | grad [2.0, 0.0, 2.0]" in source
+    assert "at | (2,) int64 | { data [0, 2] } }" in source  # no grad
+
+
+def test_a_tape_of_arrays_at_other_inputs():
+    tape = tg.record(lambda x: np.sum(x * x), np.zeros(2))
+    assert (
+        "data [1.0, 2.0] | grad [2.0, 4.0]" in draw(tape, np.array([1.0, 2.0])).source
+    )
+    with pytest.raises(ShapeError, match="argument x"):
+        draw(tape, np.ones(3))
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_slots_of_one_step_share_its_node(eager):
+    def f(a):
+        w, v = np.linalg.eigh(a)
+        return np.sum(w * v[0])
+
+    a = np.array([[2.0, 1.0], [1.0, 3.0]])
+    y = f(tg.Value(a)) if eager else tg.record(f, a)
+    source = draw(y).source
+    assert source.count("label=eigh") == 1
+    (made,) = re.findall(r"(v\d+_op) \[label=eigh", source)
+    assert sum(start == made for start, _ in edges(source)) == 2
+    assert sum(end == made for _, end in edges(source)) == 1
+
+
+@pytest.mark.usefixtures("dot")
+def test_dot_draws_arrays(tmp_path):
+    def f(x, w):
+        return np.sum(np.maximum(x @ w, 0.0)[..., None] ** 2, axis=(0, 1))[0]
+
+    tape = tg.record(f, np.ones((50, 4)), np.ones((4, 3)))
+    assert render(draw(tape), tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    text = tape._repr_svg_()
+    shown = [t.strip() for t in re.findall(r"<text[^>]*>([^<]*)</text>", text)]
+    assert "(50, 4)" in [t.replace("\u00a0", " ").replace("&#160;", " ") for t in shown]
+    assert any(t.startswith("data [[1.0, 1.0 ... 1.0]]") for t in shown)

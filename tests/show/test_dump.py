@@ -116,3 +116,54 @@ def test_the_depth_of_a_tree(steps, tree):
         return x
 
     assert ("children" in json.loads(tg.record(chain, 1.0).to_json())) is tree
+
+
+# -- arrays ------------------------------------------------------------------------
+
+
+def test_nodes_of_arrays():
+    def f(x):
+        return np.sum(x[1:] * x[:-1])
+
+    node = json.loads(tg.record(f, np.array([1.0, 2.0, 3.0])).to_json())
+    assert "shape" not in node
+    assert (node["operation"], node["value"]) == ("sum", 8.0)
+    (product,) = node["children"]
+    assert (product["shape"], product["dtype"]) == ([2], "float64")
+    assert (product["value"], product["adjoint"]) == ([2.0, 6.0], [1.0, 1.0])
+    first, second = product["children"]
+    assert (first["operation"], second["operation"]) == ("[1:]", "[:-1]")
+    (x,) = first["children"]
+    assert x["adjoint"] == [2.0, 4.0, 2.0]
+
+
+def test_parameters_and_dtypes():
+    def f(x, at):
+        return np.std(x[at], axis=0, ddof=1)[0]
+
+    node = json.loads(tg.record(f, np.eye(3), np.array([0, 2])).to_json())
+    (std,) = node["children"]
+    assert std["parameters"] == ["axis=0", "ddof=1"]
+    gather = std["children"][0]
+    assert gather["operation"] == "[[]]"
+    at = gather["children"][1]
+    assert (at["dtype"], at["value"]) == ("int64", [0, 2])
+    assert "adjoint" not in at
+
+
+def test_numbers_that_json_has_not_and_single_precision():
+    x = np.array([0.0, 1.0], np.float32)
+    with np.errstate(all="ignore"):
+        node = json.loads(tg.record(lambda x: np.sum(np.log(x)), x).to_json())
+    assert node["value"] == "-inf"
+    assert node["dtype"] == "float32"
+    assert node["children"][0]["value"] == ["-inf", 0.0]
+    assert node["children"][0]["children"][0]["adjoint"] == ["inf", 1.0]
+
+
+def test_a_large_array_is_its_short_text():
+    text = tg.record(np.sum, np.zeros((1_000, 1_000))).to_json()
+    assert len(text) < 1_000
+    (x,) = json.loads(text)["children"]
+    assert x["value"] == "[[0.0, 0.0 ... 0.0]]"
+    assert x["shape"] == [1_000, 1_000]

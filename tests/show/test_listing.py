@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 
@@ -133,3 +134,126 @@ def test_an_example_that_does_not_replay_is_no_error():
 
     tape = dataclasses.replace(tg.record(f, 2.0), example=(0.5,))
     assert "primal" not in str(tape)
+
+
+# -- arrays ------------------------------------------------------------------------
+
+
+def layer(x, w):
+    z = np.tanh(x @ w)
+    z.label = "z"
+    return np.sum(z[1:, ::-1] * np.array([1.0, 4.0]))
+
+
+def test_the_list_of_a_tape_with_arrays():
+    tape = tg.record(layer, np.array([[0.0, 1.0], [0.5, 0.0]]), np.eye(2))
+    columns = [re.split(r"  +", line) for line in str(tape).splitlines()]
+    assert columns == [
+        ["slot", "operation", "operands", "shape", "label", "primal", "adjoint"],
+        [
+            "v0",
+            "input",
+            "(2, 2)",
+            "x",
+            "[[0.0, 1.0], [0.5, 0.0]]",
+            "[[0.0, 0.0], [3.146, 1.0]]",
+        ],
+        [
+            "v1",
+            "input",
+            "(2, 2)",
+            "w",
+            "[[1.0, 0.0], [0.0, 1.0]]",
+            "[[1.573, 0.5], [0.0, 0.0]]",
+        ],
+        [
+            "v2",
+            "@",
+            "v0, v1",
+            "(2, 2)",
+            "[[0.0, 1.0], [0.5, 0.0]]",
+            "[[0.0, 0.0], [3.146, 1.0]]",
+        ],
+        [
+            "v3",
+            "tanh",
+            "v2",
+            "(2, 2)",
+            "z",
+            "[[0.0, 0.7616], [0.4621, 0.0]]",
+            "[[0.0, 0.0], [4.0, 1.0]]",
+        ],
+        ["v4", "[1:, ::-1]", "v3", "(1, 2)", "[[0.0, 0.4621]]", "[[1.0, 4.0]]"],
+        ["v5", "const", "[1.0, 4.0]", "(2,)", "[1.0, 4.0]"],
+        ["v6", "*", "v4, v5", "(1, 2)", "[[0.0, 1.848]]", "[[1.0, 1.0]]"],
+        ["v7", "sum", "v6", "()", "1.848468629", "1.0"],
+        ["output: v7"],
+    ]
+    assert repr(tape) == ("<Tape: 8 steps, 2 inputs (x (2, 2), w (2, 2)), 1 output>")
+
+
+def test_lines_are_aligned_and_short_whatever_the_size():
+    x = np.linspace(0.0, 1.0, 10_000).reshape(100, 100)
+    tape = tg.record(lambda x: np.sum(np.exp(x) @ x.T, axis=1).mean(), x)
+    lines = str(tape).splitlines()
+    assert max(map(len, lines)) < 140
+    assert "[[0.0, 0.000100" not in lines[1]  # four digits
+    assert "[[0.0, 0.0001 ... 1.0]]" in lines[1]
+    ends = {line.rstrip()[-3:] for line in lines[1:-1]}
+    assert all(end[-1] in "]0123456789" for end in ends)
+
+
+def test_parameters_stand_among_the_operands():
+    def f(x):
+        y = x.astype(np.float32).std(axis=(0, 2), ddof=1)
+        return np.cumsum(np.concatenate([y, y]), axis=0)
+
+    text = str(tg.record(f, np.arange(12.0).reshape(2, 3, 2)))
+    assert re.search(r"std +v1, axis=\(0, 2\), ddof=1 +\(3,\) float32", text)
+    assert re.search(r"concatenate +v2, v2, axis=0 +\(6,\) float32", text)
+    assert "adjoint" not in text  # an array has no single seed
+
+
+def test_places_conditions_and_dtypes():
+    def f(x, at):
+        return np.sum(np.where(x[at] > 1.0, x[at], 0.0))
+
+    text = str(tg.record(f, np.arange(3.0), np.array([2, 0])))
+    assert re.search(r"input +\(2,\) int64 +at +\[2, 0\]\n", text)  # no adjoint
+    assert re.search(r"\[\[\]\] +v0, v1 +\(2,\) +\[2.0, 0.0\]", text)
+    assert re.search(r"> .*\(2,\) bool +\[True, False\]\n", text)
+
+
+def test_a_step_of_several_slots_is_one_line():
+    def f(a):
+        w, v = np.linalg.eigh(a)
+        return np.sum(w) + v[0, 0]
+
+    line = next(x for x in str(tg.record(f, np.eye(2))).splitlines() if "eigh" in x)
+    assert line.startswith("v1..v2")
+    assert "(2,), (2, 2)" in line
+    assert "[1.0, 1.0], [[1.0, 0.0], [0.0, 1.0]]" in line
+
+
+def test_a_call_of_many_slots_is_cut():
+    inner = tg.record(lambda x: [x * float(k) for k in range(20)], 1.0)
+    text = str(tg.record(lambda x: sum(inner(x)), 2.0))
+    assert "0.0, 2.0, ... (20 in all)" in text
+
+
+def test_float32_outputs_have_adjoints():
+    tape = tg.record(lambda x: np.sum(x * x), np.ones(2, np.float32))
+    assert str(tape).splitlines()[1].endswith("[2.0, 2.0]")
+
+
+def test_very_large_tapes_are_listed_without_a_replay(monkeypatch):
+    monkeypatch.setattr("tapegrad.show.listing.REPLAYED_ENTRIES", 5)
+    text = str(tg.record(lambda x: np.sum(x * x), np.ones(3)))
+    assert "primal" not in text
+    assert "(3,)" in text
+
+
+def test_tapes_of_eager_arrays():
+    x = tg.Value(np.array([1.0, 2.0]), label="x")
+    (x * x).sum().backward()
+    assert re.search(r"v0 .* x +\[1.0, 2.0\] +\[2.0, 4.0\]", str((x * x).sum().tape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -154,3 +155,95 @@ def test_bad_calls():
     long = tg.record(lambda x: sum(x * float(k) for k in range(1_500)), 1.0)
     with pytest.raises(ShapeError, match="too long"):
         long.trace()
+
+
+# -- arrays ------------------------------------------------------------------------
+
+
+def layer(x, w):
+    return np.sum(np.tanh(x @ w + w[0])[1:, ::-1] * np.array([1.0, 4.0]))
+
+
+def test_a_trace_with_arrays():
+    tape = tg.record(layer, np.array([[0.0, 1.0], [-1.0, 0.5]]), np.eye(2))
+    assert str(tape.trace(symbolic=True)).splitlines() == [
+        "forward",
+        "  v0 = x = [[0.0, 1.0], [-1.0, 0.5]]",
+        "  v1 = w = [[1.0, 0.0], [0.0, 1.0]]",
+        "  v2 = v0 @ v1 = [[0.0, 1.0], [-1.0, 0.5]]",
+        "  v3 = v1[0] = [1.0, 0.0]",
+        "  v4 = v2 + v3 = [[1.0, 1.0], [0.0, 0.5]]",
+        "  v5 = tanh(v4) = [[0.7616, 0.7616], [0.0, 0.4621]]",
+        "  v6 = v5[1:, ::-1] = [[0.4621, 0.0]]",
+        "  v7 = [1.0, 4.0]",
+        "  v8 = v6 * v7 = [[0.4621, 0.0]]",
+        "  v9 = sum(v8) = 0.4621171573",
+        "reverse",
+        "  v9_bar = 1.0",
+        "  v8_bar += broadcast_to(v9_bar, (1, 2)) = [[1.0, 1.0]]",
+        "  v6_bar += v8_bar * v7 = [[1.0, 4.0]]",
+        "  v5_bar[1:, ::-1] += v6_bar = [[0.0, 0.0], [4.0, 1.0]]",
+        "  v4_bar += v5_bar * sech(v4)**2 = [[0.0, 0.0], [4.0, 0.7864]]",
+        "  v2_bar += v4_bar = [[0.0, 0.0], [4.0, 0.7864]]",
+        "  v3_bar += sum(v4_bar, axis=0) = [4.0, 0.7864]",
+        "  v1_bar[0] += v3_bar = [[4.0, 0.7864], [0.0, 0.0]]",
+        "  v0_bar += v2_bar @ v1.T = [[0.0, 0.0], [4.0, 0.7864]]",
+        "  v1_bar += v0.T @ v2_bar = [[0.0, 0.0], [2.0, 0.3932]]",
+    ]
+
+
+def test_numbers_in_place_of_partials_where_there_are_partials():
+    reverse = tg.record(layer, np.eye(2), np.eye(2)).trace().reverse
+    assert "v6_bar += v8_bar * [1.0, 4.0] = [[1.0, 4.0]]" in reverse
+    assert reverse[-1].startswith("v1_bar += v0.T @ v2_bar = ")
+
+
+def test_the_last_lines_of_arrays_are_their_derivatives():
+    rng = np.random.default_rng(5)
+    x, w = rng.normal(size=(2, 2)), rng.normal(size=(2, 2))
+    tape = tg.record(layer, np.eye(2), np.eye(2))
+    last = {}
+    for line in tape.trace(x, w).reverse:
+        slot, grown = re.match(r"(v\d+)_bar.* = (.*)$", line).groups()
+        last[slot] = np.array(eval(grown))  # noqa: S307 - a list of numbers
+    for slot, gradient in zip(("v0", "v1"), tape.gradient(x, w), strict=True):
+        np.testing.assert_allclose(last[slot], gradient, rtol=1e-3)
+
+
+def test_formulas_of_arrays_alone():
+    tape = tg.record(layer, np.eye(2), np.eye(2))
+    alone = dataclasses.replace(tape, example=None).trace(symbolic=True)
+    with_numbers = tape.trace(symbolic=True)
+    assert len(alone.reverse) == len(with_numbers.reverse)
+    for short, long in zip(alone.reverse[1:], with_numbers.reverse[1:], strict=True):
+        assert long.startswith(f"{short} = ")
+
+
+def test_an_arm_that_is_not_selected_carries_its_mask():
+    tape = tg.record(
+        lambda x: np.sum(np.where(x > 1.0, np.log(x), x * x)), np.array([0.5, 2.0])
+    )
+    lines = tape.trace().reverse
+    assert "v6_bar += broadcast_to(v7_bar, (2,)) = [1.0, 1.0]" not in lines
+    assert any("+= where(v2, v5_bar, 0) = [0.0, 1.0]" in line for line in lines)
+    assert any("where(not(v2), v4_bar * [0.5, 2.0], 0)" in line for line in lines)
+
+
+def test_a_step_of_several_slots():
+    def f(a):
+        w, v = np.linalg.eigh(a)
+        return np.sum(w * v[0])
+
+    trace = tg.record(f, np.array([[2.0, 0.0], [0.0, 3.0]])).trace()
+    assert "v1, v2 = eigh(v0) = [2.0, 3.0], [[1.0, 0.0], [0.0, 1.0]]" in trace.forward
+    assert any("v0_bar += pull_eigh(v1_bar, v2_bar)" in line for line in trace.reverse)
+
+
+def test_a_rule_too_long_for_a_line_is_named_and_large_arrays_stay_short():
+    tape = tg.record(np.prod, np.linspace(1.0, 1.01, 5_000))
+    assert (
+        tape.trace(symbolic=True)
+        .reverse[1]
+        .startswith("v0_bar += pull_prod(v1_bar) = [")
+    )
+    assert max(map(len, tape.trace().reverse)) < 100
