@@ -26,8 +26,10 @@ from tapegrad.rules import Primitive
 # Of a value: libm's and NumPy's own functions stay below 2, a body takes a few steps.
 # Of a partial: the goal of the edge page.
 LIMIT = 4.0
-# Of a partial of a helper row, which is a second derivative.
+# Of a partial of a helper row, which is a second derivative; and the operands, by their
+# size, between which it is judged: beyond, squares and cubes of them leave the floats.
 SECOND = 8.0
+BETWEEN = (1e-50, 1e50)
 
 # A row with many static parameters shares its points among them, down to this many.
 FEWEST = 60
@@ -67,6 +69,8 @@ def samples(row: Primitive, points: int) -> list[Sample]:
             if key not in known:
                 known[key] = judges(row, params, point), sizes(row, params, point)
             (value, partials), terms = known[key]
+            if row.helper and not all(BETWEEN[0] < abs(x) < BETWEEN[1] for x in point):
+                partials = ()
             exact = {i: judge(point) for i, judge in enumerate(partials) if judge}
             y = value(point)
             slack = {} if terms is None else _slack(terms, point, y, exact)
@@ -108,8 +112,8 @@ def in_bulk(row: Primitive, judged: Sequence[Sample]) -> Iterator[Found]:
             y = m.evaluator(row)(*xs, **params)
             partials = row.partials(m, y, *xs, **params)  # type: ignore[misc]
         columns = {
-            place: np.broadcast_to(partials[place], len(group))
-            for place in group[0].partials
+            place: np.broadcast_to(partial, len(group))
+            for place, partial in enumerate(partials)
         }
         for i in range(len(group)):
             yield float(y[i]), {place: float(p[i]) for place, p in columns.items()}

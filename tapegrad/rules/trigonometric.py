@@ -148,50 +148,29 @@ ATAN = row(
 )
 
 
-def _moderate(m: Any, a: Any, b: Any) -> Any:
-    """Whether a^2 + b^2 neither overflows nor vanishes: between 2^-500 and 2^500."""
+def _inversion(m: Any, a: Any, b: Any) -> Any:
+    """a / (a^2 + b^2): directly where the squares are numbers, else by the ratio t.
+
+    Squares overflow beyond 2^500 and vanish below 2^-500. There the larger operand is taken out, 1/a / (1 + t^2) with t = b/a or
+    t/b / (1 + t^2) with t = a/b; and half of it is made first, since 1/a overflows
+    where 1/(2a) does not.
+    """
     p, q = m.abs(a), m.abs(b)
     huge = 2**500
     below = m.logical_and(m.less(p, huge), m.less(q, huge))
     above = m.logical_or(m.less(1, p * huge), m.less(1, q * huge))
-    return m.logical_and(below, above)
-
-
-def _inversion(m: Any, a: Any, b: Any) -> Any:
-    """a / (a^2 + b^2): directly where the squares are numbers, else by the ratio t.
-
-    There the larger operand is taken out, 1/a / (1 + t^2) with t = b/a or
-    t/b / (1 + t^2) with t = a/b; and half of it is made first, since 1/a overflows
-    where 1/(2a) does not.
-    """
     direct = a / (a * a + b * b)
     t, u = b / a, a / b
     wide = m.const("half") / a / (1 + t * t)
     high = u * m.const("half") / b / (1 + u * u)
-    apart = 2 * m.where(m.less(m.abs(b), m.abs(a)), wide, high)
-    return m.where(_moderate(m, a, b), direct, apart)
+    apart = 2 * m.where(m.less(q, p), wide, high)
+    return m.where(m.logical_and(below, above), direct, apart)
 
 
 def _inversion_partials(m: Any, y: Any, a: Any, b: Any) -> Any:
-    """((b - a) (b + a) / r^4, -2 a b / r^4): sum and difference keep all digits.
-
-    With z = inversion(b, a) these are z^2 - y^2 and -2 y z. The first would cancel, and
-    the second does only where no factor is subnormal.
-    """
+    """With z = inversion(b, a): (z^2 - y^2, -2 y z)."""
     z = m.inversion(b, a)
-    square, r = a * a + b * b, m.hypot(a, b)
-    first = m.where(
-        _moderate(m, a, b),
-        (b - a) / square * ((b + a) / square),
-        (b - a) / r * ((b + a) / r) / r / r,
-    )
-    tiny = 2**1000
-    second = m.where(
-        m.less(m.abs(z) * tiny, 1),
-        b * (y / square),
-        m.where(m.less(m.abs(y) * tiny, 1), a * (z / square), y * z),
-    )
-    return first, -2 * second
+    return (z - y) * (z + y), -2 * (y * z)
 
 
 INVERSION = row(
@@ -202,6 +181,7 @@ INVERSION = row(
         sympy=lambda sp, a, b: a / (a**2 + b**2),
         source="helper of atan2: inversion in the unit circle",
         body=_inversion,
+        cancels=True,
         helper=True,
         domain=(REAL, REAL),
         pieces=_QUADRANTS,
