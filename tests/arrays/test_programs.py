@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.special as sps
@@ -82,7 +84,7 @@ def convolution(image, kernel):
 
 
 def lists(x):
-    found = [a * np.sin(b) for a, b in zip(x[:-1], x[1:], strict=True)]
+    found = [a * np.sin(b) for a, b in itertools.pairwise(x)]
     return np.sum(np.array(found) ** 2) + np.prod(np.stack(found))
 
 
@@ -212,8 +214,8 @@ def test_a_program(f, xs):
     way = {i: np.cos(1.0 + np.arange(np.size(xs[i]))) for i in floats}
     way = {i: d.reshape(np.shape(xs[i])) for i, d in way.items()}
     h = 1e-6
-    ahead = f(*(x + h * way.get(i, 0) for i, x in enumerate(xs)))
-    behind = f(*(x - h * way.get(i, 0) for i, x in enumerate(xs)))
+    ahead = f(*(x + h * way[i] if i in way else x for i, x in enumerate(xs)))
+    behind = f(*(x - h * way[i] if i in way else x for i, x in enumerate(xs)))
     slope = sum(np.sum(bar * way[i]) for bar, i in zip(bars, floats, strict=True))
     np.testing.assert_allclose(slope, (ahead - behind) / (2 * h), 1e-5, 1e-6)
     leaves = [Value(x) if i in floats else x for i, x in enumerate(xs)]
