@@ -1,0 +1,144 @@
+"""Exponentials for loops: accuracy against mpmath, edges, and that they vectorise."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+from tapegrad.native import vectormath
+from tapegrad.native.engine import Engine
+
+LOOP = """
+define i32 @kernel(ptr noalias %x, ptr noalias %y, i64 %n) {{
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %from = getelementptr double, ptr %x, i64 %i
+  %value = load double, ptr %from
+  %found = call double @{name}(double %value)
+  %to = getelementptr double, ptr %y, i64 %i
+  store double %found, ptr %to
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %n
+  br i1 %more, label %loop, label %exit
+exit:
+  ret i32 0
+}}
+"""
+# the largest error allowed, and that of nine in ten
+ULPS = {"exp": (0.9, 0.51), "tanh": (2.5, 1.3)}
+
+
+def compiled(row, level=2):
+    loop = LOOP.format(name=vectormath.CALLS[row])
+    engine = Engine(vectormath.text({row}) + loop, (), codegen=level, passes=level)
+    kind = ctypes.CFUNCTYPE(
+        ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+    )
+    kernel = kind(engine.address("kernel"))
+
+    def run(x):
+        x = np.ascontiguousarray(x, float)
+        y = np.empty_like(x)
+        assert kernel(x.ctypes.data, y.ctypes.data, x.size) == 0
+        return y
+
+    run.engine = engine
+    return run
+
+
+def points(row, count):
+    rng = np.random.default_rng(5)
+    wide = (-745.1, 709.7) if row == "exp" else (-22.0, 22.0)
+    return np.concatenate(
+        [
+            rng.uniform(*wide, count),
+            rng.uniform(-1.0, 1.0, count),
+            rng.standard_normal(count) * 10.0 ** rng.integers(-18, 1, count),
+            rng.standard_normal(50) * 5e-324 * 2.0 ** rng.integers(0, 60, 50),
+        ]
+    )
+
+
+@pytest.mark.parametrize("row", vectormath.CALLS)
+@pytest.mark.parametrize("level", [0, 2])
+def test_accuracy(row, level):
+    xs = points(row, 700)
+    errors = []
+    with mpmath.workdps(50):
+        for x, found in zip(
+            xs.tolist(), compiled(row, level)(xs).tolist(), strict=True
+        ):
+            exact = getattr(mpmath, row)(mpmath.mpf(x))
+            ulp = math.ulp(float(exact))
+            errors.append(float(abs(mpmath.mpf(found) - exact) / ulp))
+    worst, most = ULPS[row]
+    assert max(errors) < worst
+    assert np.quantile(errors, 0.9) < most
+
+
+def test_edges():
+    inf, nan = math.inf, math.nan
+    exp = [
+        (0.0, 1.0),
+        (-0.0, 1.0),
+        (5e-324, 1.0),
+        (inf, inf),
+        (-inf, 0.0),
+        (nan, nan),
+        (709.782712893384, math.exp(709.782712893384)),
+        (709.782712893385, inf),
+        (1e300, inf),
+        (-745.13, 5e-324),
+        (-745.14, 0.0),
+        (-1e300, 0.0),
+        (-740.0, math.exp(-740.0)),
+    ]
+    tanh = [(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (nan, nan)]
+    tanh += [(1e300, 1.0), (-30.0, -1.0), (5e-324, 5e-324), (-1e-310, -1e-310)]
+    for row, cases in (("exp", exp), ("tanh", tanh)):
+        xs, wanted = np.transpose(cases)
+        found = compiled(row)(xs)
+        np.testing.assert_allclose(found, wanted, rtol=4e-16, atol=0)
+        exact = ~np.isnan(wanted)
+        np.testing.assert_array_equal(
+            np.signbit(found[exact]), np.signbit(wanted[exact])
+        )
+
+
+def test_numbers_in_the_text():
+    count = len(vectormath.COEFFICIENTS)
+    with mpmath.workdps(60):
+        reach = mpmath.log(2) / 2 * mpmath.mpf("1.002")
+        nodes = [
+            reach * mpmath.cos(mpmath.pi * (2 * k + 1) / (2 * count))
+            for k in range(count)
+        ]
+
+        def wanted(r):
+            if abs(r) < 1e-9:
+                return mpmath.mpf(1) / 2 + r / 6 + r * r / 24
+            return (mpmath.exp(r) - 1 - r) / r**2
+
+        matrix = mpmath.matrix([[r**j for j in range(count)] for r in nodes])
+        found = mpmath.lu_solve(matrix, mpmath.matrix(list(map(wanted, nodes))))
+        assert tuple(map(float, found)) == vectormath.COEFFICIENTS
+        high = mpmath.mpf(vectormath.LN2_HIGH)
+        assert float(mpmath.log(2) - high) == vectormath.LN2_LOW
+        assert (vectormath.LN2_HIGH * 2.0**41).is_integer()
+        assert float(1 / mpmath.log(2)) == vectormath.LOG2_E
+    bits = int.from_bytes(np.float64(vectormath.ROUNDER).tobytes(), "little")
+    assert bits == vectormath.ROUNDER_BITS
+
+
+@pytest.mark.parametrize("row", vectormath.CALLS)
+def test_no_call_is_left(row):
+    text = vectormath.text([row])
+    assert "call" not in text
+    assert "br " not in text
+    assert vectormath.text(["log"]) == ""
