@@ -54,9 +54,9 @@ True
 
 * **Writing** `x[key] = v` and `x[key] += v` make a new version of the array. NumPy
   would show the write in views of the array, and a write to a view in the array; here
-  such a view is refused after the write, and so is the write to a view. `x += v` makes
-  a new Value under the old name, as it does for numbers. The data of an eager leaf are
-  written through `value.data`.
+  such a view is refused after the write, and so is the write to a view. `x += v` shows
+  under every name of the array; of an eager leaf, as of a number, it makes a new Value.
+  The data of an eager leaf are written through `value.data`.
 * **Plain arrays** cannot hold Values: `out = np.zeros(3); out[0] = v` is an error
   inside a recording. Make the array with `np.zeros_like(v)` or `np.zeros(3, like=v)`,
   or collect a list and `np.stack` it.

@@ -172,14 +172,18 @@ def _views_are_stale(columns: Any, slot: int) -> None:
 
 
 def inplace(value: Value, made: Any) -> Any:
-    """The result of ``value += x``: a new Value, under the old name.
+    """The result of ``value += x``, for which the Value stands from then on.
 
-    In NumPy the array itself changes, and with it whatever shares its memory. So the
-    views of it are refused from here on; and where it is a view, so is its array,
-    until the result has been written back (which ``x[key] += v`` does at once).
+    In NumPy the array itself changes, and with it whatever shares its memory. Other
+    names of the Value see the new entries. The views of it are refused from here on;
+    and where it is a view, so is its array, until the result has been written back
+    (which ``x[key] += v`` does at once). An eager leaf stays as it is, as a number
+    does: the result is a new Value.
     """
     columns = value._rec
-    if columns is None or not isinstance(made, Value) or made._rec is not columns:
+    if columns is None or not isinstance(made, Value) or made._rec is None:
+        return made
+    if made._rec is not columns and not (columns.eager and made._rec.eager):
         return made
     _views_are_stale(columns, value._i)
     place = user_line()
@@ -187,7 +191,10 @@ def inplace(value: Value, made: Any) -> Any:
     while base is not None:
         columns.stale[base] = Pending(place, made._i)
         base = base_of(columns, base)
-    return made
+    if value._is_leaf or not value.ndim or dtype_of(value).kind != "f":
+        return made
+    rebind(value, made)
+    return value
 
 
 class Pending(tuple[str, int]):  # noqa: SLOT001 - it has an attribute

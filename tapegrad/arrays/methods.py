@@ -27,13 +27,14 @@ from tapegrad.arrays import (
     running,
 )
 from tapegrad.arrays.lift import (
+    astype,
     dtype_of,
+    misfit,
     primal,
     real,
     recorded,
     shape_of,
     size_of,
-    stretch,
     test,
 )
 from tapegrad.arrays.registry import Entry, array_function, call, parameters
@@ -192,7 +193,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "or": _logic("logical_or"),
     "xor": _logic("logical_xor"),
 }
-# ``x += y`` on an array: views of what NumPy would change are refused from then on.
+# ``x += y`` on an array: the Value stands for the result under all of its names.
 INPLACE = ("add", "sub", "mul", "truediv", "pow", "matmul", "mod", "floordiv")
 
 
@@ -204,7 +205,9 @@ def _augmented(name: str) -> Callable[..., Any]:
         if made is NotImplemented:
             return made
         if isinstance(made, Value) and shape_of(made) != self.shape:
-            made = stretch(made, self.shape)  # raises, as NumPy does
+            raise misfit(f"in-place {name}", self, other)
+        if isinstance(made, Value) and dtype_of(self).kind == "f":
+            made = astype(made, dtype_of(self).name)  # an array keeps its dtype
         return items.inplace(self, made)
 
     return method

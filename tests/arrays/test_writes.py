@@ -413,3 +413,56 @@ def test_a_view_is_not_returned_after_its_array_was_written():
 
     with pytest.raises(tg.RecordError, match=r"view .*written .*test_writes\.py"):
         tg.record(f, X)
+
+
+def test_adding_in_place_is_seen_under_every_name():
+    def grow(a):
+        a += 1.0
+        a *= 2.0
+
+    def f(x):
+        y = x * 1.0
+        other = y
+        grow(y)
+        y -= x[0]
+        return np.sum(y * other)
+
+    tape = tg.record(f, X)
+    assert tape(X) == f(X) == f(Value(X)).data
+    h = 1e-6
+    slopes = [(f(X + e) - f(X - e)) / (2 * h) for e in np.eye(4) * h]
+    for got in (tape.gradient(X), tape.compile().gradient(X), tg.grad(f)(X)):
+        np.testing.assert_allclose(got, slopes, 1e-6)
+    x = Value(X)
+    f(x).backward()
+    np.testing.assert_allclose(x.grad, slopes, 1e-6)
+    np.testing.assert_array_equal(x.data, X)
+
+
+def test_adding_in_place_keeps_shape_and_dtype():
+    single = X.astype(np.float32)
+
+    def f(x, s):
+        y = s * 2
+        y += x
+        return y
+
+    got = tg.record(f, X, single)(X, single)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, f(X, single))
+
+    def broadcast(x):
+        y = x[:1] * 1.0
+        y += x
+        return y
+
+    with pytest.raises(tg.ShapeError, match=r"\(1,\) and \(4,\).*test_writes\.py"):
+        tg.record(broadcast, X)
+
+    def matrix(x):
+        y = np.outer(x, x)
+        y @= x
+        return y
+
+    with pytest.raises(tg.ShapeError, match=r"\(4, 4\) and \(4,\)"):
+        tg.record(matrix, X)
