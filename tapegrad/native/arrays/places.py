@@ -137,6 +137,7 @@ def within(
     start, count, step = entry if isinstance(entry, tuple) else (entry, 1, 1)
     if not count:
         return None
+    step = step if count > 1 else 1
     first, last = sorted((start, start + (count - 1) * step))
     low, high = span(term, box)
     if high < first or low > last:
