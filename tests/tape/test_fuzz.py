@@ -110,22 +110,20 @@ class Mutator:
 
     def __init__(self, data, seed):
         self.tensors = dict(container.unpack(data).arrays)
-        self.documents = {
-            name: json.loads(array.tobytes())
-            for name, array in self.tensors.items()
-            if name.endswith(".json")
-        }
+        self.documents = sorted(name for name in self.tensors if name.endswith(".json"))
         self.random = random.Random(seed)
 
     def mutant(self):
         """The bytes of a mutated file, with a valid digest."""
         draw = self.random
         tensors = dict(self.tensors)
-        documents = copy.deepcopy(self.documents)
+        documents = {}
         for _ in range(draw.choice((1, 1, 1, 2, 3))):
             kind = draw.random()
             if kind < 0.55:
-                name = draw.choice(sorted(documents))
+                name = draw.choice(self.documents)
+                if name not in documents:
+                    documents[name] = json.loads(self.tensors[name].tobytes())
                 documents[name] = self.document(documents[name])
             elif kind < 0.95:
                 name = draw.choice([n for n in sorted(tensors) if "json" not in n])
@@ -263,15 +261,15 @@ def verdict(data, original):
     again = tg.from_bytes(saved)
     assert again == tape
     assert again.to_bytes() == saved
-    replayed(tape)
     if tape != original:
+        replayed(tape)
         return "other"
-    assert replayed(tape) == replayed(original)
+    assert repr(replayed(tape)) == repr(replayed(original))
     return "same"
 
 
 def replayed(tape):
-    """A replay of a loaded tape, and its adjoints, as text."""
+    """A replay of a loaded tape, and its adjoints; or the library's error."""
     base = sweeps.flat(tape)
     sizes = [np.prod(shape, dtype=object) for shape, _ in base.avals]
     if len(base) > LARGEST or max(sizes, default=0) > LARGEST:
@@ -287,12 +285,12 @@ def replayed(tape):
             }
             bars = sweeps.adjoint(base, MIXED, slots, seeds)
     except tg.TapegradError as problem:
-        return repr(problem)
+        return problem
     for slot, value in enumerate(slots):
         if base.aval_of(slot) == SCALAR and type(value) in {bool, int}:
             continue  # a truth value counts as 1 or 0 in a formula of scalars
         assert (np.shape(value), np.asarray(value).dtype.name) == base.aval_of(slot)
-    return repr((slots, bars))
+    return slots, bars
 
 
 def _leaf(place, aval):
@@ -309,7 +307,7 @@ def _leaf(place, aval):
 def test_the_seeds_are_sound(name):
     tape = SEEDS[name]()
     assert verdict(tape.to_bytes(), tape) == "same"
-    assert not replayed(tape).startswith(("BranchChanged", "large"))
+    assert isinstance(replayed(tape), tuple)
 
 
 @pytest.mark.parametrize("name", SEEDS)
