@@ -35,7 +35,7 @@ Found = tuple[Any, ...]
 
 # "auto": loops over arrays want the optimiser; what is built of very many steps is
 # mostly scalars, and they want to be done with it.
-OPTIMISED, LONG_TAPE = 2, 4096
+OPTIMISED, LONG_TAPE = 2, 2048
 
 
 def tape_of(base: Tape, part: str) -> Tape:
