@@ -14,12 +14,14 @@ from tapegrad.arrays import (
     linalg,
     log_softmax,
     logsumexp,
+    maximum,
     minimum,
     polygamma,
     relu,
     sigmoid,
     softmax,
     softplus,
+    where,
 )
 from tapegrad.errors import (
     BranchChanged,
@@ -33,7 +35,7 @@ from tapegrad.errors import (
     TapeFormatError,
     TapegradError,
 )
-from tapegrad.operations import maximum, no_record, where
+from tapegrad.operations import no_record
 from tapegrad.recording import record
 from tapegrad.tape import Step, Tape
 from tapegrad.value import Value

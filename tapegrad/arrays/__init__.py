@@ -11,12 +11,14 @@ from tapegrad.arrays.special import (
     array,
     log_softmax,
     logsumexp,
+    maximum,
     minimum,
     polygamma,
     relu,
     sigmoid,
     softmax,
     softplus,
+    where,
 )
 
 __all__ = [
@@ -25,12 +27,14 @@ __all__ = [
     "linalg",
     "log_softmax",
     "logsumexp",
+    "maximum",
     "minimum",
     "polygamma",
     "relu",
     "sigmoid",
     "softmax",
     "softplus",
+    "where",
 ]
 
 install()

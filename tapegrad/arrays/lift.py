@@ -26,8 +26,9 @@ NUMBERS = numbers.Real | np.bool_
 
 def record(name: str, *operands: Any, **params: Any) -> Any:
     """A row of the table, by its name; plain numbers where no operand is a Value."""
-    if any(isinstance(x, Value) for x in operands):
-        return apply(TABLE[name], *operands, **params)
+    for x in operands:
+        if isinstance(x, Value):
+            return apply(TABLE[name], *operands, **params)
     with np.errstate(all="ignore"):
         return getattr(MIXED, name)(*operands, **params)
 
@@ -63,7 +64,7 @@ def operand(x: Any) -> Any:
     Raises:
         RecordError: strings, complex numbers, objects that are no numbers.
     """
-    if isinstance(x, Value | NUMBERS):
+    if isinstance(x, Value) or type(x) is float or isinstance(x, NUMBERS):
         return x
     if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
         return x
@@ -122,7 +123,8 @@ def real(x: Any) -> Any:
     """An operand with floats for entries: truth values and integers are converted."""
     x = operand(x)
     if isinstance(x, Value):
-        return x if dtype_of(x).kind == "f" else astype(x, "float64")
+        floats = type(x._data) is float or dtype_of(x).kind == "f"
+        return x if floats else astype(x, "float64")
     if isinstance(x, np.ndarray):
         return x if x.dtype.kind == "f" else x.astype(np.float64)
     return x if isinstance(x, np.float32) else float(x)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from tapegrad import operations
 from tapegrad.arrays.lift import operand, real, record, reduce, sub
 from tapegrad.arrays.making import copied
 from tapegrad.arrays.reductions import logsumexp, softmax
@@ -54,6 +57,40 @@ def polygamma(n: int, x: Any) -> Any:
     return record("polygamma", real(x), n=int(n))
 
 
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """Select: a where the condition holds, else b, entry by entry.
+
+    The arm that is not selected contributes nothing to any derivative, whatever
+    infinities it holds. For numbers without any Value the result is a plain float.
+
+    Args:
+        condition: a bool, a comparison of Values, an array of bools, or numbers
+            (non-zero is true).
+        a: a Value, real number, array, or nested lists of them: the result where the
+            condition holds.
+        b: the same, the result elsewhere.
+
+    Example:
+        >>> import tapegrad as tg
+        >>> x = tg.Value(0.0)
+        >>> y = tg.where(x > 0, x.log(), x)
+        >>> y.backward()
+        >>> x.grad
+        1.0
+    """
+    return operations.where(*map(_joined, (condition, a, b)))
+
+
+def _joined(x: Any) -> Any:
+    nested = isinstance(x, list | tuple | np.ndarray)
+    return operand(x) if nested else x
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger of two; at a tie each gets half of the derivative."""
+    return operations.maximum(_joined(a), _joined(b))
+
+
 def minimum(a: Any, b: Any) -> Any:
     """The smaller of two; at a tie each gets half of the derivative."""
     return record("min", operand(a), operand(b))
@@ -69,10 +106,12 @@ __all__ = [
     "array",
     "log_softmax",
     "logsumexp",
+    "maximum",
     "minimum",
     "polygamma",
     "relu",
     "sigmoid",
     "softmax",
     "softplus",
+    "where",
 ]

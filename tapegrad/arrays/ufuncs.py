@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.apply import apply
 from tapegrad.arrays import reductions, running
 from tapegrad.arrays.lift import (
     add,
@@ -224,12 +225,32 @@ def row_of(ufunc: Any) -> Primitive | None:
     return TABLE.by_ufunc.get(ufunc.__name__)
 
 
+# Operands that `apply` takes as they are.
+QUICK = (Value, float, int)
+_QUICK_ROWS: dict[Any, Primitive | None] = {}
+
+
+def _quick(ufunc: Any) -> Primitive | None:
+    """The elementwise row that a ufunc is, looked up once."""
+    try:
+        return _QUICK_ROWS[ufunc]
+    except KeyError:
+        row = None if ufunc.__name__ in COMPOSED else row_of(ufunc)
+        if row is not None and row.kind != "elementwise":
+            row = None
+        return _QUICK_ROWS.setdefault(ufunc, row)
+
+
 def array_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
     """What a ufunc gives for operands among which there is a Value.
 
     Raises:
         RecordError: the ufunc, its method or a keyword is not recorded.
     """
+    if method == "__call__" and not kwargs:
+        row = _quick(ufunc)
+        if row is not None and all(isinstance(x, QUICK) for x in inputs):
+            return apply(row, *inputs)
     inputs = tuple(map(_unwrapped, inputs))
     if _by_entries(inputs):
         objects = [_object(x) if isinstance(x, Value) else x for x in inputs]

@@ -335,3 +335,14 @@ def test_arrays_made_like_a_value_are_values(make):
         return np.sum(out)
 
     assert isinstance(tg.record(f, M)(M), float)
+
+
+def test_where_and_maximum_take_lists():
+    a, b = Value(2.0), Value(-1.0)
+    made = tg.where([True, False], [a, a], [b, b])
+    assert made.data.tolist() == [2.0, -1.0]
+    np.sum(made * made).backward()
+    assert (a.grad, b.grad) == (4.0, -2.0)
+    assert tg.maximum([1.0, 5.0], Value([3.0, 3.0])).data.tolist() == [3.0, 5.0]
+    assert type(tg.where(True, 1.0, 2.0)) is float
+    assert tg.where(np.array([a, 0.0]), 1.0, b).data.tolist() == [1.0, -1.0]
