@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib
 import math
 import threading
 from collections.abc import Iterable, Sequence
@@ -164,7 +163,9 @@ class Engine:
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         if passes:
             tuning = llvm.create_pipeline_tuning_options(speed_level=passes)
-            if loops:  # they become vectors; to unroll them takes long and gains nothing
+            if (
+                loops
+            ):  # they become vectors; to unroll them takes long and gains nothing
                 tuning.loop_unrolling = tuning.slp_vectorization = False
                 tuning.loop_interleaving = False
             builder = llvm.create_pass_builder(machine, tuning)
@@ -225,8 +226,11 @@ def symbol(name: str) -> int | None:
 
 def _linear_algebra(library: str, routine: str) -> int | None:
     """The address of a routine of BLAS or LAPACK, as SciPy hands it to compilers."""
-    module = importlib.import_module(f"scipy.linalg.cython_{library}")
-    capsule = module.__pyx_capi__.get(routine)
+    # SciPy takes half a second to load: not before it is needed
+    from scipy.linalg import cython_blas, cython_lapack
+
+    modules = {"blas": cython_blas, "lapack": cython_lapack}
+    capsule = modules[library].__pyx_capi__.get(routine)
     if capsule is None:
         return None
     name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(

@@ -36,6 +36,9 @@ class Text(Protocol):
     def pointer(self, base: int) -> str:
         """The register that points to a stored array."""
 
+    def register(self, node: Node) -> str | None:
+        """The register of a number."""
+
     def loop(self, count: int | str, body: Callable[[str], None]) -> None:
         """A loop."""
 

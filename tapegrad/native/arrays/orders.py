@@ -221,17 +221,25 @@ def bounds(out: Text, node: Node) -> None:
     x, size = node.args[0], node.params["size"]
     if not x.size:
         return
-    kind, source = KINDS[x.dtype], operand(out, x)
+    kind = KINDS[x.dtype]
 
-    def look(i: str) -> None:
-        entry, low, high, good = (out.fresh() for _ in range(4))
-        at = moved(out, source, i, kind)
+    def check(entry: str) -> None:
+        low, high, good = (out.fresh() for _ in range(3))
         out.emit(
-            f"{entry} = load {kind}, ptr {at}",
             f"{low} = icmp sge {kind} {entry}, {-size}",
             f"{high} = icmp slt {kind} {entry}, {size}",
             f"{good} = and i1 {low}, {high}",
         )
         out.leave(good, OUT_OF_BOUNDS)
 
+    def look(i: str) -> None:
+        entry = out.fresh()
+        out.emit(f"{entry} = load {kind}, ptr {moved(out, source, i, kind)}")
+        check(entry)
+
+    name = out.register(x)
+    if name is not None:
+        check(name)
+        return
+    source = operand(out, x)
     out.loop(x.size, look)
