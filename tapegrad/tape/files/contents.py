@@ -225,7 +225,11 @@ def _tape(number: int, tensors: Tensors, reader: Reader, *, last: bool) -> Tape:
     numbers = columns.pop("number_at"), columns.pop("numbers")
     at = tensors.offsets[f"{number}.json"]
     try:
-        fields = read_document(text, *numbers, reader)
+        try:
+            fields = read_document(text, *numbers, reader)
+        except RecursionError:  # Python's own stack is the limit, wherever it stands
+            msg = "its JSON nests too deep"
+            raise TapeFormatError(msg) from None
         tape = Tape(**fields, **columns)
         tape.check()
         if last:
