@@ -34,6 +34,7 @@ from tapegrad.symbolic.closed import (
     signed,
     symbols_of,
 )
+from tapegrad.symbolic.limits import limited
 from tapegrad.tape.tape import Tape
 
 # simplify() takes its time beyond this many operations, and seldom finds anything. Of
@@ -46,6 +47,7 @@ TAME = 16
 
 # What a notebook shows beside a tape: a line or two.
 SHOWN_STEPS = 60
+SHOWN_SIZE = 500
 SHOWN_LATEX = 1_500
 
 
@@ -209,6 +211,8 @@ def latex_or_none(tape: Tape) -> str | None:
     if len(tape) > SHOWN_STEPS:
         return None
     try:
+        if limited(sweeps.flat(tape)) > SHOWN_SIZE:
+            return None
         text = latex(tape)
     except Exception:  # noqa: BLE001 - a picture of a tape must not fail
         return None

@@ -19,6 +19,8 @@ from tapegrad.tape.tape import Step, Tape
 MAX_STEPS = 2_000
 MAX_SIZE = 20_000
 MAX_DEPTH = 100
+# The sums and products of arrays are wide, which SymPy takes longer over.
+MAX_WIDE = 5_000
 # Entries of all arrays on the way together.
 MAX_ENTRIES = 20_000
 # Derivatives times the size of what is differentiated.
@@ -83,7 +85,7 @@ def limited(tape: Tape, *, derivative: bool = False) -> int:
             depths.append(depth)
             families.append(family)
     total = sum(sizes[slot] * entries[slot] for slot in tape.outputs)
-    if total > MAX_SIZE:
+    if total > (MAX_WIDE if tape.arrays else MAX_SIZE):
         raise _too_long(tape)
     count = sum(entries[slot] for slot in tape.inputs)
     if derivative and total * count > max(MAX_DERIVATIVES, MAX_SIZE * len(tape.inputs)):

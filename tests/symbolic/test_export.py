@@ -295,3 +295,169 @@ def test_what_sympy_refuses_is_an_error_in_words():
         closed.careful(lambda: sp.I < 1, "the formula")
     x = sp.Symbol("x", real=True)
     assert math.isnan(value_at(sp.Max(sp.sqrt(x), 1), {x: -1.0}))
+
+
+# -- arrays ------------------------------------------------------------------------
+
+
+ARRAYS = {
+    "layer": lambda x, w, b: np.sum(np.tanh(x @ w + b) ** 2),
+    "reductions": lambda x, w, b: np.std(w) + np.linalg.norm(x) * np.mean(b * w),
+    "softmax": lambda x, w, b: np.sum(np.log(np.sum(np.exp(x @ w), axis=1))),
+    "places": lambda x, w, b: np.sum(x[np.array([0, 0])] * w[::-1].T) - b[1] ** 3,
+    "kinks": lambda x, w, b: np.max(x[0] * b) + np.sum(np.maximum(w, x.T)) + np.min(b),
+    "arms": lambda x, w, b: np.sum(np.where(x > b, x * x, np.exp(x))),
+    "systems": lambda x, w, b: np.sum(np.linalg.solve(x @ w, b)),
+    "products": lambda x, w, b: np.prod(x[0]) + np.sum(np.cumsum(w, axis=0)[1] * b),
+    "a write": lambda x, w, b: np.sum(written(x) ** 2) * b[0],
+}
+
+
+def written(x):
+    y = x * 2.0
+    y[0] = 3.0 * y[1, ::-1]
+    return y
+
+
+def at_point(found, symbols, point):
+    """Formulas, in an array or single, at numbers."""
+    names = dict(
+        zip(
+            np.concatenate([np.ravel(s) for s in symbols]),
+            np.concatenate([np.ravel(x) for x in point]),
+            strict=True,
+        )
+    )
+    if not isinstance(found, sp.NDimArray):
+        return value_at(found, names)
+    values = [value_at(entry, names) for entry in sp.flatten(found)]
+    return np.array(values).reshape(found.shape)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_formulas_of_arrays_are_what_the_sweep_gives(name):
+    rng = np.random.default_rng(4)
+    point = [rng.normal(size=s) + 1.5 for s in ((2, 2), (2, 2), (2,))]
+    tape = tg.record(ARRAYS[name], *point)
+    symbols = symbols_of(tape)
+    value, swept = tape.value_and_gradient(*point)
+    assert math.isclose(at_point(tape.to_sympy(), symbols, point), value, rel_tol=1e-10)
+    slopes = tape.to_sympy(derivative=True)
+    assert list(slopes) == ["x", "w", "b"]
+    for formula, exact in zip(slopes.values(), swept, strict=True):
+        found = at_point(formula, symbols, point)
+        np.testing.assert_allclose(found, exact, rtol=1e-9, atol=1e-12)
+
+
+def test_entries_are_symbols_named_by_their_place():
+    tape = tg.record(lambda x, s: np.sum(x[1] * s), np.ones((2, 2)), 2.0)
+    assert str(tape.to_sympy()) == "s*x_1_0 + s*x_1_1"
+    found = tape.to_sympy(derivative=True)
+    assert found["x"] == sp.Array([[0, 0], [sp.Symbol("s", real=True)] * 2])
+    assert str(found["s"]) == "x_1_0 + x_1_1"
+    assert [np.shape(s) for s in symbols_of(tape)] == [(2, 2), ()]
+
+
+def test_arrays_come_out_as_arrays_nested_as_they_were():
+    def f(x):
+        return {"a": x * 2, "b": [np.sum(x)]}
+
+    tape = tg.record(f, np.ones(2))
+    x0, x1 = sp.symbols("x_0 x_1", real=True)
+    assert tape.to_sympy() == {"a": sp.Array([2 * x0, 2 * x1]), "b": [x0 + x1]}
+    assert tape.to_sympy(derivative=True) == [
+        {"x": sp.Array([[2, 0], [0, 2]])},
+        {"x": sp.Array([1, 1])},
+    ]
+
+
+def test_jacobians_have_the_axes_of_both():
+    tape = tg.record(lambda x: x[:, None] * x, np.ones(2))
+    found = tape.to_sympy(derivative=True)["x"]
+    assert found.shape == (2, 2, 2)
+    point = [np.array([0.3, 0.7])]
+    np.testing.assert_allclose(
+        at_point(found, symbols_of(tape), point), tape.jacobian(*point), rtol=1e-14
+    )
+
+
+def test_labels_that_look_like_entries_stay_apart():
+    tape = tg.record(
+        lambda a, d: np.sum(a) * d["a_0"], np.ones(2), {"a_0": 1.0, "a": 2.0}
+    )
+    names = [str(s) for s in np.concatenate([np.ravel(s) for s in symbols_of(tape)])]
+    assert len(set(names)) == 4
+    outer = tg.record(lambda x: x[0] * x[1], [np.ones(1), 2.0])
+    assert str(outer.to_sympy()) == "[x_0_0*x_1]"
+
+
+def test_places_and_masks_keep_the_numbers_of_the_recording():
+    def f(x, at, mask):
+        return np.sum(np.where(mask, x[at], 0.0))
+
+    at, mask = np.array([2, 0]), np.array([True, False])
+    tape = tg.record(f, np.ones(3), at, mask)
+    assert str(tape.to_sympy()) == "x_2"
+    assert list(tape.to_sympy(derivative=True)) == ["x"]
+    unknown = dataclasses.replace(tape, example=None)
+    with pytest.raises(tg.DomainError, match="input at holds int64"):
+        unknown.to_sympy()
+
+
+def test_latex_of_arrays():
+    tape = tg.record(lambda x: x**2, np.ones(2))
+    assert (
+        tape.latex() == r"\left[\begin{matrix}x_{0}^{2} & x_{1}^{2}\end{matrix}\right]"
+    )
+    total = tg.record(lambda x, at: np.sum(x[at]), np.ones(2), np.array([0]))
+    assert (
+        r"\frac{\partial f}{\partial x} &= \left[\begin{matrix}1 & 0\end{matrix}\right]"
+    ) in total.latex(derivative=True)
+    assert tape._repr_latex_().startswith(r"$\displaystyle \left[")
+    empty = tg.record(lambda x: x * 2.0, np.ones((0, 3)))
+    assert empty.to_sympy().shape == (0, 3)
+    assert empty.latex() == r"\left[\ \right]"
+
+
+def test_guards_on_arrays_are_assumptions():
+    def f(x):
+        return np.sum(x) if x[:1] > x[1] else x[0]
+
+    assert tg.record(f, np.array([2.0, 1.0])).latex() == (
+        r"x_{0} + x_{1} \quad \text{for } x_{0} > x_{1}"
+    )
+
+
+LARGE = {
+    "many entries": (np.sum, (200, 200)),
+    "a long product": (lambda x: np.sum(x @ x @ x @ x), (30, 30)),
+    "a system": (lambda x: np.sum(np.linalg.inv(x)), (8, 8)),
+    "sums of sums": (
+        lambda x: np.sum(np.tanh(np.sum(np.exp(x[:, None] * x), axis=1)) @ x),
+        (60,),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_arrays_are_refused_quickly_and_in_words(name):
+    f, shape = LARGE[name]
+    tape = tg.record(f, np.eye(*shape) if len(shape) == 2 else np.ones(shape))
+    for ask in (tape.to_sympy, tape.latex, lambda: tape.to_sympy(derivative=True)):
+        with pytest.raises(ShapeError, match=r"trace\(symbolic=True\)"):
+            ask()
+    assert tape._repr_latex_() is None
+
+
+def test_many_derivatives_are_refused_where_the_value_is_not():
+    tape = tg.record(lambda x: np.sum(x * x[0] ** 2), np.ones(200))
+    assert len(tape.to_sympy().args) == 200
+    with pytest.raises(ShapeError, match="derivatives by 200 entries"):
+        tape.to_sympy(derivative=True)
+
+
+def test_eigenvalues_and_sorted_symbols_have_no_formula():
+    with pytest.raises(tg.DomainError, match="no closed form"):
+        tg.record(lambda a: np.linalg.eigh(a)[0], np.eye(2)).to_sympy()
+    with pytest.raises(tg.DomainError, match="sorted"):
+        tg.record(np.sort, np.ones(2)).to_sympy()
