@@ -37,7 +37,7 @@ from tapegrad.arrays.lift import (
     size_of,
     test,
 )
-from tapegrad.arrays.registry import Entry, array_function, call, parameters
+from tapegrad.arrays.registry import array_function, call, entry_of
 from tapegrad.arrays.ufuncs import array_ufunc
 from tapegrad.errors import RecordError
 from tapegrad.handle import ArrayHandle, Handle
@@ -142,7 +142,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
 
 def _method(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
     """A method that refuses keywords as the function does."""
-    entry = Entry(f"ndarray.{name}", run, "row", "", parameters(run))
+    entry = entry_of(f"ndarray.{name}", run, "row", "", getattr(np, name, None))
 
     def method(self: Value, *args: Any, **kwargs: Any) -> Any:
         return call(entry, (self, *args), kwargs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -51,6 +52,8 @@ class Entry:
             a shape, a truth value).
         note: what differs from NumPy.
         names: the parameters that are taken; None for any.
+        places: how many arguments are taken by place.
+        target: NumPy's function, which knows the names of those beyond.
     """
 
     name: str
@@ -58,6 +61,15 @@ class Entry:
     how: str
     note: str
     names: frozenset[str] | None
+    places: int
+    target: Any
+
+    def order(self) -> tuple[str, ...]:
+        """The names of NumPy's parameters."""
+        try:
+            return tuple(inspect.signature(self.target).parameters)
+        except (TypeError, ValueError):  # functions in C have no signature
+            return ()
 
 
 FUNCTIONS: dict[Any, Entry] = {}
@@ -73,12 +85,18 @@ def found(path: str) -> Any:
     return here
 
 
-def parameters(run: Callable[..., Any]) -> frozenset[str] | None:
-    """The names of a function's parameters; None if it takes any keyword."""
-    found = inspect.signature(run).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in found.values()):
-        return None
-    return frozenset(found)
+def entry_of(
+    name: str, run: Callable[..., Any], how: str, note: str, target: Any
+) -> Entry:
+    """The entry of a function, with the parameters that it takes."""
+    taken = inspect.signature(run).parameters
+    kinds = [parameter.kind for parameter in taken.values()]
+    open_ended = inspect.Parameter.VAR_KEYWORD in kinds
+    places = sum(kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        places = sys.maxsize
+    names = None if open_ended else frozenset(taken)
+    return Entry(name, run, how, note, names, places, target)
 
 
 def implements(
@@ -87,12 +105,11 @@ def implements(
     """Enter a function in the table, under each of its names in NumPy."""
 
     def enter(run: Run) -> Run:
-        names = parameters(run)
         for path in paths:
             target = found(path)
             if target is None:
                 continue
-            entry = Entry(path, run, how, note, names)
+            entry = entry_of(path, run, how, note, target)
             FUNCTIONS.setdefault(target, entry)
             BY_NAME[path] = entry
         return run
@@ -115,6 +132,12 @@ def array_function(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 def call(entry: Entry, args: Any, kwargs: dict[str, Any]) -> Any:
     """Call an entry; keywords at their defaults may be there, others are refused."""
     taken = {}
+    if len(args) > entry.places:
+        names = entry.order()[entry.places :]
+        if len(names) < len(args) - entry.places:
+            raise refused(f"np.{entry.name}", f"argument {len(args)}")
+        kwargs = dict(zip(names, args[entry.places :], strict=False)) | kwargs
+        args = args[: entry.places]
     for name, value in kwargs.items():
         if (entry.names is None or name in entry.names) and value is not NO_VALUE:
             taken[name] = value

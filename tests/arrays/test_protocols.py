@@ -346,3 +346,21 @@ def test_where_and_maximum_take_lists():
     assert tg.maximum([1.0, 5.0], Value([3.0, 3.0])).data.tolist() == [3.0, 5.0]
     assert type(tg.where(True, 1.0, 2.0)) is float
     assert tg.where(np.array([a, 0.0]), 1.0, b).data.tolist() == [1.0, -1.0]
+
+
+def test_arguments_by_place_are_numpys():
+    v = Value(M)
+    same = np.testing.assert_allclose
+    same(np.sum(v, 0, None, None, True).data, np.sum(M, 0, None, None, True))
+    same(v.sum(0, None, None, True).data, M.sum(0, None, None, True))
+    same(np.var(v, 0, None, None, 1).data, np.var(M, 0, None, None, 1))
+    same(v.std(0, None, None, 1).data, M.std(0, None, None, 1))
+    same(np.max(v, 0, None, True).data, np.max(M, 0, None, True))
+    same(np.cumsum(v, 0, None, None).data, np.cumsum(M, 0))
+    same(np.clip(v, 0.2, 0.5, None).data, np.clip(M, 0.2, 0.5))
+    same(np.full_like(v, 2.0, None, "K").data, np.full_like(M, 2.0))
+    same(np.linalg.norm(v, None, 1, True).data, np.linalg.norm(M, None, 1, True))
+    with pytest.raises(tg.RecordError, match="out="):
+        np.sum(v, 0, None, np.zeros(3))
+    with pytest.raises(TypeError):
+        v.sum(0, None, None, True, None, True, 7)
