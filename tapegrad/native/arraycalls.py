@@ -25,11 +25,12 @@ from tapegrad.derivatives import (
 from tapegrad.native import thunk
 from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
 from tapegrad.native.engine import Engine
-from tapegrad.native.nesting import Taker, all_taker
+from tapegrad.native.nesting import all_taker
 from tapegrad.native.report import Part
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED
 from tapegrad.tape.tape import Aval, Tape
+from tapegrad.value import Value
 
 Found = tuple[Any, ...]
 
@@ -212,28 +213,23 @@ class Bound:
         self.run = run
         self.shape = shape
         self.keywords = tape.structure.keywords
-        take = all_taker(tape.structure.arguments)
-        self.take: Taker = take or _never
-        self.quick = quick if take else None
+        self.take = all_taker(tape.structure.arguments)
+        self.quick = quick
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Any arguments that fit the tape."""
-        quick = self.quick
-        if quick is not None and len(kwargs) == len(self.keywords):
+        if self.quick is not None and len(kwargs) == len(self.keywords):
             leaves: list[Any] = []
             given = args
             if kwargs:
                 given = (*args, *map(kwargs.get, self.keywords))
             if self.take(given, leaves):
-                found = quick(*leaves)
+                found = self.quick(*leaves)
+                if found is None and any(isinstance(x, Value) for x in leaves):
+                    found = self.quick(*calls.plain(self.tape, leaves))
                 if found is not None:
                     return self.shape(found)
         return self.shape(self.run(*calls.bind(self.tape, args, kwargs)))
-
-
-def _never(value: Any, into: list[Any]) -> bool:
-    del value, into
-    return False
 
 
 class Shaped:
