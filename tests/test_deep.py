@@ -34,3 +34,12 @@ def test_ten_million_eager_steps():
     x = Value(0.5)
     geometric(x, 10_000_000).backward()
     assert x.grad == pytest.approx(4.0, rel=1e-12)
+
+
+def test_ten_million_steps_in_a_file(tmp_path):
+    tape = tg.record(lambda x: geometric(x, 10_000_000), 0.5)
+    tape.save(tmp_path / "long.tape")
+    assert (tmp_path / "long.tape").stat().st_size <= 32 * len(tape)
+    again = tg.load(tmp_path / "long.tape")
+    assert again == tape
+    assert again.gradient(0.5) == pytest.approx(4.0, rel=1e-12)
