@@ -56,6 +56,31 @@ def test_every_mix_of_indices_is_numpys(count):
         np.testing.assert_array_equal(data, wanted)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_mix_of_indices_is_written_as_in_numpy(count):
+    leaf = Value(T)
+    picked = list(itertools.product(ENTRIES, repeat=count))
+    for key in picked if count < 3 else picked[::11]:
+        wanted = T.copy()
+        try:
+            shape = wanted[key].shape
+            new = np.arange(float(np.prod(shape))).reshape(shape) + 0.5
+            wanted[key] = new
+        except IndexError:
+            continue
+        made = leaf * 1.0
+        try:
+            made[key] = new
+        except tg.RecordError as problem:
+            assert "leave it out" in str(problem)  # noqa: PT017
+            continue
+        np.testing.assert_array_equal(made.data, wanted)
+        if shape and shape[-1] > 1:  # one entry, spread over the last axis
+            made[key] = new[..., :1]
+            wanted[key] = new[..., :1]
+            np.testing.assert_array_equal(made.data, wanted)
+
+
 def test_keys_are_written_out():
     assert canonical((4, 3, 2), (Ellipsis, slice(1, None), -1)) == (
         ((0, 4, 1), (1, 2, 1), 1),
