@@ -21,7 +21,7 @@ from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.passing import no_answer
 from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED
-from tapegrad.real import as_data, as_number
+from tapegrad.real import as_data, as_number, check_array, check_range
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import ASTYPE
 from tapegrad.rules.shapes import FLOATING
@@ -194,9 +194,11 @@ def _is_number(x: Value, columns: Any) -> bool:
 
 def _captured(x: Any) -> Any:
     """A frozen copy of the caller's array, in a dtype that tapes have."""
+    check_array(x)
     kind = x.dtype.kind
     dtype: Any = np.float32 if x.dtype == np.float32 else np.float64
     if kind != "f":
+        check_range(x)
         dtype = np.bool_ if kind == "b" else np.int64
     copy = np.array(x, dtype, order="C")
     copy.flags.writeable = False

@@ -24,7 +24,7 @@ from tapegrad.errors import RecordError, ShapeError
 from tapegrad.readings import SCALAR, reading
 from tapegrad.readings.mixed import MIXED
 from tapegrad.readings.numeric import ArrayWords
-from tapegrad.real import as_data, as_number, frozen
+from tapegrad.real import as_data, as_number, check_array, check_range, frozen
 from tapegrad.recorder import VALUES, Recorder
 from tapegrad.rules import TABLE
 from tapegrad.rules.shapes import FLOATING
@@ -139,6 +139,7 @@ def as_array(m: Any, leaf: Any, shape: tuple[int, ...], dtype: str) -> Any:
     own = objects and not isinstance(m, ArrayWords)
     plain = isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fiub"
     data = leaf if own or plain else as_data(leaf, integers=True)
+    check_array(data)
     if np.shape(data) != shape:
         msg = (
             f"got shape {np.shape(data)}, and the tape was recorded with shape "
@@ -154,6 +155,8 @@ def as_array(m: Any, leaf: Any, shape: tuple[int, ...], dtype: str) -> Any:
             "derivative; convert them, or record again with floats"
         )
         raise RecordError(msg)
+    if dtype == "int64":
+        check_range(data)
     data = data.astype(dtype, order="C", copy=False).view()
     data.flags.writeable = False
     return data if shape else data.item() if dtype in {"float64", "bool"} else data[()]
@@ -329,6 +332,16 @@ def _zero(tape: Tape, m: Any, slot: int, lead: tuple[int, ...] = ()) -> Any:
     return m.like(0, np.empty(shape, dtype))
 
 
+def _ones(base: Tape, m: Any, slot: int) -> Any:
+    """The seed of each entry of an output; None where it has no derivative."""
+    shape, dtype = base.aval_of(slot)
+    if dtype not in FLOATING:
+        return None
+    if not shape:
+        return np.float32(1) if dtype == "float32" and m is MIXED else m.number(1)
+    return m.like(1, np.empty(shape, dtype))
+
+
 def nest_inputs(tape: Tape, leaves: Sequence[Any]) -> Any:
     """One leaf a differentiable input, nested like the arguments."""
     trees = tape.structure.arguments
@@ -347,15 +360,8 @@ def value_and_gradient(
     """(value, gradient nested like the arguments)."""
     scalar_output(tape)
     m, base, inputs = _start(tape, args, kwargs, arithmetic)
-    slots, bars = sweep(base, m, inputs, [_one(base, m)])
+    slots, bars = sweep(base, m, inputs, [_ones(base, m, base.outputs[0])])
     return result(m, slots[base.outputs[0]]), _nest(base, m, bars)
-
-
-def _one(base: Tape, m: Any) -> Any:
-    """The seed of a single number."""
-    if base.aval_of(base.outputs[0])[1] == "float32" and m is MIXED:
-        return np.float32(1)
-    return m.number(1)
 
 
 def _start(
@@ -438,7 +444,9 @@ def array_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[list[Any]]:
         if dtype not in FLOATING:
             rows.append([result(m, _zero(base, m, i, lead)) for i in inputs])
             continue
-        seeds = [_one(base, m)] if not lead else map(m.number, basis(lead, dtype))
+        seeds = (
+            [_ones(base, m, output)] if not lead else map(m.number, basis(lead, dtype))
+        )
         bars = [sweeps.adjoint(base, m, slots, {output: seed}) for seed in seeds]
         rows.append(
             [_piled(base, m, [bar[i] for bar in bars], i, lead) for i in inputs]
@@ -577,6 +585,9 @@ def slots(tape: Tape, args: Sequence[Any], arithmetic: str = "float64") -> list[
 def adjoints(tape: Tape, args: Sequence[Any], arithmetic: str = "float64") -> list[Any]:
     """The adjoint of every slot for seed 1 on each output; 0 where none arrives."""
     m, base, inputs = _start(tape, args, {}, arithmetic)
-    _, bars = sweep(base, m, inputs, [m.number(1)] * len(base.outputs))
-    zero = m.number(0)
-    return [result(m, zero if bar is None else bar) for bar in bars]
+    seeds = [_ones(base, m, slot) for slot in base.outputs]
+    _, bars = sweep(base, m, inputs, seeds)
+    return [
+        result(m, _zero(base, m, slot) if bar is None else bar)
+        for slot, bar in enumerate(bars)
+    ]

@@ -9,6 +9,8 @@ import numpy as np
 
 from tapegrad.errors import RecordError, ShapeError
 
+_LARGEST = np.iinfo(np.int64).max
+
 
 def as_number(value: Any) -> float:
     """A real number as a Python float.
@@ -64,6 +66,7 @@ def as_data(value: Any, *, integers: bool = False) -> Any:
         return value
     if not isinstance(value, np.ndarray | list | tuple):
         return as_number(value)
+    check_array(value)
     given = (
         np.array(value, order="C") if isinstance(value, np.ndarray) else _array(value)
     )
@@ -80,12 +83,34 @@ def as_data(value: Any, *, integers: bool = False) -> Any:
         )
         raise RecordError(msg)
     if integers and kind != "f":
+        check_range(given)
         given = given.astype(np.int64 if kind in "iu" else np.bool_)
     elif given.dtype != np.float32:
         given = given.astype(np.float64)
     if given.ndim:
         return given
     return float(given) if given.dtype == np.float64 else given[()]
+
+
+def check_array(value: Any) -> None:
+    """Refuse an array with a mask, which a copy would drop without a word."""
+    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
+        msg = (
+            f"got a masked array of shape {value.shape}, whose mask would be lost; "
+            "pass value.filled(number), and the mask as an array of its own for "
+            "tg.where"
+        )
+        raise RecordError(msg)
+
+
+def check_range(given: Any) -> None:
+    """Refuse unsigned integers that are none of int64, which is what tapes hold."""
+    if given.dtype == np.uint64 and given.size and given.max() > _LARGEST:
+        msg = (
+            f"got {given.max()} in an array of uint64, and the integers of a tape end "
+            "at 2**63 - 1; convert it with .astype(float)"
+        )
+        raise RecordError(msg)
 
 
 def _array(value: Any) -> Any:

@@ -27,7 +27,7 @@ from tapegrad.errors import ShapeError
 from tapegrad.readings.mixed import MIXED
 from tapegrad.recording import is_dynamic, record_inside
 from tapegrad.rules import TABLE
-from tapegrad.tape.structure import Tree, flatten
+from tapegrad.tape.structure import Tree, flatten, match
 from tapegrad.tape.tape import Tape
 from tapegrad.value import Value
 
@@ -223,11 +223,18 @@ def jvp(
         (6.0, 3.0)
     """
     call = _Call(f, tuple(primals), {})
-    dots, _ = flatten(tuple(tangents), is_dynamic)
-    moving = sum(map(len, call.places))
-    if len(dots) != moving:
-        msg = f"the primals hold {moving} floats or arrays, the tangents {len(dots)}"
+    directions = tuple(tangents)
+    if len(directions) != len(call.args):
+        msg = (
+            f"jvp needs a tangent for each primal, got primals {len(call.args)} and "
+            f"tangents {len(directions)}"
+        )
         raise ShapeError(msg)
+    dots: list[Any] = []
+    for number, tree in enumerate(call.tape.structure.arguments):
+        name = f"tangents[{number}]"
+        dots += match(tree, directions[number], name, statics=False)
+    moving = len(dots)
     # ints and what is captured do not move
     still = [MIXED.like(0, getattr(x, "_data", x)) for x in call.given]
     dots = [
@@ -261,10 +268,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     values = call.run(sweeps.flat(call.tape))
 
     def pullback(cotangents: Any) -> tuple[Any, ...]:
-        seeds, _ = flatten(cotangents, is_dynamic)
-        if len(seeds) != len(outputs):
-            msg = f"the function has {len(outputs)} outputs, got {len(seeds)} adjoints"
-            raise ShapeError(msg)
+        seeds = match(result, cotangents, "cotangents")
         found = call.run(grown, seeds)
         return call.nest(everything, found[len(outputs) :])  # type: ignore[no-any-return]
 

@@ -477,3 +477,52 @@ def test_a_derivative_without_an_answer_is_named():
     for ask in (tape.gradient, tg.grad(f), lambda a: f(Value(a)).backward()):
         with pytest.raises(tg.DomainError, match=r"derivative of logabsdet.*\(2, 2\)"):
             ask(singular)
+
+
+def test_adjoints_of_arrays():
+    x = np.array([1.0, 2.0, 3.0])
+
+    def f(x):
+        return np.outer(x, x) @ x, np.argsort(x), x.astype(np.float32).sum()
+
+    tape = tg.record(f, x)
+    found = tape.adjoints(x)
+    shapes = [tape.aval_of(slot)[0] for slot in range(tape.slot_count)]
+    assert [np.shape(bar) for bar in found] == shapes
+    want = np.array(tg.grad(lambda x: f(x)[0].sum() + f(x)[2])(x))
+    np.testing.assert_allclose(found[0], want, 1e-15)
+    for slot in tape.outputs:
+        wanted = 1 if tape.aval_of(slot)[1] != "int64" else 0
+        np.testing.assert_array_equal(
+            found[slot], np.full(np.shape(found[slot]), wanted)
+        )
+
+
+def test_masked_arrays_are_refused():
+    masked = np.ma.array([1.0, 2.0], mask=[True, False])
+    tape = tg.record(lambda x: (x * x).sum(), np.array([1.0, 2.0]))
+    for run in (
+        lambda: Value(masked),
+        lambda: Value(np.ones(2)) * masked,
+        lambda: tg.record(lambda x: x.sum(), masked),
+        lambda: tg.record(lambda x: x * masked, np.ones(2)),
+        lambda: tape(masked),
+        lambda: tape.compile().gradient(masked),
+    ):
+        with pytest.raises(tg.RecordError, match=r"mask would be lost.*filled"):
+            run()
+
+
+def test_unsigned_integers_beyond_int64_are_refused():
+    big = np.array([2**63 + 5, 1], np.uint64)
+    small = np.array([2**63 - 1, 1], np.uint64)
+    tape = tg.record(lambda x, i: x + i, np.zeros(2), small)
+    np.testing.assert_array_equal(tape(np.zeros(2), small), small.astype(float))
+    for run in (
+        lambda: tg.record(lambda x, i: x + i, np.zeros(2), big),
+        lambda: tape(np.zeros(2), big),
+        lambda: tape.compile()(np.zeros(2), big),
+        lambda: tg.record(lambda x: x + big, np.zeros(2)),
+    ):
+        with pytest.raises(tg.RecordError, match=r"9223372036854775813.*astype"):
+            run()

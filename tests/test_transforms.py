@@ -133,3 +133,23 @@ def test_names_and_docstrings_tell_what_they_are():
         return x * x
 
     assert tg.grad(energy).__name__ == "grad(energy)"
+
+
+def test_tangents_and_cotangents_nest_as_recorded():
+    def f(d, n):
+        return {"sum": d["a"] + d["b"] * n, "a": d["a"]}
+
+    point = {"a": 2.0, "b": 3.0}
+    got = tg.jvp(f, (point, 2), ({"b": 1.0, "a": 0.0}, 0.0))
+    assert got == ({"sum": 8.0, "a": 2.0}, {"sum": 2.0, "a": 0.0})
+    with pytest.raises(tg.ShapeError, match=r"tangents\[0\] nests"):
+        tg.jvp(f, (point, 2), ({"a": 1.0, "c": 0.0}, 0))
+    with pytest.raises(tg.ShapeError, match=r"tangents\[0\] nests"):
+        tg.jvp(lambda d: d["a"], (point,), ([1.0, 0.0],))
+    value, pullback = tg.vjp(lambda d: f(d, 2), point)
+    assert value == {"sum": 8.0, "a": 2.0}
+    assert pullback({"a": 0.0, "sum": 1.0}) == ({"a": 1.0, "b": 2.0},)
+    with pytest.raises(tg.ShapeError, match="cotangents nests"):
+        pullback({"a": 0.0, "total": 1.0})
+    with pytest.raises(tg.ShapeError, match="cotangents nests"):
+        pullback([0.0, 1.0])

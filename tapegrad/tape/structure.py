@@ -144,10 +144,16 @@ def paths(tree: Tree, name: str) -> list[str]:
     return [accessors[place].codify(name) for place in tree.dynamic]
 
 
-def match(tree: Tree, value: Any, name: str) -> list[Any]:
+def match(tree: Tree, value: Any, name: str, *, statics: bool = True) -> list[Any]:
     """The leaves of an argument at the places of the recorded dynamic ones.
 
     What stands there need not be a float; whether it is a number is asked later.
+
+    Args:
+        tree: the recorded nesting.
+        value: what was passed.
+        name: of the argument, for messages.
+        statics: the other leaves must be the recorded ones, too.
 
     Raises:
         ShapeError: another nesting, or another static value; names the argument.
@@ -161,7 +167,7 @@ def match(tree: Tree, value: Any, name: str) -> list[Any]:
             f"{_describe(tree)}; pass the same structure, or record again"
         )
         raise ShapeError(msg)
-    for place, kept in tree.statics:
+    for place, kept in tree.statics if statics else ():
         given = leaves[place]
         if type(given) is not type(kept) or given != kept:
             msg = (
