@@ -112,6 +112,7 @@ def _signs(expression: Any) -> Any:
 SIMPLE: dict[str, Callable[[Any], Any]] = {
     "expand": sp.expand,
     "powsimp": lambda e: sp.powsimp(sp.expand(e)),
+    "cancel": lambda e: sp.expand(sp.numer(sp.together(e))),
     "simplify": sp.simplify,
     "rewrite(exp)": lambda e: sp.simplify(sp.expand(e.rewrite(sp.exp))),
     "trigsimp": sp.trigsimp,

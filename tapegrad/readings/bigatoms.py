@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tapegrad.rules.special import cosines
+
 Big = Any
 Function = Callable[..., Any]
 
@@ -108,7 +110,13 @@ def _polygamma(ctx: Any, x: Big, n: int) -> Big:
         return ctx.inf if n % 2 else ctx.nan
     if ctx.isinf(x):
         return ctx.zero
-    return ctx.polygamma(n, x)
+    if x > 0:
+        return ctx.polygamma(n, x)
+    # mpmath steps from -10^9 to 0 one by one; see the row's algorithm for floats
+    r = x - ctx.nint(x)
+    cotangent = ctx.polyval(cosines(n)[::-1], ctx.cospi(r))
+    cotangent *= (ctx.pi / ctx.sinpi(r)) ** (n + 1)
+    return (-1) ** n * (ctx.polygamma(n, 1 - x) - cotangent)
 
 
 def _sinc(ctx: Any, x: Big) -> Big:

@@ -221,7 +221,7 @@ DIGAMMA = row(
 )
 
 
-def _cosines(n: int) -> list[int]:
+def cosines(n: int) -> list[int]:
     """P_n with d^n/dt^n cot t = (-1)^n P_n(cos t) / sin(t)^(n + 1), lowest power first.
 
     From P_0 = c: P_(n+1) = (n + 1) c P_n + (1 - c^2) P_n'.
@@ -277,7 +277,7 @@ def _polygamma(m: Any, x: Any, n: int) -> Any:
     pi = m.const("pi")
     cosine, over = m.sin(pi * (m.const("half") - m.abs(r))), pi / m.sin(pi * r)
     polynomial = 0
-    for coefficient in reversed(_cosines(n)):
+    for coefficient in reversed(cosines(n)):
         polynomial = polynomial * cosine + coefficient
     reflected = polynomial * m.pow(over, n + 1)
     # (-1)^(n+1) of psi_n is the first, and psi_n(x) = (-1)^n psi_n(1 - x) - pi cot^(n)
@@ -294,12 +294,13 @@ POLYGAMMA = row(
         1,
         lambda m, y, x, n: (m.polygamma(x, n=n + 1),),
         sympy=_sympy_polygamma,
-        source="DLMF 5.15.1, 5.15.6; the n-th derivative of digamma",
+        source="DLMF 5.15.1, 5.15.6; helper of digamma: its n-th derivative",
         floats=_polygamma,
         cancels=True,
+        helper=True,
         domain=(REAL,),
         pieces=_SIDES,
-        params=({"n": 1}, {"n": 2}, {"n": 0}),
+        params=({"n": 1}, {"n": 2}),
         edges=(
             Edge(
                 (1.0,),
