@@ -8,6 +8,7 @@ import numpy as np
 
 from tapegrad.arrays.lift import (
     add,
+    alike,
     axis_of,
     concatenate,
     cut,
@@ -66,7 +67,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """Differences of neighbours of the flattened array."""
     a = real(ary)
     made = diff(reshape(a, (size_of(a),)))
-    ends = [None if e is None else real(e) for e in (to_begin, to_end)]
+    ends = [None if e is None else alike(e, a) for e in (to_begin, to_end)]
     parts = [made]
     if ends[0] is not None:
         parts.insert(0, reshape(ends[0], (size_of(ends[0]),)))
@@ -89,7 +90,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         steps *= len(places)
     if len(steps) != len(places) or any(ndim_of(h) for h in steps):
         if len(steps) == len(places) == 1 and ndim_of(steps[0]) == 1:
-            return _uneven(f, places[0], real(steps[0]))
+            return _uneven(f, places[0], alike(steps[0], f))
         msg = f"np.gradient takes a number for each axis ({line()})"
         raise RecordError(msg)
     made = [
@@ -159,7 +160,7 @@ def linspace(
     count = num - 1 if endpoint else num
     span = sub(stop, start)
     grid = np.arange(num, dtype=float).reshape((num,) + (1,) * ndim_of(span))
-    made = add(start, mul(grid / max(count, 1), span))
+    made = add(start, mul(alike(grid / max(count, 1), span), span))
     return (made, div(span, float(count))) if retstep else made
 
 

@@ -12,6 +12,7 @@ from tapegrad.arrays.items import setitem
 from tapegrad.arrays.lift import (
     axis_of,
     concatenate,
+    dtype_of,
     mul,
     ndim_of,
     operand,
@@ -91,7 +92,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
 def _padded(p: Any, size: int) -> Any:
     p = real(p)
     missing = size - size_of(p)
-    return concatenate([np.zeros(missing), p], 0) if missing else p
+    return concatenate([np.zeros(missing, dtype_of(p)), p], 0) if missing else p
 
 
 @implements("polyadd")
@@ -130,7 +131,7 @@ def polyint(p: Any, m: int = 1) -> Any:
     p = real(p)
     for _ in range(m):
         p = record("div", p, np.arange(size_of(p), 0, -1, dtype=float))
-        p = concatenate([p, np.zeros(1)], 0)
+        p = concatenate([p, np.zeros(1, dtype_of(p))], 0)
     return p
 
 

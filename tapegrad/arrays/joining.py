@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.arrays.lift import (
+    alike,
     axis_of,
     concatenate,
     cut,
@@ -127,7 +128,8 @@ def append(arr: Any, values: Any, axis: Any = None) -> Any:
 @implements("insert", note="at fixed places")
 def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     """Entries put before places."""
-    a, v = operand(arr), operand(values)
+    a = operand(arr)
+    v = alike(values, a)
     if axis is None:
         a, axis = reshape(a, (size_of(a),)), 0
     place = axis_of(axis, a)

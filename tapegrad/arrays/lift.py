@@ -137,6 +137,11 @@ def astype(x: Any, dtype: str) -> Any:
     return x if dtype_of(x).name == dtype else record("astype", x, dtype=dtype)
 
 
+def alike(x: Any, other: Any) -> Any:
+    """An operand in the float dtype of another."""
+    return astype(operand(x), dtype_of(other).name)
+
+
 def fresh(value: Any, shape: Sequence[int], like: Any) -> Any:
     """A new array of one number, with the float dtype of a Value; it may be written.
 

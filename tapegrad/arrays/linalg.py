@@ -13,6 +13,7 @@ from tapegrad.arrays.lift import (
     axis_of,
     cut,
     div,
+    dtype_of,
     index,
     line,
     matmul,
@@ -154,8 +155,8 @@ def pinv(a: Any, rcond: Any = None) -> Any:
         raise misfit("pinv", a, why="is no matrix")
     rows, columns = shape_of(a)
     if rows >= columns:
-        return record("lstsq", a, np.eye(rows))
-    return swap(record("lstsq", swap(a), np.eye(columns)))
+        return record("lstsq", a, np.eye(rows, dtype=dtype_of(a)))
+    return swap(record("lstsq", swap(a), np.eye(columns, dtype=dtype_of(a))))
 
 
 @implements("linalg.tensorsolve")

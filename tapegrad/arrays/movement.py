@@ -214,8 +214,9 @@ def cast(x: Any, dtype: Any) -> Any:
         return copy(x)
     if name not in shapes.FLOATING:
         msg = (
-            f"astype({name}) cannot be recorded on a Value ({line()}): an integer has "
-            "no derivative; use np.floor or np.round, or int(v) for a branch"
+            f"astype({name}) cannot be recorded on a Value ({line()}): a tape has "
+            "float64 and float32; for whole numbers use np.floor or np.round, and "
+            "int(v) for a branch"
         )
         raise RecordError(msg)
     return astype(x, name)

@@ -15,6 +15,7 @@ import numpy as np
 from tapegrad.arrays.lift import (
     axes_of,
     concatenate,
+    dtype_of,
     gather,
     index,
     line,
@@ -302,7 +303,7 @@ def matrix_power(a: Any, n: int) -> Any:
         if n:
             a = record("matmul", a, a)
     if made is None:
-        eye = np.broadcast_to(np.eye(shape[-1]), shape)
+        eye = np.broadcast_to(np.eye(shape[-1], dtype=dtype_of(a)), shape)
         return record("add", mul(a, 0.0), eye)
     return made
 
@@ -344,7 +345,7 @@ def _slide(a: Any, v: Any, mode: str) -> Any:
     before = {"full": k - 1, "same": k // 2, "valid": 0}[mode]
     count = {"full": n + k - 1, "same": n, "valid": n - k + 1}[mode]
     after = count + k - 1 - before - n
-    zeros = [np.zeros(before), a, np.zeros(after)]
+    zeros = [np.zeros(before, dtype_of(a)), a, np.zeros(after, dtype_of(a))]
     parts = [part for part in zeros if size_of(part)]
     wide = concatenate(parts, 0) if len(parts) > 1 else a
     places = np.arange(count)[:, None] + np.arange(k)

@@ -13,6 +13,7 @@ import numpy as np
 
 from tapegrad.arrays.lift import (
     add,
+    alike,
     astype,
     axes_of,
     axis_of,
@@ -199,7 +200,7 @@ def nanprod(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
 def nanmean(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     """The mean of the entries that are numbers."""
     filled, usable = _filled(a, 0.0)
-    count = total(usable, axis, keepdims=keepdims)
+    count = total(alike(usable, filled), axis, keepdims=keepdims)
     return div(total(filled, axis, keepdims=keepdims), count)
 
 
@@ -209,7 +210,8 @@ def nanvar(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: Any = False) ->
     a = real(a)
     usable = test("equal", a, a)
     away = where(usable, sub(a, nanmean(a, axis, keepdims=True)), 0.0)
-    count = sub(total(usable, axis, keepdims=keepdims), float(ddof))
+    count = total(alike(usable, a), axis, keepdims=keepdims)
+    count = sub(count, float(ddof))
     return div(total(mul(away, away), axis, keepdims=keepdims), count)
 
 

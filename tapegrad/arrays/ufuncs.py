@@ -107,7 +107,8 @@ def _rel_entr(x: Any, y: Any) -> Any:
     inside = test("logical_and", test("less", 0, x), test("less", 0, y))
     safe = record("log", div(where(inside, x, 1.0), where(inside, y, 1.0)))
     corner = test("logical_and", test("equal", x, 0), test("less_equal", 0, y))
-    outside = where(test("logical_or", isnan(x), isnan(y)), math.nan, math.inf)
+    both = add(x, y)  # NaN where one of them is
+    outside = where(isnan(both), both, math.inf)
     return where(inside, mul(x, safe), where(corner, 0.0, outside))
 
 

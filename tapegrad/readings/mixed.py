@@ -56,6 +56,8 @@ class MixedReading(ArrayWords, Reading):
             whole = row.numpy
             return lambda *xs, **params: plain(whole(np, *xs, **params))
         wide = super().evaluator(row)
+        if row.kind == "elementwise" and self.atom(row) is None:
+            wide = _narrow(wide)
         scalar = SCALAR.evaluator(row)
 
         def either(*xs: Any, **params: Any) -> Any:
@@ -111,6 +113,17 @@ class MixedReading(ArrayWords, Reading):
             return row.partials(  # type: ignore[misc]
                 self, _strict(y), *map(_strict, xs), **params
             )
+
+
+def _narrow(body: Callable[..., Any]) -> Callable[..., Any]:
+    """A body whose result keeps float32: `where` of two numbers in it is a float64."""
+
+    def narrowed(*xs: Any, **params: Any) -> Any:
+        y = body(*xs, **params)
+        kinds = {x.dtype for x in xs if isinstance(x, np.ndarray | np.float32)}
+        return y.astype(np.float32) if kinds == {np.dtype(np.float32)} else y
+
+    return narrowed
 
 
 def _strict(x: Any) -> Any:

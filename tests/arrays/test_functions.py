@@ -136,3 +136,19 @@ def test_gradient_as_by_differences(text):
     bars = recorded(*points)
     for bar, leaf in zip(bars, leaves_in, strict=True):
         np.testing.assert_allclose(bar, leaf.grad + 0 * bar, 1e-9, 1e-12)
+
+
+# Scalars are float64 here, whatever they were made of.
+SINGLE = [text for text in SMOOTH if "s" not in names_in(text)]
+
+
+@pytest.mark.parametrize("text", SINGLE)
+def test_float32_is_not_widened(text):
+    single = {name: x.astype(np.float32) for name, x in INPUTS.items()}
+    with np.errstate(all="ignore"):
+        wanted = plain(evaluated(text, single))
+    found = plain(evaluated(text, {name: Value(x) for name, x in single.items()}))
+    for mine, theirs in zip(found, wanted, strict=True):
+        if theirs.dtype == np.float32:
+            assert mine.dtype == np.float32
+            np.testing.assert_allclose(mine, theirs, 2e-4, 2e-4)
