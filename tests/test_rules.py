@@ -20,8 +20,10 @@ COMPUTING = {"math", "numpy", "scipy", "sympy", "mpmath"}
 SHAPED = {"shapes", "movement", "reductions", "products", "linalg", "factors"}
 MODULES = sorted(Path(tapegrad.rules.__file__).parent.glob("*.py"))
 ROWS = list(TABLE)
-FUNCTIONS = [row for row in ROWS if row.kind != "structure"]
-SMOOTH = [row for row in ROWS if row.partials is not None]
+FUNCTIONS = [row for row in ROWS if row.kind != "structure" and not row.whole]
+KINDS = {"elementwise", "select", "predicate", "structure", "cut"}
+WHOLE_KINDS = {"linear", "multilinear", "reduction", "matrix", "discrete"}
+SMOOTH = [row for row in ROWS if row.partials is not None and not row.whole]
 UNARY = [row for row in SMOOTH if row.arity == 1 and row.params == ({},)]
 
 
@@ -84,11 +86,12 @@ def test_a_row_is_well_formed(row):
     assert row.name.isidentifier()
     assert not keyword.iskeyword(row.name)
     assert row.source, "each row says where it comes from"
-    assert row.kind in {"elementwise", "select", "predicate", "structure", "cut"}
+    assert row.kind in (WHOLE_KINDS if row.whole else KINDS)
     assert row.arity >= -1
     assert TABLE[row.name] is row
     assert TABLE.rows[TABLE.opcode(row)] is row
-    assert row.sign(dict(row.params[0]))
+    params = row.samples[0].params if row.samples else row.params[0]
+    assert row.sign(dict(params))
     with pytest.raises(AttributeError):
         row.name = "other"
 
@@ -96,7 +99,9 @@ def test_a_row_is_well_formed(row):
 @pytest.mark.parametrize("row", FUNCTIONS, ids=names(FUNCTIONS))
 def test_a_function_can_be_lowered_and_written_as_a_formula(row):
     assert row.sympy is not None
-    assert row.llvm or row.body is not None
+    assert row.llvm or row.body is not None or row.floats is not None
+    # one of them is what a reading takes, so a second would never be tested
+    assert row.body is None or row.floats is None
 
 
 @pytest.mark.parametrize("row", SMOOTH, ids=names(SMOOTH))
@@ -114,14 +119,26 @@ def test_edges_are_well_formed(row):
     assert len(set(signed)) == len(signed), "each edge stands once"
 
 
+def inside(row):
+    """Operands inside a row's domain."""
+    if row.kind == "select":
+        return [True, 1.5, 0.5]
+    found = []
+    for x, (low, high) in zip((1.5, 0.5, 2.25), row.domain, strict=False):
+        above = x + 1 if low == 1 else x
+        found.append(above if above < high else (low + high) / 2 + 0.25)
+    return found
+
+
 @pytest.mark.parametrize("row", SMOOTH, ids=names(SMOOTH))
 def test_there_is_a_partial_for_each_operand_in_each_reading(row):
-    operands = [True, 1.5, 0.5] if row.kind == "select" else [1.5, 0.5][: row.arity]
+    operands = inside(row)
     for params in row.params:
         found = {}
         for m in (SCALAR, NUMPY, reading("mpmath:50")):
             xs = [x if isinstance(x, bool) else m.number(x) for x in operands]
-            with np.errstate(all="raise"):
+            # a formula for elsewhere, not selected here, may be inf or NaN
+            with np.errstate(all="ignore"):
                 y = m.evaluator(row)(*xs, **params)
                 partials = row.partials(m, y, *xs, **params)
             assert len(partials) == row.arity
@@ -133,16 +150,18 @@ def test_there_is_a_partial_for_each_operand_in_each_reading(row):
 @pytest.mark.parametrize("row", SMOOTH, ids=names(SMOOTH))
 def test_arrays_are_read_as_their_entries(row):
     rng = np.random.default_rng(0)
-    xs = [rng.uniform(0.1, 3.0, 7) for _ in range(row.arity)]
+    xs = [rng.uniform(0.9, 1.1, 7) * x for x in inside(row)]
     if row.kind == "select":
         xs[0] = xs[0] > 1.0
     for params in row.params:
-        y = NUMPY.evaluator(row)(*xs, **params)
+        with np.errstate(all="ignore"):
+            y = NUMPY.evaluator(row)(*xs, **params)
+            partials = row.partials(NUMPY, y, *xs, **params)
         assert np.shape(y) == (7,)
-        partials = row.partials(NUMPY, y, *xs, **params)
         for i in range(7):
             point = [x[i] for x in xs]
-            one = row.partials(NUMPY, y[i], *point, **params)
+            with np.errstate(all="ignore"):
+                one = row.partials(NUMPY, y[i], *point, **params)
             for whole, single in zip(partials, one, strict=True):
                 entry = np.broadcast_to(whole, (7,))[i]
                 np.testing.assert_allclose(entry, single, rtol=1e-15)
@@ -150,8 +169,9 @@ def test_arrays_are_read_as_their_entries(row):
 
 @pytest.mark.parametrize("row", UNARY, ids=names(UNARY))
 def test_unary_functions_are_methods_and_ufuncs_of_a_value(row):
-    x = Value(0.5)
-    expected = SCALAR.apply(row, 0.5)
+    (at,) = inside(row)
+    x = Value(at)
+    expected = SCALAR.apply(row, at)
     if not row.operator:
         assert getattr(x, row.name)().data == expected
     ufunc = getattr(np, row.ufunc or row.name, None)

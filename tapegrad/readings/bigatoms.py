@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.rules.special import cosines
+from tapegrad.rules.gamma import cosines
 
 Big = Any
 Function = Callable[..., Any]

@@ -151,9 +151,9 @@ ATAN = row(
 def _inversion(m: Any, a: Any, b: Any) -> Any:
     """a / (a^2 + b^2): directly where the squares are numbers, else by the ratio t.
 
-    Squares overflow beyond 2^500 and vanish below 2^-500. There the larger operand is taken out, 1/a / (1 + t^2) with t = b/a or
-    t/b / (1 + t^2) with t = a/b; and half of it is made first, since 1/a overflows
-    where 1/(2a) does not.
+    Squares overflow beyond 2^500 and vanish below 2^-500. There the larger operand is
+    taken out, 1/a / (1 + t^2) with t = b/a or t/b / (1 + t^2) with t = a/b; and half of
+    it is made first, since 1/a overflows where 1/(2a) does not.
     """
     p, q = m.abs(a), m.abs(b)
     huge = 2**500
