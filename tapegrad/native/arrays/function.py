@@ -17,6 +17,9 @@ from tapegrad.rules import TABLE
 # Constants of at most so many entries are written out; others are read where they are.
 WRITTEN = 64
 
+# What a loop counts for, in lines: LLVM takes the longer the more there are together.
+LOOP = 60
+
 ARGUMENTS = "ptr %inputs, ptr %outputs, ptr %arena"
 
 
@@ -65,7 +68,8 @@ class Functions:
     def emit(self, *lines: str) -> None:
         """Append instructions."""
         self.lines += [f"{line}\n" for line in lines]
-        self.length += len(lines)
+        for line in lines:
+            self.length += 1 + line.count("\n") + LOOP * line.count("!llvm.loop")
 
     # -- Writer ----------------------------------------------------------------
 
@@ -73,11 +77,14 @@ class Functions:
         """A new name."""
         return f"%{letter}{next(self._count)}"
 
-    def form(self, name: str, kinds: Sequence[str], params: Any, gives: str) -> str:
+    def form(
+        self, name: str, kinds: Sequence[str], params: Any, gives: str, *, loops: bool
+    ) -> str:
         """The template of a row at one entry."""
-        key = (name, tuple(kinds), params, gives)
+        key = (name, tuple(kinds), params, gives, loops)
         found = self._forms.get(key)
         if found is None:
+            self.reading.loops = loops
             found = self.reading.form(TABLE[name], kinds, params, gives)
             self._forms[key] = found
         return found

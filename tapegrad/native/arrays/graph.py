@@ -26,6 +26,7 @@ from tapegrad.rules import TABLE
 from tapegrad.rules.shapes import FLOATING, Shape, reduced
 
 VIEWS = frozenset({"axes", "index", "reshape"})
+PURE = VIEWS | {"map", "cast", "scatter", "set", "concat", "tri", "gather", "reduce"}
 GIVEN = frozenset({"input", "const"})
 
 
@@ -77,6 +78,22 @@ class Graph:
         self._known: dict[Any, Node] = {}
 
     def add(
+        self, op: str, args: Sequence[Node], shape: Shape, dtype: str, **params: Any
+    ) -> Node:
+        """A node; of equal ones without memory of their own there is one."""
+        if op not in PURE:
+            return self.copy(op, args, shape, dtype, **params)
+        words = [
+            (name, value.name if name == "row" else repr(value))
+            for name, value in params.items()
+        ]
+        key = (op, tuple(arg.number for arg in args), tuple(shape), dtype, *words)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self.copy(op, args, shape, dtype, **params)
+        return found
+
+    def copy(
         self, op: str, args: Sequence[Node], shape: Shape, dtype: str, **params: Any
     ) -> Node:
         """A new node."""

@@ -66,7 +66,6 @@ class Items(Functions):
         for each in begun:
             self._fill(each, number(IDENTITIES[each.params["kind"]], KINDS[each.dtype]))
         self.emit(text)
-        self.length += text.count("\n")
         for each, name in results.items():
             self._registers[each] = (name, len(self.done))
             if each in self.plan.home:
@@ -189,9 +188,9 @@ class Items(Functions):
         base, *values = node.args
         if self.plan.same.get(base) is not self.plan.same.get(node, node):
             self._one_nest(base, node, View(node, 0, contiguous(node.shape)))
-        word = "add" if node.params["add"] else ""
-        for value, key in zip(values, node.params["keys"], strict=True):
-            self._one_nest(value, node, _cut_out(node, key), word)
+        keys, adds = node.params["keys"], node.params["add"]
+        for value, key, add in zip(values, keys, adds, strict=True):
+            self._one_nest(value, node, _cut_out(node, key), "add" if add else "")
 
     def _one_nest(self, value: Node, target: Node, view: View, kind: str = "") -> None:
         """Every entry of a node, stored along a view, or added to what is there."""

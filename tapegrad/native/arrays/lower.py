@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tapegrad.errors import CompileError
+from tapegrad.native import vectormath
 from tapegrad.native.arrays.function import ARGUMENTS
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.items import Items
@@ -28,8 +29,8 @@ from tapegrad.native.arrays.writes import join_writes
 from tapegrad.native.engine import MEMORY, Outside
 from tapegrad.tape.tape import Tape
 
-# Lines of text a function.
-LONG = 2500
+# Lines of text a function, loops counted as more.
+LONG = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,9 @@ class _Text(Items):
                 f"e{part}:\nret i32 %r{part}\nn{part}:\n"
             )
         body.append("ret i32 0\n}\n")
-        text = "".join([*self.globals.values(), *self.done, *body, *self.metadata])
+        inner = vectormath.text(self.reading.inner) if self.reading.inner else ""
+        parts = [*self.globals.values(), inner, *self.done, *body, *self.metadata]
+        text = "".join(parts)
         if len(self.done) == 1:
             text = text.replace(") noinline {", ") {", 1)
         return LoweredArrays(

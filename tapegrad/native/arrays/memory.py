@@ -30,6 +30,7 @@ class Arena:
         self._free: list[tuple[int, int]] = []
         self._places: dict[Node, tuple[int, int]] = {}
         self._scratch: list[tuple[int, int]] = []
+        self._cells: list[int] = []
         self._last: dict[Node, int] = {}
         for place, item in enumerate(plan.items):
             for node in (*item.nodes, *item.reads):
@@ -75,7 +76,10 @@ class Arena:
 
     def cell(self) -> int:
         """Room for a number, for good."""
-        return self._take(8)[0]
+        if not self._cells:
+            start, _ = self._take(ALIGNMENT)
+            self._cells = list(range(start, start + ALIGNMENT, 8))
+        return self._cells.pop(0)
 
     def late(self, node: Node, place: int) -> bool:
         """Whether an item after a place reads a node."""

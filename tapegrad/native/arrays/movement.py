@@ -10,7 +10,11 @@ import numpy as np
 from tapegrad.errors import CompileError
 from tapegrad.native.arrays.graph import Graph, Node
 from tapegrad.native.arrays.rules import rule
+from tapegrad.native.arrays.writes import written
 from tapegrad.rules.shapes import indexed, reduced
+
+# How many writes back a read is followed.
+FAR = 1000
 
 
 @rule
@@ -35,7 +39,54 @@ def _astype(g: Graph, x: Node, dtype: str) -> Node:
 
 @rule
 def _index(g: Graph, x: Node, key: Any) -> Node:
-    return g.add("index", (x,), indexed(x.shape, key), x.dtype, key=key)
+    """Entries that were written are read from what was written.
+
+    A loop that fills an array and reads it would keep every version of it otherwise.
+    """
+    added: list[Node] = []
+    found: Node | None = None
+    for _ in range(FAR):
+        write, before = written(x)
+        if write is None or before is None:
+            break
+        mine = write.params["key"]
+        if mine == key:
+            if write is x:
+                found = write.args[-1]
+                break
+            added.append(write.args[-1])
+        elif not disjoint(mine, key):
+            break
+        x = before
+    if found is None:
+        shape = indexed(x.shape, key)
+        found = g.add("index", (x,), shape, x.dtype, key=key)
+    for value in reversed(added):
+        found = g.map("add", found, value)
+    return found
+
+
+def disjoint(one: Any, two: Any) -> bool:
+    """Whether two keys of one array have no entry in common, as far as ranges tell."""
+    pairs = zip(
+        (entry for entry in one if entry is not None),
+        (entry for entry in two if entry is not None),
+        strict=True,
+    )
+    for a, b in pairs:
+        (low, high), (least, most) = ends(a), ends(b)
+        if high < least or most < low:
+            return True
+    return False
+
+
+def ends(entry: int | tuple[int, int, int]) -> tuple[int, int]:
+    """The first and the last place of an entry of a key."""
+    if isinstance(entry, int):
+        return entry, entry
+    start, count, step = entry
+    last = start + (count - 1) * step
+    return min(start, last), max(start, last)
 
 
 @rule

@@ -24,7 +24,8 @@ from tapegrad.native.arrays.words import (
 )
 
 # A sum of so many entries waits for each addition, unless it runs in several parts.
-LONG, PARTS = 256, 4
+# (With many operations an entry there is other work to do meanwhile.)
+LONG, PARTS, SHORT = 256, 4, 20
 
 IDENTITIES = {
     "add": 0.0,
@@ -104,9 +105,9 @@ class Nest(Registers):
         self._counters = [self.out.fresh("i") for _ in range(depth + 1)]
         loop = ""
         if depth and not any(sink.pick for sink in self.sinks):
-            long = self._extents[-1] >= LONG and any(
-                s.kind and not s.into for s in self.sinks
-            )
+            sums = any(sink.kind and not sink.into for sink in self.sinks)
+            short = len(self.entries.operations) <= SHORT
+            long = sums and short and self._extents[-1] >= LONG
             self._mark, loop = self.out.parallel(PARTS if long else 1)
         running: list[tuple[Sink, int, str]] = []
         for sink in self.sinks:

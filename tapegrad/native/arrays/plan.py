@@ -108,7 +108,7 @@ class Plan:
             while origin.op == "reshape" or squeezed(origin):
                 origin = origin.args[0]
             if origin.op in GIVEN or origin.op in VIEWS or origin in self.home:
-                origin = self.graph.add(
+                origin = self.graph.copy(
                     "axes",
                     (node,),
                     node.shape,

@@ -19,7 +19,15 @@ class Writer(Protocol):
     def pointer(self, base: int) -> str:
         """The register that points to a stored array."""
 
-    def form(self, name: str, kinds: Sequence[str], params: object, gives: str) -> str:
+    def form(
+        self,
+        name: str,
+        kinds: Sequence[str],
+        params: object,
+        gives: str,
+        *,
+        loops: bool,
+    ) -> str:
         """The template of a row at one entry."""
 
     def parallel(self, parts: int) -> tuple[str, str]:
@@ -81,8 +89,8 @@ class Registers:
         kinds = [self.entries.operations[arg].kind for arg in op.args]
         name, params = op.extra
         made = self.out.fresh()
-        text = self.out.form(name, kinds, params, op.kind).format(made[2:], *args)
-        self._lines[level].append(text.rstrip("\n"))
+        form = self.out.form(name, kinds, params, op.kind, loops=level > 0)
+        self._lines[level].append(form.format(made[2:], *args).rstrip("\n"))
         return made, level
 
     def _cast(self, op: Operation, args: list[str], level: int) -> tuple[str, int]:

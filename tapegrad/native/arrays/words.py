@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.native import vectormath
 from tapegrad.native.engine import Outside
 from tapegrad.native.reading import ABSOLUTE, LlvmReading, Name, literal
 
@@ -47,7 +48,18 @@ def number(value: Any, kind: str) -> str:
 
 
 class EntryReading(LlvmReading):
-    """Instructions at one entry of arrays."""
+    """Instructions at one entry of arrays.
+
+    Attributes:
+        loops: whether they stand in a loop, where calls are to become vectors. (One
+            number is computed as the interpreter does it, bit for bit.)
+        inner: rows whose functions of vectors have been called.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loops = False
+        self.inner: set[str] = set()
 
     def number(self, value: Any) -> Name:
         """A literal that has no type yet, but for truth values."""
@@ -103,7 +115,12 @@ class EntryReading(LlvmReading):
             operands = ", ".join([f"{kind} {self._as(x, kind)}" for x in xs])
             self.called[name] = Outside(name, kind, (kind,) * len(xs))
             return self._emit(kind, f"call {kind} @{name}({operands})")
-        found = super()._call(name, xs)
+        if self.loops and name in vectormath.CALLS:
+            self.inner.add(name)
+            call = f"call double @{vectormath.CALLS[name]}"
+            found = self._emit(DOUBLE, f"{call}(double {self._as(xs[0], DOUBLE)})")
+        else:
+            found = super()._call(name, xs)
         return found if kind == DOUBLE else self.convert(found, FLOAT)
 
 

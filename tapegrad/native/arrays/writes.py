@@ -23,62 +23,57 @@ MOST = 32
 def join_writes(graph: Graph, outputs: Sequence[Node]) -> None:
     """Make nodes "writes" of the ends of long chains; nodes in between are not read.
 
-    A node "writes" has the array it begins with, if any, and the values; its parameters
-    are their keys, and whether they are added to what is there.
+    A node "writes" has the array it begins with and the values; its parameters are
+    their keys, and for each whether it is added to what is there.
     """
-    uses: dict[Node, int] = dict.fromkeys(graph.nodes, 0)
-    for node in graph.nodes:
-        for arg in node.args:
-            uses[arg] += 1
-    for node in outputs:
-        uses[node] += 1
-    # chain[a]: the write that makes a, what is written, and how many came before
-    chain: dict[Node, tuple[Node, Node, bool, int]] = {}
+    live = {node for node in graph.nodes if node.op in {"guard", "check"}} | {*outputs}
+    stack = list(live)
+    uses: dict[Node, int] = dict.fromkeys(outputs, 1)
+    while stack:
+        for arg in stack.pop().args:
+            uses[arg] = uses.get(arg, 0) + 1
+            if arg not in live:
+                live.add(arg)
+                stack.append(arg)
+    length: dict[Node, int] = {}
     inner: set[Node] = set()
     for node in graph.nodes:
-        found = _written(node, uses)
-        if found is None:
+        write, before = written(node)
+        if node not in live or write is None or before is None:
             continue
-        before, write, add = found
-        known = chain.get(before)
-        count = 0
-        if known is not None and uses[before] == 1 and known[2] == add:
+        known = length.get(before, 0) if uses[before] == 1 else 0
+        if known:
             inner.add(before)
-            count = known[3]
-        chain[node] = (before, write, add, count + 1)
-    for node, (_, _, _, count) in chain.items():
-        few = FEW.get(node.ndim, FEW_WIDE)
-        if node not in inner and count > few:
-            _join(node, chain, count)
+        length[node] = known + 1
+    for node, count in length.items():
+        if node not in inner and count > FEW.get(node.ndim, FEW_WIDE):
+            _join(node, count)
 
 
-def _written(node: Node, uses: dict[Node, int]) -> tuple[Node, Node, bool] | None:
-    """What a write is made to, the node that holds key and value, whether it adds."""
+def written(node: Node) -> tuple[Node | None, Node | None]:
+    """The node that holds key and value of a write, and what it is made to."""
     if node.op == "set":
-        return node.args[0], node, False
-    if node.op != "map" or node.params["row"].name != "add":
-        return None
-    for write, before in (node.args[::-1], node.args):
-        if write.op == "scatter" and uses[write] == 1 and before.shape == node.shape:
-            return before, write, True
-    return None
+        return node, node.args[0]
+    if node.op == "map" and node.params["row"].name == "add":
+        for write, before in (node.args[::-1], node.args):
+            if write.op == "scatter" and before.shape == node.shape:
+                return write, before
+    return None, None
 
 
-def _join(
-    end: Node, chain: dict[Node, tuple[Node, Node, bool, int]], count: int
-) -> None:
+def _join(node: Node, count: int) -> None:
     """Make the nodes of a chain, MOST writes each, from its end backwards."""
-    node = end
     while count:
-        part = min(MOST, count)
-        here, keys, values = node, [], []
-        for _ in range(part):
-            before, write, add, _ = chain[node]
+        here, keys, values, adds = node, [], [], []
+        for _ in range(min(MOST, count)):
+            write, before = written(node)
+            if write is None or before is None:
+                break
             keys.append(write.params["key"])
             values.append(write.args[-1])
+            adds.append(write is not node)
             node = before
-        count -= part
-        base = (node,)
+            count -= 1
         here.op = "writes"
-        here.args = (*base, *reversed(values))
-        here.params = {"keys": keys[::-1], "add": add}
+        here.args = (node, *reversed(values))
+        here.params = {"keys": keys[::-1], "add": adds[::-1]}
