@@ -4,7 +4,7 @@
     forward      the forward sweep of the same tape
     mpmath       the reverse sweep at 50 digits
     SymPy        the derivative of the tape's closed form, at 50 digits
-    differences  of the function itself, called with plain numbers, nothing recorded
+    differences  of the function itself, called with eager Values
 
 The last one needs no tape: it finds a derivative that was lost while recording.
 """
@@ -23,7 +23,9 @@ import numpy as np
 from tapegrad import sweeps
 from tapegrad.derivatives import adjoint_tape, scalar_output
 from tapegrad.errors import GradientMismatch, ShapeError
+from tapegrad.proof.search import culprit
 from tapegrad.proof.witnesses import (
+    Ask,
     Direction,
     Point,
     Witness,
@@ -33,6 +35,7 @@ from tapegrad.proof.witnesses import (
     many_digits,
     plainly,
     reverse,
+    sure,
     weights_of,
 )
 from tapegrad.recording import record
@@ -139,7 +142,8 @@ def check_gradient(
     Returns:
         A row for each derivative; the worst relative error and who disagrees. Of
         arrays with more than 64 entries (16 at order 2) some have a row, and one more
-        row is of all entries at once, along a direction.
+        row is of all entries at once, along a direction; where that one is wrong, the
+        entry that is off is looked for and has a row, too.
 
     Raises:
         GradientMismatch: a witness disagrees, and `raise_on_error` is set.
@@ -165,11 +169,13 @@ def check_gradient(
             rows += _second(tape, point)
     report = GradientReport(tuple(rows))
     if raise_on_error and not report.ok:
-        bad = next(row for row in report.rows if not row.ok)
+        off = GradientReport(tuple(row for row in report.rows if not row.ok))
+        bad = off.rows[0]
         msg = (
             f"the derivative by {bad.derivative} is {bad.reverse!r} by the reverse "
             f"sweep and {bad.witnesses[bad.disagrees]!r} by {bad.disagrees} (relative "
-            f"difference {bad.error:.1e}):\n{report}"
+            f"difference {bad.error:.1e}); of {len(report.rows)} derivatives these are "
+            f"off:\n{off}"
         )
         raise GradientMismatch(msg)
     return report
@@ -177,39 +183,86 @@ def check_gradient(
 
 def _first(f: Callable[..., Any], tape: Tape, point: Point) -> Iterator[GradientRow]:
     base = point.base
-    directions = point.directions(1)
     weights = weights_of(base, None, ())
     bars = reverse(base, point.m, point.inputs, weights)
-    witnesses = {
-        "forward": forward(base, point, directions, weights),
-        "mpmath": many_digits(base, point, directions, weights),
-        "SymPy": formulas(base, point, directions, None),
-        "differences": differences(plainly(f, tape), point, directions),
-    }
-    labels = [direction.label for direction in directions]
-    yield from _rows(point, labels, [d.along(bars) for d in directions], witnesses)
+    plain = plainly(f, tape)
+    yield from _checked(
+        point,
+        point.directions(1),
+        bars,
+        {
+            "forward": lambda ds: sure(forward(base, point, ds, weights), ds, bars),
+            "mpmath": many_digits(base, point, weights),
+            "SymPy": lambda ds: formulas(base, point, ds, None),
+            "differences": lambda ds: differences(plain, point, ds),
+        },
+    )
 
 
 def _second(tape: Tape, point: Point) -> Iterator[GradientRow]:
     """The Hessian row by row, each a gradient of the gradient's tape."""
     grown = sweeps.flat(adjoint_tape(tape))
     directions = point.directions(2)
-    seed = weights_of(point.base, None, ())
     for by in directions:
-        weights = weights_of(grown, by, point.floating)
-        bars = reverse(grown, point.m, point.inputs, weights)
+        yield from _row_of_second(grown, point, directions, by)
 
-        def gradient(at: Sequence[Any], by: Direction = by) -> float:
-            return by.along(reverse(point.base, point.m, at, seed))
 
-        witnesses = {
-            "forward": forward(grown, point, directions, weights),
-            "mpmath": many_digits(grown, point, directions, weights),
-            "SymPy": formulas(point.base, point, directions, by),
-            "differences": differences(gradient, point, directions),
-        }
-        labels = [f"{by.label}, {direction.label}" for direction in directions]
-        yield from _rows(point, labels, [d.along(bars) for d in directions], witnesses)
+def _row_of_second(
+    grown: Tape, point: Point, directions: Sequence[Direction], by: Direction
+) -> Iterator[GradientRow]:
+    base = point.base
+    seed = weights_of(base, None, ())
+    weights = weights_of(grown, by, point.floating)
+    bars = reverse(grown, point.m, point.inputs, weights)
+
+    def gradient(at: Sequence[Any]) -> float:
+        return by.along(reverse(base, point.m, at, seed))
+
+    yield from _checked(
+        point,
+        directions,
+        bars,
+        {
+            "forward": lambda ds: sure(forward(grown, point, ds, weights), ds, bars),
+            "mpmath": many_digits(grown, point, weights),
+            "SymPy": lambda ds: formulas(base, point, ds, by),
+            "differences": lambda ds: differences(gradient, point, ds),
+        },
+        f"{by.label}, ",
+    )
+
+
+def _checked(
+    point: Point,
+    directions: Sequence[Direction],
+    bars: Sequence[Any],
+    witnesses: Mapping[str, Ask],
+    before: str = "",
+) -> Iterator[GradientRow]:
+    """A row a direction; where all entries at once fail, one for the entry that does.
+
+    Args:
+        point: where.
+        directions: along which.
+        bars: the adjoints that are checked.
+        witnesses: what the others say.
+        before: what the labels begin with.
+    """
+
+    def rows(some: Sequence[Direction], size: float) -> list[GradientRow]:
+        labels = [before + direction.label for direction in some]
+        found = {name: ask(some) for name, ask in witnesses.items()}
+        swept = [direction.along(bars) for direction in some]
+        return list(_rows(point, labels, swept, found, size))
+
+    swept = (abs(direction.along(bars)) for direction in directions)
+    size = max(filter(math.isfinite, swept), default=0.0)
+    found = rows(directions, size)
+    if found and directions[-1].place < 0 and not found[-1].ok:
+        ask = witnesses[found[-1].disagrees]
+        off = culprit(point, directions[-1], bars, ask)
+        found[-1:-1] = [row for row in rows([off], size) if not row.ok]
+    yield from found
 
 
 def _rows(
@@ -217,8 +270,8 @@ def _rows(
     labels: Sequence[str],
     swept: Sequence[float],
     witnesses: Mapping[str, Witness],
+    size: float,
 ) -> Iterator[GradientRow]:
-    size = max((abs(x) for x in swept if math.isfinite(x)), default=0.0)
     allowed = SINGLE if point.single else TOLERANCE
     # what is small beside the others is noise: to differences, and where sums cancel
     floors = dict.fromkeys(TOLERANCE, CANCELS * size if point.base.arrays else 0.0)

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
-from tapegrad.errors import BranchChanged, DomainError
-from tapegrad.operations import no_record
+from tapegrad.errors import BranchChanged, DomainError, ShapeError
 from tapegrad.proof.oracle import Judge
 from tapegrad.readings import SCALAR, reading
 from tapegrad.readings.mixed import MIXED
@@ -38,6 +37,8 @@ BIG_ENTRIES = 1_000_000
 MOST = {1: 64, 2: 16}
 
 Witness = list[float | None]
+# Gives a witness's derivative along each of some directions.
+Ask = Callable[[Sequence["Direction"]], Witness]
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Point:
         chosen = entries
         if len(entries) > most:
             chosen = [entries[i * len(entries) // most] for i in range(most)]
-        found = [self._by_entry(*entry) for entry in chosen]
+        found = [self.by_entry(*entry) for entry in chosen]
         if len(entries) > most:
             rng = np.random.default_rng(0)
             signs = {
@@ -108,7 +109,8 @@ class Point:
             found.append(Direction(f"all {len(entries)} at once", signs))
         return found
 
-    def _by_entry(self, place: int, index: tuple[int, ...]) -> Direction:
+    def by_entry(self, place: int, index: tuple[int, ...]) -> Direction:
+        """The direction of one entry of an input."""
         label = self.base.input_labels()[place]
         if not np.shape(self.inputs[place]):
             return Direction(label, {place: 1.0}, place)
@@ -195,14 +197,30 @@ def forward(
     return found
 
 
-def many_digits(
-    tape: Tape, point: Point, directions: Sequence[Direction], weights: Weights
+def sure(
+    found: Witness, directions: Sequence[Direction], bars: Sequence[Any]
 ) -> Witness:
-    """The reverse sweep at 50 digits."""
+    """Forward derivatives without those that are NaN beside an infinite entry.
+
+    An entry that does not move has the tangent 0, and 0 times an infinite partial is
+    NaN, whatever the entry that does move has to say.
+    """
+    if all(bar is None or np.all(np.isfinite(bar)) for bar in bars):
+        return found
+    return [
+        None
+        if x is not None and math.isnan(x) and not math.isnan(direction.along(bars))
+        else x
+        for direction, x in zip(directions, found, strict=True)
+    ]
+
+
+def many_digits(tape: Tape, point: Point, weights: Weights) -> Ask:
+    """The reverse sweep at 50 digits, swept once for all directions."""
     if point.entries(tape) > BIG_ENTRIES:
-        return [None] * len(directions)
+        return lambda directions: [None] * len(directions)
     bars = reverse(tape, reading(DIGITS), point.inputs, weights)
-    return [direction.along(bars) for direction in directions]
+    return lambda directions: [direction.along(bars) for direction in directions]
 
 
 def formulas(
@@ -218,6 +236,8 @@ def formulas(
 
     from tapegrad.readings.sympy import SYMPY
     from tapegrad.readings.sympymatrices import MATRICES
+    from tapegrad.symbolic.closed import careful
+    from tapegrad.symbolic.limits import limited
 
     if any(
         step.primitive.name in MATRICES
@@ -238,8 +258,12 @@ def formulas(
             at.append(float(np.asarray(point.inputs[place])[index]))
         inputs[place] = box if shape else box[()]
     try:
-        form = sp.sympify(sweeps.replay(tape, SYMPY, inputs)[tape.outputs[0]])
-    except (DomainError, np.linalg.LinAlgError):
+        limited(tape)
+        form = careful(
+            lambda: sp.sympify(sweeps.replay(tape, SYMPY, inputs)[tape.outputs[0]]),
+            "the formula",
+        )
+    except (DomainError, ShapeError, np.linalg.LinAlgError):
         return nothing
     if Judge(symbols, form)(at) is None:  # outside the domain formulas go on
         return nothing
@@ -267,7 +291,7 @@ def _at_kink(derivative: Any, point: Mapping[Any, float]) -> bool:
 
 
 def plainly(f: Callable[..., Any], tape: Tape) -> Callable[[Sequence[Any]], float]:
-    """The function itself, of the tape's flat inputs, with nothing recorded."""
+    """The function itself, of the tape's flat inputs: eager, with no tape asked."""
     structure = tape.structure
     dtypes = [tape.aval_of(slot)[1] for slot in tape.inputs]
 
@@ -280,8 +304,7 @@ def plainly(f: Callable[..., Any], tape: Tape) -> Callable[[Sequence[Any]], floa
             tree.build([next(leaves) for _ in tree.dynamic])
             for tree in structure.arguments
         ]
-        with no_record():
-            return float(f(*arguments))
+        return float(f(*arguments))
 
     return call
 
@@ -313,6 +336,10 @@ def _difference(
     # the slopes left and right come together as h falls, but not at a kink
     noise = 1e3 * 2.0**-52 * abs(middle) / (1e-4 * scale)
     if gaps[2] > 0.3 * gaps[0] and gaps[2] > noise + 1e-6 * abs(found[2]):
+        return None
+    # ... and where the function itself jumps, as a gradient does at a kink, they grow
+    sizes = list(map(abs, found))
+    if sizes[0] > 0 and all(b > 5 * a for a, b in itertools.pairwise(sizes)):
         return None
     best = min(itertools.pairwise(found), key=lambda pair: abs(pair[0] - pair[1]))
     return best[1] if math.isfinite(best[1]) else None
