@@ -39,6 +39,7 @@ FLOORS = {
     "recorder": 6,
     "arrays": 7,
     "recording": 7,
+    "sums": 7,
     "native.engine": 5,
     "native.accumulate": 6,
     "derivatives": 7,

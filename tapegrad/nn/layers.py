@@ -12,14 +12,13 @@ Imports the public surface of tapegrad only.
 
 from __future__ import annotations
 
-import operator
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from tapegrad import Value
+from tapegrad import Value, sum_of_products
 from tapegrad.nn.checks import (
     check_count,
     check_last,
@@ -75,8 +74,7 @@ class Neuron(Module):
     def __call__(self, x: Row) -> Value:
         """Return the neuron's output for one row of ``nin`` numbers or Values."""
         inputs = row_of(x, len(self.w), self)
-        # `sum` and `map` are loops in C: a network of scalars is made of this line.
-        total: Any = sum(map(operator.mul, self.w, inputs), self.b)
+        total: Any = sum_of_products(self.w, inputs, self.b)
         output: Value = ACTIVATIONS[self.activation](total)
         return output
 
