@@ -74,14 +74,14 @@ def test_eager_values_and_gradients():
 @pytest.mark.parametrize("side", [0, 1])
 def test_values_of_an_older_segment(side):
     a, b, start = Value(2.0), Value(3.0), Value(1.0)
-    old = a * b
+    old = a * a * b
     old.backward()  # closes the segment that it stands on
     a.grad = b.grad = 0.0
     sum_of_products([a, b], [b, a], start)
     operands = ([old, a], [a, b])
     y = sum_of_products(operands[side], operands[1 - side], start)
     y.backward()
-    assert (y.data, a.grad, b.grad) == (19.0, 15.0, 6.0)
+    assert (y.data, a.grad, b.grad) == (31.0, 39.0, 10.0)
 
 
 def test_steps_between_are_there_when_asked_for():
