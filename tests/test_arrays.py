@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 import resource
+import warnings
 
 import numpy as np
 import pytest
@@ -526,3 +527,46 @@ def test_unsigned_integers_beyond_int64_are_refused():
     ):
         with pytest.raises(tg.RecordError, match=r"9223372036854775813.*astype"):
             run()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+@pytest.mark.parametrize("axis", [None, 0, -1])
+def test_reductions_of_no_entries_are_silent(shape, axis):
+    x = np.zeros(shape)
+    for f in (
+        lambda v: np.mean(v, axis=axis),
+        lambda v: np.var(v, axis=axis),
+        lambda v: np.std(v, axis=axis),
+        lambda v: np.std(v + np.ones((2, *shape)), axis=0, ddof=2),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            want = f(x)
+        tape = tg.record(f, x)
+        for got in (f(Value(x)).data, tape(x), tape.compile()(x)):
+            np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.filterwarnings("error")
+def test_deviations_without_freedom():
+    x = np.array([[1.0, 2.0], [1.0, 1.0]])
+    tape = tg.record(lambda v: np.std(v, axis=1, ddof=2), x)
+    for got in (tape(x), tape.compile()(x), np.std(Value(x), axis=1, ddof=3).data):
+        np.testing.assert_array_equal(got, [np.inf, np.nan])
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_of_nan_alone():
+    x = np.array([[np.nan, np.nan], [1.0, np.nan], [1.0, 3.0]])
+    nan = np.nan
+    for f, want in (
+        (lambda v: np.nanmax(v, axis=1), [nan, 1.0, 3.0]),
+        (lambda v: np.nanmin(v, axis=1), [nan, 1.0, 1.0]),
+        (lambda v: np.nanvar(v, axis=1, ddof=1), [nan, nan, 2.0]),
+        (lambda v: np.nanvar(v, axis=1, ddof=2), [nan, nan, nan]),
+        (lambda v: np.nanmax(v, axis=1, keepdims=True)[:, 0], [nan, 1.0, 3.0]),
+    ):
+        tape = tg.record(f, x)
+        for got in (f(Value(x)).data, tape(x), tape.compile()(x)):
+            np.testing.assert_array_equal(got, want)

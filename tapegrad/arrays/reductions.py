@@ -212,6 +212,7 @@ def nanvar(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: Any = False) ->
     away = where(usable, sub(a, nanmean(a, axis, keepdims=True)), 0.0)
     count = total(alike(usable, a), axis, keepdims=keepdims)
     count = sub(count, float(ddof))
+    count = where(test("less", 0, count), count, math.nan)  # none left: no variance
     return div(total(mul(away, away), axis, keepdims=keepdims), count)
 
 
@@ -224,16 +225,23 @@ def nanstd(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: Any = False) ->
     return where(none, 0.0, record("sqrt", where(none, 1.0, squares)))
 
 
+def _of_some(made: Any, usable: Any, axis: Any, keepdims: Any) -> Any:
+    """NaN where no entry is a number."""
+    return where(some(usable, axis, keepdims=keepdims), made, math.nan)
+
+
 @implements("nanmax")
 def nanmax(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     """The largest of the entries that are numbers."""
-    return maximum(_filled(a, -math.inf)[0], axis, keepdims=keepdims)
+    filled, usable = _filled(a, -math.inf)
+    return _of_some(maximum(filled, axis, keepdims=keepdims), usable, axis, keepdims)
 
 
 @implements("nanmin")
 def nanmin(a: Any, axis: Any = None, *, keepdims: Any = False) -> Any:
     """The smallest of the entries that are numbers."""
-    return minimum(_filled(a, math.inf)[0], axis, keepdims=keepdims)
+    filled, usable = _filled(a, math.inf)
+    return _of_some(minimum(filled, axis, keepdims=keepdims), usable, axis, keepdims)
 
 
 # -- truth values and places -----------------------------------------------------------

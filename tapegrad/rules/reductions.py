@@ -100,13 +100,22 @@ PROD = row(
         samples=_AXES,
     )
 )
+
+
+def _mean(np: Any, x: Any, axes: Any) -> Any:
+    """The mean; NumPy's warns where there are no entries, and a sweep is silent."""
+    if np.size(x):
+        return np.mean(x, axes)
+    return np.sum(x, axes) / np.zeros((), x.dtype)
+
+
 MEAN = row(
     Primitive(
         "mean",
         1,
         kind="linear",
         source="linear; NaN over no entries, as in NumPy",
-        numpy=lambda np, x, axes: np.mean(x, axes),
+        numpy=_mean,
         shape=shapes.reduction,
         pull=lambda m, bar, y, x, axes: (
             spread(m, bar / m.like(_count(m, x, axes), bar), m.shape(x), axes),
@@ -124,6 +133,17 @@ def _deviation(m: Any, y: Any, x: Any, axes: Any, ddof: int) -> Any:
     return m.where(m.equal(y, 0), 0, slope)
 
 
+def _std(np: Any, x: Any, axes: Any, ddof: int) -> Any:
+    """The deviation, silent where no freedom is left."""
+    count = 1
+    for axis in axes:
+        count *= np.shape(x)[axis]
+    if count > ddof:
+        return np.std(x, axes, ddof=ddof)
+    away = x - np.reshape(_mean(np, x, axes), shapes.kept(np.shape(x), axes))
+    return np.sqrt(np.sum(away * away, axes) / np.zeros((), away.dtype))
+
+
 STD = row(
     Primitive(
         "std",
@@ -131,7 +151,7 @@ STD = row(
         lambda m, y, x, axes, ddof: (_deviation(m, y, x, axes, ddof),),
         kind="reduction",
         source="root of the mean squared deviation; 0 at equal numbers",
-        numpy=lambda np, x, axes, ddof: np.std(x, axes, ddof=ddof),
+        numpy=_std,
         shape=shapes.reduction,
         samples=(
             Sample(((4,),), {"axes": (0,), "ddof": 0}),
