@@ -10,7 +10,7 @@ from tapegrad.native.arrays import orders
 from tapegrad.native.arrays.entries import Entries, Linear
 from tapegrad.native.arrays.function import Functions
 from tapegrad.native.arrays.graph import Node
-from tapegrad.native.arrays.nest import IDENTITIES, Nest, Pick, Sink
+from tapegrad.native.arrays.nest import BLOCK, IDENTITIES, Nest, Pick, Sink, block_of
 from tapegrad.native.arrays.places import (
     Box,
     Cut,
@@ -81,6 +81,10 @@ class Items(Functions):
     ) -> str:
         """The nests over a box, which is cut until no selection has an edge in it."""
         todo: list[Box] = [box]
+        if any(node.op == "reduce" for node in nodes):
+            _, high = box[-1]
+            if high >= 2 * BLOCK and not block_of(high):  # a rest, and whole blocks
+                todo = _halves(box, Cut(len(box) - 1, high - high % BLOCK))
         ready: list[tuple[Entries, list[int]]] = []
         while todo:
             mine = todo.pop()

@@ -27,6 +27,9 @@ from tapegrad.native.arrays.words import (
 # (With many operations an entry there is other work to do meanwhile.)
 LONG, PARTS, SHORT = 256, 4, 20
 
+# Entries of a block of a long sum.
+BLOCK, LEAST = 1024, 128
+
 IDENTITIES = {
     "add": 0.0,
     "mul": 1.0,
@@ -35,6 +38,13 @@ IDENTITIES = {
     "or": False,
     "and": True,
 }
+
+
+def block_of(size: int) -> int:
+    """The length of the blocks that a sum is cut into; 0 for none."""
+    if size < 2 * BLOCK:
+        return 0
+    return next((n for n in range(BLOCK, LEAST, -1) if size % n == 0), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,32 +138,50 @@ class Nest(Registers):
             if size == 1:
                 continue
             if self._loops:
-                last = self._loops[-1][-1]
+                last, _ = self._loops[-1]
                 if all(p.steps[last] == p.steps[axis] * size for p in places):
-                    self._loops[-1].append(axis)
+                    self._loops[-1] = (axis, 1)
                     self._extents[-1] *= size
                     continue
-            self._loops.append([axis])
+            self._loops.append((axis, 1))
             self._extents.append(size)
+        self._block()
+
+    def _block(self) -> None:
+        """Cut a long sum into blocks: sums of sums round less."""
+        if not self._loops:
+            return
+        axis, _ = self._loops[-1]
+        size = self._extents[-1]
+        sums = any(sink.kind and not sink.place.steps[axis] for sink in self.sinks)
+        block = block_of(size) if sums else 0
+        if block:
+            self._loops[-1:] = [(axis, block), (axis, 1)]
+            self._extents[-1:] = [size // block, block]
 
     def _nested(self, running: Sequence[tuple[Sink, int, str]], loop: str) -> str:
         depth = len(self._extents)
         labels = [self.out.fresh("b")[1:] for _ in range(3 * (depth + 1))]
         # carried[s][l]: the accumulator of a sink as loop l finds it
         carried: list[dict[int, str]] = []
-        updated: list[str] = []
+        updated: list[list[str]] = []
         for sink, level, value in running:
             kind = self.entries.operations[sink.value].kind
-            start = sink.before or number(IDENTITIES[sink.kind], kind)
-            mine = {level: start}
+            identity = number(IDENTITIES[sink.kind], kind)
+            mine = {level: sink.before or identity}
             for inner in range(level + 1, depth + 1):
                 mine[inner] = self.out.fresh("a")
             carried.append(mine)
-            updated.append(self.out.fresh("a"))
-            name, word = updated[-1], self._update(sink.kind, kind)
+            last, word = self.out.fresh("a"), self._update(sink.kind, kind)
             text = word.format(a=mine[depth], x=value)
-            self._lines[depth].append(f"{name} = {text}")
-            self._reduced(sink, level, name)
+            self._lines[depth].append(f"{last} = {text}")
+            total = last
+            if depth - level > 1:  # the innermost sum begins anew each time
+                total = self.out.fresh("a")
+                text = word.format(a=mine[depth - 1], x=last)
+                self._tails[depth - 1].append(f"{total} = {text}")
+            updated.append([total] * depth + [last])
+            self._reduced(sink, level, total)
         lines = list(self._lines[0])
         for level in range(1, depth + 1):
             enter, body = labels[3 * level], labels[3 * level + 1]
@@ -166,14 +194,17 @@ class Nest(Registers):
                 f"{body}:",
             ]
             lines.append(f"{i} = phi i64 [ 0, %{enter} ], [ {i}n, %{latch} ]")
-            for (sink, first, _), mine, end in zip(
+            for (sink, first, _), mine, ends in zip(
                 running, carried, updated, strict=True
             ):
                 if level > first:
                     kind = self.entries.operations[sink.value].kind
+                    start = mine[level - 1]
+                    if level == depth and depth - first > 1:
+                        start = number(IDENTITIES[sink.kind], kind)
                     lines.append(
-                        f"{mine[level]} = phi {kind} [ {mine[level - 1]}, %{enter} ], "
-                        f"[ {end}, %{latch} ]"
+                        f"{mine[level]} = phi {kind} [ {start}, %{enter} ], "
+                        f"[ {ends[level]}, %{latch} ]"
                     )
             if level < depth:
                 lines += self._lines[level]

@@ -52,7 +52,7 @@ class Registers:
     entries: Entries
     out: Writer
     _extents: list[int] = field(default_factory=list)
-    _loops: list[list[int]] = field(default_factory=list)
+    _loops: list[tuple[int, int]] = field(default_factory=list)
     _lines: list[list[str]] = field(default_factory=list)
     _named: dict[int, tuple[str, int]] = field(default_factory=dict)
     _addresses: dict[tuple[str, int, int], str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Registers:
 
     def _steps(self, place: Linear) -> list[int]:
         """The steps of the loops that are left; the first is of no loop."""
-        return [0, *(place.steps[loop[-1]] for loop in self._loops)]
+        return [0, *(place.steps[axis] * times for axis, times in self._loops)]
 
     # -- values ----------------------------------------------------------------
 

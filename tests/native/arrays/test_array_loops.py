@@ -56,6 +56,18 @@ def test_sums_over_each_set_of_axes(both):
     both(tg.record(lambda x: [(x * 2.0).sum(axis=axes) for axes in sets], x), x)
 
 
+@pytest.mark.parametrize("size", [2048, 4096, 7919, 100_003, 3_000_000])
+def test_long_sums_round_as_sums_of_blocks(size, kernel):
+    """In float32 a running sum would lose the fourth digit, a sum of blocks none."""
+    x = RNG.random(size).astype(np.float32)
+    run = kernel(tg.record(lambda x: (x.sum(), (x * x).sum()), x))
+    status, found = run(x)
+    assert status == 0
+    wide = x.astype(np.float64)
+    want = [wide.sum(), (wide * wide).sum()]
+    np.testing.assert_allclose(found, want, rtol=3e-6)
+
+
 def test_selections_are_cut_at_their_edges(both):
     x = RNG.normal(size=(9, 8))
 
