@@ -14,6 +14,7 @@ import numpy as np
 
 from tapegrad.arrays import (
     choices,
+    einsum,
     extra,
     items,
     joining,
@@ -127,7 +128,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "searchsorted": order.searchsorted,
 }
 # every module with functions of the table is imported by now
-MODULES = (extra, joining)
+MODULES = (einsum, extra, joining)
 PLAIN: dict[str, Callable[..., Any]] = {
     "reshape": _shape,
     "transpose": _axes,

@@ -1,12 +1,11 @@
-"""Products: dot, matmul, inner, outer, tensordot, einsum, kron, cross. Floor 7.
+"""Products: dot, matmul, inner, outer, tensordot, kron, cross. Floor 7.
 
-All come down to two rows: ``matmul`` of stacks of matrices, and ``einsum``.
+All come down to the row ``matmul``, of stacks of matrices.
 """
 
 from __future__ import annotations
 
 import math
-import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +33,7 @@ from tapegrad.arrays.lift import (
     transpose,
 )
 from tapegrad.arrays.registry import implements
-from tapegrad.errors import RecordError, ShapeError
+from tapegrad.errors import RecordError
 
 
 @implements("matmul", "linalg.matmul", how="row")
@@ -135,10 +134,10 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     free_b = tuple(j for j in range(len(right)) if j not in theirs)
     count = math.prod(left[i] for i in mine)
     rows = reshape(
-        _turned(a, (*free_a, *mine)), (math.prod(left[i] for i in free_a), count)
+        turned(a, (*free_a, *mine)), (math.prod(left[i] for i in free_a), count)
     )
     columns = reshape(
-        _turned(b, (*theirs, *free_b)), (count, math.prod(right[j] for j in free_b))
+        turned(b, (*theirs, *free_b)), (count, math.prod(right[j] for j in free_b))
     )
     shape = [*(left[i] for i in free_a), *(right[j] for j in free_b)]
     return reshape(record("matmul", rows, columns), shape)
@@ -148,7 +147,8 @@ def _listed(entry: Any) -> Sequence[int]:
     return [int(entry)] if isinstance(entry, int | np.integer) else list(entry)
 
 
-def _turned(x: Any, axes: Sequence[int]) -> Any:
+def turned(x: Any, axes: Sequence[int]) -> Any:
+    """Axes in another order, if it is another one."""
     return x if list(axes) == list(range(len(axes))) else transpose(x, axes)
 
 
@@ -184,99 +184,6 @@ def cross(
         sub(mul(x, v), mul(y, u)),
     ]
     return stack(parts, axisc)
-
-
-@implements(
-    "einsum", how="row", note='subscripts as text; "..." and repeated indices too'
-)
-def einsum(subscripts: Any, *operands: Any) -> Any:
-    """A product summed over named indices."""
-    if not isinstance(subscripts, str):
-        msg = (
-            "einsum with lists of ints cannot be recorded; write the indices as text, "
-            f'"ij,jk->ik" ({line()})'
-        )
-        raise RecordError(msg)
-    xs = [real(x) for x in operands]
-    names, output = _written_out(subscripts, xs)
-    kept: list[Any] = []
-    left: list[str] = []
-    for place, (x, text) in enumerate(zip(xs, names, strict=True)):
-        one, short = _diagonals(x, text)
-        others = output + "".join(names[:place] + names[place + 1 :])
-        lonely = tuple(i for i, name in enumerate(short) if name not in others)
-        if lonely:  # an index of one operand alone is summed before the product
-            one = total(one, lonely)
-            short = "".join(name for name in short if name in others)
-        kept.append(one)
-        left.append(short)
-    if len(kept) == 1:
-        axes = [left[0].index(name) for name in output]
-        return _turned(kept[0], axes)
-    text = ",".join(left) + "->" + output
-    return record("einsum", *kept, subscripts=text)
-
-
-def _written_out(subscripts: str, xs: Sequence[Any]) -> tuple[list[str], str]:
-    """Indices of each operand and of the output, letters only."""
-    text = subscripts.replace(" ", "")
-    inputs, arrow, output = text.partition("->")
-    names = inputs.split(",")
-    if len(names) != len(xs):
-        msg = f"einsum {subscripts!r} names {len(names)} operands, got {len(xs)}"
-        raise ShapeError(f"{msg} ({line()})")
-    spare = [name for name in string.ascii_letters if name not in text]
-    dots = 0
-    for name, x in zip(names, xs, strict=True):
-        if "..." in name:
-            dots = max(dots, ndim_of(x) - len(name.replace("...", "")))
-    shared = "".join(spare[:dots])
-    found = []
-    for name, x in zip(names, xs, strict=True):
-        count = ndim_of(x) - len(name.replace("...", ""))
-        full = (
-            name.replace("...", shared[len(shared) - count :])
-            if count
-            else (name.replace("...", ""))
-        )
-        if len(full) != ndim_of(x) or (not full.isalpha() and full):
-            raise misfit(f"einsum {subscripts!r}", *xs)
-        found.append(full)
-    if not arrow:
-        every = "".join(found)
-        once = sorted(name for name in set(every) if every.count(name) == 1)
-        output = shared + "".join(name for name in once if name not in shared)
-    output = output.replace("...", shared)
-    strange = set(output) - set("".join(found))
-    if strange or len(set(output)) != len(output):
-        msg = f"einsum {subscripts!r}: the output's indices do not fit ({line()})"
-        raise ShapeError(msg)
-    _check_sizes(subscripts, found, xs)
-    return found, output
-
-
-def _check_sizes(subscripts: str, names: Sequence[str], xs: Sequence[Any]) -> None:
-    sizes: dict[str, int] = {}
-    for text, x in zip(names, xs, strict=True):
-        for name, size in zip(text, shape_of(x), strict=True):
-            if sizes.setdefault(name, size) != size:
-                raise misfit(f"einsum {subscripts!r}", *xs, why=f"differ in {name!r}")
-
-
-def _diagonals(x: Any, text: str) -> tuple[Any, str]:
-    """An index that stands twice in one operand takes the diagonal."""
-    while len(set(text)) < len(text):
-        name = next(name for name in text if text.count(name) > 1)
-        i = text.index(name)
-        j = text.index(name, i + 1)
-        rest = [k for k in range(len(text)) if k not in {i, j}]
-        shape = shape_of(x)
-        n = shape[i]
-        lead = [shape[k] for k in rest]
-        flat = reshape(transpose(x, (*rest, i, j)), (*lead, n * n))
-        x = index(flat, {len(rest): (0, n, n + 1)})
-        text = "".join(text[k] for k in rest) + name
-    return x, text
 
 
 @implements("linalg.multi_dot")
