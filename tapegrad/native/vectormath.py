@@ -1,4 +1,4 @@
-"""Exponentials that loops over arrays turn into vectors. Floor 9.
+"""Exponentials and logarithms that loops over arrays turn into vectors. Floor 9.
 
 A call of C's ``exp`` keeps a loop from becoming one of vectors. These are straight
 lines of arithmetic in LLVM's language, without branches, tables or fused operations
@@ -7,13 +7,18 @@ that a machine may lack; LLVM's loop vectoriser does the rest.
     x = k ln 2 + r,  |r| <= ln 2 / 2        exp(x) = 2^k (1 + r + r^2 P(r))
 
 The reduction carries its rounding error along, and 2^k is multiplied in two halves, so
-subnormal results are rounded once. tanh is e / (e + 2) with e = expm1(2 |x|), which the
-same reduction gives without cancellation. Largest errors found: exp 0.83 ulp, tanh 2.2
-ulp. (Muller, Elementary Functions, 3rd ed., sections 11.3 and 12.4.)
+subnormal results are rounded once. expm1 is 2^k (r + r^2 P(r) + (1 - 2^-k)), and tanh
+e / (e + 2) with e = expm1(2 |x|). For logarithms
+
+    x = 2^k (1 + f),  s = f / (2 + f)       log(1 + f) = f - (h - s (h + s^2 G(s^2)))
+
+with h = f^2 / 2. Largest errors found: exp 0.83 ulp, log 0.75, expm1 1.6, tanh 2.1.
+(Muller, Elementary Functions, 3rd ed., sections 11.3, 11.4 and 12.4.)
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 from tapegrad.native.reading import literal
@@ -32,15 +37,32 @@ COEFFICIENTS = (
     2.5105419192016337e-08,
     2.091483135138041e-09,
 )
+# (2 atanh(s) / s - 2) / s^2 in s^2, 1 + f from sqrt(1/2) to sqrt(2): seven nodes.
+LOG_COEFFICIENTS = (
+    0.666666666666667,
+    0.3999999999989827,
+    0.28571428626533335,
+    0.22222211043822487,
+    0.18182895746801428,
+    0.1533150172120742,
+    0.1461916477718642,
+)
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts: the first has so few bits that k times it is exact.
 LN2_HIGH, LN2_LOW = 0.693147180559663, 2.8235290563031577e-13
 # Adding and subtracting it rounds to a whole number, which its low bits then hold.
 ROUNDER = 2.0**52 + 2.0**51
 ROUNDER_BITS = 0x4338000000000000
+ROOT_BITS = 0x3FE6A09E667F3BCD  # of sqrt(1/2)
+LEAST_NORMAL = 2.0**-1022
 
 # Names of the functions, by row of the table; of a double, giving a double.
-CALLS = {"exp": "array_exp", "tanh": "array_tanh"}
+CALLS = {
+    "exp": "array_exp",
+    "expm1": "array_expm1",
+    "log": "array_log",
+    "tanh": "array_tanh",
+}
 
 HEAD = "define internal double @{name}(double %x) alwaysinline {{\n"
 
@@ -136,11 +158,61 @@ def _tanh() -> str:
     return at.function(CALLS["tanh"], at.add(f"bitcast i64 {signed} to double"))
 
 
+def _expm1() -> str:
+    at = _Lines()
+    # below it is -1; above, infinite
+    x = at.at_most(at.at_most("%x", "olt", -50.0), "ogt", 710.0)
+    small, k = at.reduced(x)
+    large = at.add(f"icmp sgt i64 {k}, 100")  # 2^-k no longer counts
+    bounded = at.add(f"select i1 {large}, i64 100, i64 {k}")
+    inverse = at.power_of_two(at.add(f"sub i64 0, {bounded}"))
+    y = at.do("fadd", small, at.add(f"fsub double {literal(1.0)}, {inverse}"))
+    half = at.add(f"ashr i64 {k}, 1")
+    rest = at.add(f"sub i64 {k}, {half}")
+    y = at.do("fmul", y, at.power_of_two(half))
+    y = at.do("fmul", y, at.power_of_two(rest))
+    zero = at.add(f"fcmp oeq double %x, {literal(0.0)}")
+    return at.function(
+        CALLS["expm1"], at.add(f"select i1 {zero}, double %x, double {y}")
+    )
+
+
+def _log() -> str:
+    at = _Lines()
+    tiny = at.add(f"fcmp olt double %x, {literal(LEAST_NORMAL)}")
+    grown = at.do("fmul", "%x", 2.0**54)
+    x = at.add(f"select i1 {tiny}, double {grown}, double %x")
+    bits = at.add(f"bitcast double {x} to i64")
+    k = at.add(f"ashr i64 {at.add(f'sub i64 {bits}, {ROOT_BITS}')}, 52")
+    low = at.add(f"sub i64 {bits}, {at.add(f'shl i64 {k}, 52')}")
+    f = at.do("fsub", at.add(f"bitcast i64 {low} to double"), 1.0)
+    shift = at.add(f"select i1 {tiny}, i64 {ROUNDER_BITS - 54}, i64 {ROUNDER_BITS}")
+    shifted = at.add(f"bitcast i64 {at.add(f'add i64 {k}, {shift}')} to double")
+    count = at.do("fsub", shifted, ROUNDER)
+    s = at.do("fdiv", f, at.do("fadd", f, 2.0))
+    z = at.do("fmul", s, s)
+    g = at.polynomial(LOG_COEFFICIENTS, z, at.do("fmul", z, z))
+    h = at.do("fmul", at.do("fmul", f, 0.5), f)
+    y = at.do("fmul", s, at.multiply_add(z, g, h))
+    y = at.do("fadd", y, at.do("fmul", count, LN2_LOW))
+    y = at.do("fadd", at.do("fsub", y, h), f)
+    y = at.do("fadd", y, at.do("fmul", count, LN2_HIGH))
+    # infinity and NaN stay; 0 gives -infinity, less is outside the domain
+    for word, bound, gives in (
+        ("ueq", math.inf, "%x"),
+        ("oeq", 0.0, literal(-math.inf)),
+        ("olt", 0.0, literal(math.nan)),
+    ):
+        at_edge = at.add(f"fcmp {word} double %x, {literal(bound)}")
+        y = at.add(f"select i1 {at_edge}, double {gives}, double {y}")
+    return at.function(CALLS["log"], y)
+
+
 def text(rows: Collection[str]) -> str:
     """The functions of some rows, as LLVM source.
 
     Args:
         rows: names among `CALLS`; others are passed over.
     """
-    made = {"exp": _exp, "tanh": _tanh}
+    made = {"exp": _exp, "expm1": _expm1, "log": _log, "tanh": _tanh}
     return "".join(make() for row, make in made.items() if row in rows)
