@@ -16,8 +16,8 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import Value, bulk, calls
-from tapegrad.rules import TABLE
 from tapegrad.apply import apply
+from tapegrad.rules import TABLE
 
 INF, NAN = math.inf, math.nan
 
@@ -282,6 +282,21 @@ COMPOSITES = {
     "operand twice in a sum": (lambda x: x + x, (3.0,), 6.0, (2.0,)),
     "operand twice in a quotient": (lambda x: x / x, (4.0,), 1.0, (0.0,)),
     "operand twice in a power": (lambda x: x**x, (1.0,), 1.0, (1.0,)),
+    "x % 1 at an integer": (lambda x: apply(TABLE["mod"], x, 1.0), (3.0,), 0.0, (1.0,)),
+    "floor at an integer": (np.floor, (3.0,), 3.0, (0.0,)),
+    "x - floor(x) at an integer": (lambda x: x - np.floor(x), (3.0,), 0.0, (1.0,)),
+    "sign at 0": (np.sign, (0.0,), 0.0, (0.0,)),
+    "min(x, x)": (lambda x: np.minimum(x, x), (2.0,), 2.0, (1.0,)),
+    "acosh at -2": (np.arccosh, (-2.0,), NAN, (NAN,)),
+    "asin outside": (np.arcsin, (2.0,), NAN, (NAN,)),
+    "hypot beside an axis": (lambda x: np.hypot(x, 0 * x), (-2.0,), 2.0, (-1.0,)),
+    "log1p outside": (np.log1p, (-2.0,), NAN, (NAN,)),
+    "a bad arm beside a special function": (
+        lambda x: tg.where(x > 0, x.lgamma(), x.sinc()),
+        (0.0,),
+        1.0,
+        (0.0,),
+    ),
     "times zero": (lambda x: x * 0.0, (INF,), NAN, (0.0,)),
 }
 
@@ -349,6 +364,17 @@ def test_logic(at, way):
     both, one = 0 < x < y, x < 0 or y < 0
     assert value == both * x + one * 10 * y + (not one) * 5
     assert partials == [float(both), 10.0 * one]
+
+
+@pytest.mark.parametrize("at", [(1.0, 2.0), (-1.0, 2.0), (1.0, -2.0), (-1.0, -2.0)])
+def test_exclusive_or(at, way):
+    def f(x, y):
+        return tg.where(np.logical_xor(x > 0, y > 0), 3 * x, y * y)
+
+    (x, y), (value, partials) = at, way(f, at)
+    odd = (x > 0) != (y > 0)
+    assert value == (3 * x if odd else y * y)
+    assert partials == ([3.0, 0.0] if odd else [0.0, 2 * y])
 
 
 def test_numbers_in_logic_are_true_where_they_are_not_0(way):
