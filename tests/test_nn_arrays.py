@@ -407,3 +407,19 @@ def test_an_optimiser_is_a_tree_of_its_numbers():
     with pytest.raises(ShapeError, match="argument o"):
         tape(Adam([Value(1.0)]), 2.0)
     assert tape(SGD([Value(1.0)], lr=0.25), 4.0) == 3.0
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_recorded_step_is_saved_and_loaded(name):
+    model = MLP(3, [4, 1], "relu", "linear", seed=2, arrays=True)
+    optimiser = OPTIMISERS[name](model.parameters())
+    tape = tg.record(step, model, optimiser, X, Y)
+    again = tg.from_bytes(tape.to_bytes())
+    assert again == tape
+    loss, (moved, _) = tape(model, optimiser, X, Y)
+    other, (same, state) = again(model, optimiser, X, Y)
+    assert other.data == loss.data
+    for p, q in zip(moved, same, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+    optimiser.load((same, state))
+    np.testing.assert_array_equal(model.parameters()[0].data, moved[0].data)
