@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.arrays.composed import isnan, trunc
 from tapegrad.arrays.keys import fixed
 from tapegrad.arrays.lift import (
     add,
@@ -33,7 +34,6 @@ from tapegrad.arrays.lift import (
     where,
 )
 from tapegrad.arrays.registry import implements
-from tapegrad.arrays.ufuncs import isnan, trunc
 from tapegrad.errors import RecordError
 from tapegrad.value import Value
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.arrays.composed import COMPOSED
 from tapegrad.arrays.hints import HINTS
 from tapegrad.arrays.methods import METHODS, PLAIN
 from tapegrad.arrays.registry import BY_NAME, FUNCTIONS
-from tapegrad.arrays.ufuncs import ACCUMULATED, COMPOSED, REDUCED
+from tapegrad.arrays.ufuncs import ACCUMULATED, REDUCED
 from tapegrad.rules import TABLE
 
 HOW = {
