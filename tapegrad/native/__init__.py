@@ -6,6 +6,7 @@ native function (``thunk``) makes Python builtins of it (``entry``). Users hold 
 `Compiled` (``compiled``, ``report``). ``accumulate`` is a fixed loop for bulk sweeps.
 
 Tapes with arrays go the same way through files of their own: ``arrays`` lowers them,
-``arraythunk`` and ``arrayentry`` make builtins that take ndarrays as they stand,
-``arraycalls``, ``arrayjacobian`` and ``nesting`` serve the methods of `Compiled`.
+with functions for vectors from ``vectormath``; ``arraythunk``, ``arrayobjects`` and
+``arrayentry`` make builtins that take ndarrays as they stand; ``arraycalls``,
+``arrayjacobian`` and ``nesting`` serve the methods of `Compiled`.
 """
