@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import calls, sweeps
+from tapegrad import binding, calls, jacobians, sweeps
 from tapegrad.apply import apply
 from tapegrad.derivatives import (
     differentiable,
@@ -63,10 +63,10 @@ class _Call:
         given = [*self.given, *extra]
         if any(isinstance(x, Value) for x in given):
             return calls.on_values(tape, given)
-        m = calls.arithmetic_of(tape, "float64")
+        m = binding.arithmetic_of(tape, "float64")
         with np.errstate(all="ignore"):
-            slots = sweeps.replay(tape, m, calls.numbers(tape, m, given))
-        return [calls.result(m, slots[slot]) for slot in tape.outputs]
+            slots = sweeps.replay(tape, m, binding.numbers(tape, m, given))
+        return [binding.result(m, slots[slot]) for slot in tape.outputs]
 
     def gradients(self, wrt: Sequence[int]) -> tuple[list[Any], list[list[Any]]]:
         """Outputs, and for each output its derivative by the chosen inputs."""
@@ -80,12 +80,13 @@ class _Call:
 
     def _numeric(self, wrt: Sequence[int]) -> tuple[list[Any], list[list[Any]]]:
         base = sweeps.flat(self.tape)
-        m = calls.arithmetic_of(base, "float64")
+        m = binding.arithmetic_of(base, "float64")
         places = differentiable(base)
         with np.errstate(all="ignore"):
-            slots, rows = calls.derivatives(base, m, calls.numbers(base, m, self.given))
+            inputs = binding.numbers(base, m, self.given)
+            slots, rows = jacobians.derivatives(base, m, inputs)
         picked = [[row[places.index(i)] for i in wrt] for row in rows]
-        return [calls.result(m, slots[slot]) for slot in base.outputs], picked
+        return [binding.result(m, slots[slot]) for slot in base.outputs], picked
 
     def chosen(self, argnums: Argnums) -> list[int]:
         """Places of the inputs of the chosen arguments.

@@ -570,3 +570,11 @@ def test_rows_of_nan_alone():
         tape = tg.record(f, x)
         for got in (f(Value(x)).data, tape(x), tape.compile()(x)):
             np.testing.assert_array_equal(got, want)
+
+
+def test_a_jacobian_keeps_entries_apart():
+    x = np.array([0.0, 4.0])
+    expected = np.array([[np.inf, 0.0], [0.0, 0.25]])
+    for f in (np.sqrt, lambda x: np.sqrt(x)[::-1][::-1], lambda x: np.sqrt(x * 1.0)):
+        np.testing.assert_array_equal(tg.record(f, np.ones(2)).jacobian(x), expected)
+        np.testing.assert_array_equal(tg.jacobian(f)(x), expected)

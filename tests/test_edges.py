@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import Value, bulk, calls
+from tapegrad import Value, bulk, jacobians
 from tapegrad.apply import apply
 from tapegrad.rules import TABLE
 
@@ -59,7 +59,7 @@ def recorded_here(f, at):
 
 def in_bulk(f, at):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calls, "BULK", 0)
+        patch.setattr(jacobians, "BULK", 0)
         patch.setattr(bulk, "FEW", 0)
         return reverse(f, at)
 

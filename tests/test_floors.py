@@ -44,7 +44,9 @@ FLOORS = {
     "native.accumulate": 6,
     "derivatives": 7,
     "eager": 7,
+    "binding": 7,
     "calls": 8,
+    "jacobians": 8,
     "native": 9,
     "show": 9,
     "symbolic": 9,
@@ -58,7 +60,13 @@ FLOORS = {
 }
 
 # Modules that stand together though they are files of their own.
-TOGETHER = {"doors": "value", "handle": "value", "apply": "value", "passing": "sweeps"}
+TOGETHER = {
+    "doors": "value",
+    "handle": "value",
+    "apply": "value",
+    "passing": "sweeps",
+    "jacobians": "calls",
+}
 
 DOORS = {"tape.doors", "doors"}
 

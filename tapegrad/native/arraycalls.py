@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import calls, sweeps
+from tapegrad import binding, jacobians, sweeps
 from tapegrad.derivatives import (
     differentiable,
     gradient_tape,
@@ -152,7 +152,7 @@ class Replay:
             slots = sweeps.replay(base, MIXED, given)
             found = [_own(slots[slot]) for slot in base.outputs]
             if self.part == "gradient":
-                for row in calls.array_rows(base, MIXED, slots):
+                for row in jacobians.array_rows(base, MIXED, slots):
                     found += row
         return tuple(found)
 
@@ -174,7 +174,7 @@ class Converted:
     def __call__(self, *leaves: Any) -> Found:
         """Run on leaves in the order of the inputs."""
         tape = self.tape
-        given = calls.numbers(tape, MIXED, calls.plain(tape, leaves))
+        given = binding.numbers(tape, MIXED, binding.plain(tape, leaves))
         avals = map(tape.aval_of, tape.inputs)
         return self.run(*map(exact, given, avals))
 
@@ -226,10 +226,10 @@ class Bound:
             if self.take(given, leaves):
                 found = self.quick(*leaves)
                 if found is None and any(isinstance(x, Value) for x in leaves):
-                    found = self.quick(*calls.plain(self.tape, leaves))
+                    found = self.quick(*binding.plain(self.tape, leaves))
                 if found is not None:
                     return self.shape(found)
-        return self.shape(self.run(*calls.bind(self.tape, args, kwargs)))
+        return self.shape(self.run(*binding.bind(self.tape, args, kwargs)))
 
 
 class Shaped:

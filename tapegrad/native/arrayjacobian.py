@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import calls
+from tapegrad import binding, calls
 from tapegrad.derivatives import differentiable
 from tapegrad.native import thunk
 from tapegrad.native.arraycalls import Bound, Converted, Found, Replay, exact
@@ -119,8 +119,8 @@ def along(tape: Tape, derived: Tape, run: Callable[..., Found]) -> Callable[...,
     labels = derived.inputs[len(tape.inputs) :]
 
     def call(args: Sequence[Any], direction: Sequence[Any]) -> Any:
-        leaves = calls.bind(tape, args, {})
-        dots = calls.bind(tape, direction, {})
+        leaves = binding.bind(tape, args, {})
+        dots = binding.bind(tape, direction, {})
         for place, slot in enumerate(labels):
             if place not in smooth:  # ints have no tangent, whatever stands there
                 dots[place] = np.zeros(*derived.aval_of(slot))

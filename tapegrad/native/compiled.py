@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import calls, sweeps
+from tapegrad import binding, sweeps
 from tapegrad.derivatives import (
     adjoint_tape,
     differentiable,
@@ -245,9 +245,9 @@ class _Checked:
         self.run = run
 
     def __call__(self, *args: Any, **kwargs: Any) -> Floats:
-        leaves = calls.bind(self.tape, args, kwargs)
-        leaves = calls.plain(self.tape, leaves)
-        return self.run(*calls.numbers(self.tape, SCALAR, leaves))
+        leaves = binding.bind(self.tape, args, kwargs)
+        leaves = binding.plain(self.tape, leaves)
+        return self.run(*binding.numbers(self.tape, SCALAR, leaves))
 
 
 def _bare(tape: Tape) -> bool:

@@ -1,0 +1,175 @@
+"""Jacobians at numbers: for each output its derivative by each input. Floor 8.
+
+The cheaper mode by shape: one forward sweep an input entry, or one reverse sweep an
+output entry. In bulk the partials are computed once, and a reverse sweep costs little.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad import bulk, sweeps
+from tapegrad.binding import result
+from tapegrad.derivatives import basis, differentiable
+from tapegrad.eager import accumulator
+from tapegrad.readings import SCALAR
+from tapegrad.readings.mixed import MIXED
+from tapegrad.rules import TABLE
+from tapegrad.rules.shapes import FLOATING
+from tapegrad.tape.tape import Tape
+
+# From this size on a gradient is swept in bulk.
+BULK = 512
+
+
+def in_bulk(tape: Tape, m: Any) -> bool:
+    """Whether a sweep of floats is worth NumPy's fixed costs.
+
+    A step with very many operands would make the table of operands too wide.
+    """
+    widest = max((TABLE[name].arity for name in tape.operations), default=0)
+    return m is SCALAR and len(tape) >= BULK and widest <= 8
+
+
+def zero_of(tape: Tape, m: Any, slot: int, lead: tuple[int, ...] = ()) -> Any:
+    """A structural zero in the shape of a slot."""
+    shape, dtype = tape.aval_of(slot)
+    shape = (*lead, *shape)
+    if not shape:
+        single = dtype == "float32" and m is MIXED
+        return np.float32(0) if single else m.number(0)
+    return m.like(0, np.empty(shape, dtype))
+
+
+def ones_of(base: Tape, m: Any, slot: int) -> Any:
+    """The seed of each entry of an output; None where it has no derivative."""
+    shape, dtype = base.aval_of(slot)
+    if dtype not in FLOATING:
+        return None
+    if not shape:
+        return np.float32(1) if dtype == "float32" and m is MIXED else m.number(1)
+    return m.like(1, np.empty(shape, dtype))
+
+
+def derivatives(
+    base: Tape, m: Any, inputs: Sequence[Any]
+) -> tuple[list[Any], list[list[Any]]]:
+    """Slot values, and for each output its derivative by each differentiable input."""
+    slots = sweeps.replay(base, m, inputs)
+    if base.arrays:
+        return slots, array_rows(base, m, slots)
+    if in_bulk(base, m):
+        return slots, _bulk_rows(base, slots)
+    if 0 < len(base.inputs) < len(base.outputs):
+        return slots, _forward_rows(base, m, slots)
+    zero = result(m, m.number(0))
+    rows = []
+    for slot in base.outputs:
+        bars = sweeps.adjoint(base, m, slots, {slot: m.number(1)})
+        mine = [bars[i] for i in base.inputs]
+        rows.append([zero if bar is None else result(m, bar) for bar in mine])
+    return slots, rows
+
+
+def array_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[list[Any]]:
+    """For each output its derivative by each differentiable input, shapes joined."""
+    inputs = [base.inputs[place] for place in differentiable(base)]
+    sizes = [
+        [math.prod(base.aval_of(i)[0]) for i in places]
+        for places in (inputs, base.outputs)
+    ]
+    if sum(sizes[0]) < sum(sizes[1]):
+        return _forward_arrays(base, m, slots, inputs)
+    rows = []
+    for output in base.outputs:
+        lead, dtype = base.aval_of(output)
+        if dtype not in FLOATING:
+            rows.append([result(m, zero_of(base, m, i, lead)) for i in inputs])
+            continue
+        one = [ones_of(base, m, output)]
+        seeds = map(m.number, basis(lead, dtype)) if lead else one
+        bars = [_row(base, m, slots, output, seed, inputs) for seed in seeds]
+        rows.append(
+            [_piled(base, m, [bar[i] for bar in bars], i, lead) for i in inputs]
+        )
+    return rows
+
+
+def _row(
+    base: Tape,
+    m: Any,
+    slots: Sequence[Any],
+    output: int,
+    seed: Any,
+    inputs: Sequence[int],
+) -> list[Any]:
+    """Adjoints for a seed with a single 1.
+
+    The zeros of the seed are structural: other entries contribute nothing, even where
+    their partials are infinite. A mask says so; it is asked for where a NaN is found.
+    """
+    bars = sweeps.adjoint(base, m, slots, {output: seed})
+    if m is not MIXED or not np.shape(seed):
+        return bars
+    if not any(np.isnan(bars[i]).any() for i in inputs if bars[i] is not None):
+        return bars
+    return sweeps.adjoint(base, m, slots, {output: seed}, masks={output: seed != 0})
+
+
+def _piled(
+    base: Tape, m: Any, parts: Sequence[Any], slot: int, lead: tuple[int, ...]
+) -> Any:
+    """Derivatives of a slot's shape as one array, an axis more for each of lead."""
+    full = [zero_of(base, m, slot) if part is None else part for part in parts]
+    if not lead:
+        return result(m, full[0])
+    shape = base.aval_of(slot)[0]
+    if not full:
+        return result(m, zero_of(base, m, slot, lead))
+    return result(m, np.stack([np.asarray(p) for p in full]).reshape(lead + shape))
+
+
+def _forward_arrays(
+    base: Tape, m: Any, slots: Sequence[Any], inputs: Sequence[int]
+) -> list[list[Any]]:
+    """Jacobians by forward mode: few inputs, many outputs."""
+    rows: list[list[Any]] = [[] for _ in base.outputs]
+    for i in inputs:
+        lead, dtype = base.aval_of(i)
+        seeds = [np.float32(1) if dtype == "float32" else 1.0] if not lead else None
+        units = map(m.number, basis(lead, dtype) if seeds is None else seeds)
+        dots = [sweeps.tangent(base, m, slots, {i: unit}) for unit in units]
+        for row, output in zip(rows, base.outputs, strict=True):
+            piled = _piled(base, m, [dot[output] for dot in dots], output, lead)
+            if lead and base.aval_of(output)[0]:
+                order = (*range(len(lead), piled.ndim), *range(len(lead)))
+                piled = np.array(np.transpose(piled, order))
+            row.append(piled)
+    return rows
+
+
+def _bulk_rows(base: Tape, slots: Sequence[Any]) -> list[Any]:
+    lines = bulk.lines_of_tape(base, np.array(slots, dtype=np.float64))
+    reads, partials = bulk.linearised(lines)
+    loop = accumulator(len(slots) * len(base.outputs))
+    places = list(base.inputs)
+    rows = []
+    for slot in base.outputs:
+        bars, _ = bulk.sweep(reads, partials, {slot: 1.0}, loop)
+        rows.append(bars[places].tolist())
+    return rows
+
+
+def _forward_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[Any]:
+    zero = result(m, m.number(0))
+    columns = []
+    for slot in base.inputs:
+        dots = sweeps.tangent(base, m, slots, {slot: m.number(1)})
+        columns.append(
+            [zero if dots[i] is None else result(m, dots[i]) for i in base.outputs]
+        )
+    return [list(row) for row in zip(*columns, strict=True)]
