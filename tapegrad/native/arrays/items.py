@@ -10,7 +10,7 @@ from tapegrad.native.arrays import orders
 from tapegrad.native.arrays.entries import Entries, Linear
 from tapegrad.native.arrays.function import Functions
 from tapegrad.native.arrays.graph import Node
-from tapegrad.native.arrays.nest import BLOCK, IDENTITIES, Nest, Pick, Sink, block_of
+from tapegrad.native.arrays.nest import Nest, Pick, Sink
 from tapegrad.native.arrays.places import (
     Box,
     Cut,
@@ -22,6 +22,7 @@ from tapegrad.native.arrays.places import (
 )
 from tapegrad.native.arrays.plan import Item, domain_of
 from tapegrad.native.arrays.routines import ROUTINES
+from tapegrad.native.arrays.sums import BLOCK, block_of, identity_of
 from tapegrad.native.arrays.words import FLOATS, KINDS, TRUTH, converted, number
 
 # A nest that would be cut into more boxes than this stores a selection instead.
@@ -64,7 +65,7 @@ class Items(Functions):
         begun: set[Node] = set()
         text = self._boxes(nodes, frozenset(plain), box, results, begun)
         for each in begun:
-            self._fill(each, number(IDENTITIES[each.params["kind"]], KINDS[each.dtype]))
+            self._fill(each, identity_of(each.params["kind"], KINDS[each.dtype]))
         self.emit(text)
         for each, name in results.items():
             self._registers[each] = (name, len(self.done))
@@ -154,7 +155,7 @@ class Items(Functions):
             if word in {"maximum", "minimum"}:
                 msg = f"there is no {word} of no entries"
                 raise CompileError(msg)
-            value = number(IDENTITIES[word], kind)
+            value = identity_of(word, kind)
             if node.shape:
                 self._fill(node, value)
                 continue

@@ -9,42 +9,21 @@ are independent, and the text says so, so that LLVM makes vectors of them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tapegrad.native.arrays.entries import Linear
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.registers import Registers, moved_by
+from tapegrad.native.arrays.sums import block_of, identity_of, update
 from tapegrad.native.arrays.words import (
-    DOUBLE,
     TRUTH,
-    number,
     stored,
 )
 
 # A sum of so many entries waits for each addition, unless it runs in several parts.
 # (With many operations an entry there is other work to do meanwhile.)
 LONG, PARTS, SHORT = 256, 4, 20
-
-# Entries of a block of a long sum.
-BLOCK, LEAST = 1024, 128
-
-IDENTITIES = {
-    "add": 0.0,
-    "mul": 1.0,
-    "maximum": -math.inf,
-    "minimum": math.inf,
-    "or": False,
-    "and": True,
-}
-
-
-def block_of(size: int) -> int:
-    """The length of the blocks that a sum is cut into; 0 for none."""
-    if size < 2 * BLOCK:
-        return 0
-    return next((n for n in range(BLOCK, LEAST, -1) if size % n == 0), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +146,12 @@ class Nest(Registers):
         updated: list[list[str]] = []
         for sink, level, value in running:
             kind = self.entries.operations[sink.value].kind
-            identity = number(IDENTITIES[sink.kind], kind)
+            identity = identity_of(sink.kind, kind)
             mine = {level: sink.before or identity}
             for inner in range(level + 1, depth + 1):
                 mine[inner] = self.out.fresh("a")
             carried.append(mine)
-            last, word = self.out.fresh("a"), self._update(sink.kind, kind)
+            last, word = self.out.fresh("a"), update(self.out, sink.kind, kind)
             text = word.format(a=mine[depth], x=value)
             self._lines[depth].append(f"{last} = {text}")
             total = last
@@ -201,7 +180,7 @@ class Nest(Registers):
                     kind = self.entries.operations[sink.value].kind
                     start = mine[level - 1]
                     if level == depth and depth - first > 1:
-                        start = number(IDENTITIES[sink.kind], kind)
+                        start = identity_of(sink.kind, kind)
                     lines.append(
                         f"{mine[level]} = phi {kind} [ {start}, %{enter} ], "
                         f"[ {ends[level]}, %{latch} ]"
@@ -225,15 +204,6 @@ class Nest(Registers):
         lines += self._tails[0]
         return "\n".join(lines) + "\n"
 
-    def _update(self, word: str, kind: str) -> str:
-        if word in {"add", "mul"}:
-            return f"f{word} reassoc {kind} {{a}}, {{x}}"
-        if word in {"maximum", "minimum"}:
-            name = f"llvm.{word}.{'f64' if kind == DOUBLE else 'f32'}"
-            self.out.declare(name, kind, (kind, kind))
-            return f"call {kind} @{name}({kind} {{a}}, {kind} {{x}})"
-        return f"{word} {kind} {{a}}, {{x}}"
-
     # -- sinks -----------------------------------------------------------------
 
     def _sink(self, sink: Sink, running: list[tuple[Sink, int, str]]) -> None:
@@ -249,7 +219,8 @@ class Nest(Registers):
                 node = sink.node.number
                 address = self._address(node, sink.place, kind, depth, lines)
                 old, total = self._loaded(address, kind, depth, lines), self.out.fresh()
-                lines.append(f"{total} = f{sink.kind} {kind} {old}, {name}")
+                word = update(self.out, sink.kind, kind, ordered=True)
+                lines.append(f"{total} = {word.format(a=old, x=name)}")
                 name = total
             self._store(sink, name, depth)
             return
@@ -276,7 +247,7 @@ class Nest(Registers):
         if not sink.node.shape:
             if single and sink.before:
                 joined = self.out.fresh()
-                text = self._update(sink.kind, kind).format(a=sink.before, x=name)
+                text = update(self.out, sink.kind, kind).format(a=sink.before, x=name)
                 lines.append(f"{joined} = {text}")
                 name = joined
             self.results[sink.node] = name
@@ -287,7 +258,7 @@ class Nest(Registers):
             address = self._address(sink.node.number, sink.place, kind, level, lines)
             old = self._loaded(address, kind, level, lines)
             total = self.out.fresh()
-            text = self._update(sink.kind, kind).format(a=old, x=name)
+            text = update(self.out, sink.kind, kind).format(a=old, x=name)
             lines.append(f"{total} = {text}")
             name = total
         self._store(sink, name, level, lines)
@@ -315,7 +286,8 @@ class Nest(Registers):
         if pick.add:
             old = self._loaded(address, kind, depth, lines)
             total = self.out.fresh()
-            lines.append(f"{total} = fadd {kind} {old}, {name}")
+            word = update(self.out, "add", kind, ordered=True)
+            lines.append(f"{total} = {word.format(a=old, x=name)}")
             name = total
         if kind == TRUTH:
             byte = self.out.fresh()

@@ -129,6 +129,15 @@ def test_outputs_that_are_inputs_constants_views_and_twice_the_same(both):
     both(prune(tg.record(f, x, 1.5)), x, 1.5)
 
 
+@pytest.mark.parametrize("name", ["sum", "prod", "amax", "amin"])
+def test_reductions_of_integers(name, kernel, steps):
+    x = RNG.integers(-9, 9, size=(5, 7))
+    run = kernel(steps(TABLE[name], [([x], {"axes": (1,)})]))
+    status, (found,) = run(x)
+    assert status == 0
+    np.testing.assert_array_equal(found, TABLE[name].numpy(np, x, axes=(1,)))
+
+
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
 def test_no_entries(shape, both):
     x = np.zeros(shape)
