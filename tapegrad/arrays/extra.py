@@ -32,7 +32,7 @@ from tapegrad.arrays.order import searchsorted
 from tapegrad.arrays.products import convolve
 from tapegrad.arrays.reductions import argmax, argmin
 from tapegrad.arrays.registry import implements
-from tapegrad.arrays.repeating import resize, roll
+from tapegrad.arrays.repeating import resize
 from tapegrad.arrays.running import cumprod, cumsum
 from tapegrad.rules import shapes
 
@@ -259,24 +259,3 @@ def text(a: Any, *args: Any, **kwargs: Any) -> str:
     """The numbers as text."""
     del args, kwargs
     return str(primal(a))
-
-
-@implements("fft.fftshift")
-def fftshift(x: Any, axes: Any = None) -> Any:
-    """Halves of each axis exchanged."""
-    return _shifted(x, axes, 1)
-
-
-@implements("fft.ifftshift")
-def ifftshift(x: Any, axes: Any = None) -> Any:
-    """The inverse of fftshift."""
-    return _shifted(x, axes, -1)
-
-
-def _shifted(x: Any, axes: Any, sign: int) -> Any:
-    a = operand(x)
-    places = shapes.normal(axes, ndim_of(a))
-    for place in places:
-        size = shape_of(a)[place]
-        a = roll(a, size // 2 if sign > 0 else -(size // 2), place)
-    return a

@@ -296,8 +296,6 @@ np.apply_along_axis(np.sum, 1, a)
 a[np.triu_indices_from(a)]
 a[np.tril_indices_from(a, -1)]
 q[np.diag_indices_from(q)]
-np.fft.fftshift(a)
-np.fft.ifftshift(v)
 np.meshgrid(v, w)
 np.meshgrid(v, u, indexing="ij", sparse=True)
 np.nan_to_num(a)
