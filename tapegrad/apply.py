@@ -21,7 +21,7 @@ from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.passing import no_answer
 from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED
-from tapegrad.real import as_data, as_number, check_array, check_range
+from tapegrad.real import as_data, as_number, check_array, check_range, listed
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import ASTYPE
 from tapegrad.rules.shapes import FLOATING
@@ -66,6 +66,8 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
             primals.append(bool(x))
         elif isinstance(x, np.ndarray) and x.ndim:
             return _apply_arrays(columns, row, operands, params)
+        elif listed(x) is not x:
+            return apply(row, *map(listed, operands), **params)
         else:
             number = as_number(x)
             slots.append(columns.constant(number))
@@ -117,6 +119,8 @@ def compare(name: str, *operands: Any) -> Any:
         elif not isinstance(x, numbers.Real | np.bool_) and not (
             isinstance(x, np.ndarray) and x.dtype.kind in "fiub"
         ):
+            if any(isinstance(y, Arrays) for y in operands) and listed(x) is not x:
+                return compare(name, *map(listed, operands))
             return NotImplemented  # Python decides: == is False, < a TypeError
     if recorded:
         return apply(TABLE[name], *operands)
@@ -168,6 +172,7 @@ class Operand:
         self.weak = type(x) in {float, int} or (
             isinstance(x, numbers.Real) and not isinstance(x, np.generic | bool)
         )
+        x = listed(x)
         if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
             self.data = _captured(x)
         elif isinstance(x, np.float32 | np.bool_ | np.integer):

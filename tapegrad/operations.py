@@ -18,7 +18,7 @@ from tapegrad.ambient import CURRENT, SILENT, current
 from tapegrad.apply import apply, compare, make
 from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.readings import SCALAR
-from tapegrad.real import as_number
+from tapegrad.real import as_number, listed
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.arithmetic import POW, POWC
 from tapegrad.rules.kinks import MAX, WHERE
@@ -178,6 +178,7 @@ def power(base: Any, exponent: Any) -> Any:
     """x**y; a constant exponent keeps negative bases, and never takes a log."""
     if isinstance(exponent, Value) or not isinstance(base, Value):
         return apply(POW, base, exponent)
+    exponent = listed(exponent)
     if isinstance(exponent, np.ndarray) and exponent.ndim:
         return apply(POW, base, exponent)
     return apply(POWC, base, exponent=_exponent(exponent))

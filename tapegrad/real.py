@@ -132,3 +132,14 @@ def frozen(data: Any) -> Any:
     if isinstance(data, np.ndarray):
         data.flags.writeable = False
     return data
+
+
+def listed(x: Any) -> Any:
+    """A list or tuple of numbers as an array, as NumPy takes it; others as they are."""
+    if not isinstance(x, list | tuple):
+        return x
+    try:
+        found = np.asarray(x)
+    except ValueError:  # rows of different lengths
+        return x
+    return found if found.dtype.kind in "fiub" else x
