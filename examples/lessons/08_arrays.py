@@ -47,7 +47,7 @@ print("(-2)**2, 0**3, 3**1: slopes", negative.grad)
 
 # Products of matrices, indices and NumPy's functions record like anything else.
 a = Value([[1.0, 2.0], [3.0, 4.0]])
-loss = np.sum(np.tanh(a @ [1.0, -1.0])[::-1] * np.array([1.0, 2.0]))
+loss = np.sum(np.tanh(a @ [1.0, -1.0])[::-1] * [1.0, 2.0])
 loss.backward()
 slopes = 1 - np.tanh([-1.0, -1.0]) ** 2
 by_hand = np.outer(slopes * [2.0, 1.0], [1.0, -1.0])
