@@ -110,8 +110,14 @@ def _method(row: Primitive, dunder: str, kind: type[Value]) -> dict[str, Any]:
     exec(text, space)  # noqa: S102 - our own text, as dataclasses do it
     names = [dunder, reflected] if binary else [dunder]
     for name in names:
-        space[name].__doc__ = f"{row.name}, recorded. {row.source}."
+        space[name].__doc__ = _words(row)
     return {name: space[name] for name in names}
+
+
+def _words(row: Primitive) -> str:
+    """The docstring of a row's method; bars would be markup."""
+    source = row.source.replace("|", "\\|")
+    return f"{row.name}, recorded. {source}."
 
 
 def literal(columns: Any, number: float) -> Any:
@@ -140,7 +146,7 @@ def _array_method(row: Primitive, dunder: str) -> dict[str, Any]:
     def reflected(self: Any, other: Any) -> Any:
         return NotImplemented if _objects(other) else apply(row, other, self)
 
-    method.__name__, method.__doc__ = dunder, f"{row.name}, recorded. {row.source}."
+    method.__name__, method.__doc__ = dunder, _words(row)
     if row.arity == 1:
         return {dunder: method}
     return {dunder: method, dunder.replace("__", "__r", 1): reflected}

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.errors import DomainError, ShapeError
+from tapegrad.errors import DomainError, IndexOutOfBounds
 from tapegrad.rules import Primitive
 from tapegrad.rules.movement import spread, unbroadcast
 from tapegrad.rules.shapes import FLOATING
@@ -43,7 +43,7 @@ def applied(
 
     Raises:
         DomainError: NumPy's linear algebra has no answer.
-        ShapeError: an index is out of bounds.
+        IndexOutOfBounds: an index is out of bounds at these inputs.
     """
     try:
         return function(*xs, **params)
@@ -51,7 +51,7 @@ def applied(
         raise no_answer(row, xs, problem, at) from None
     except IndexError as problem:
         msg = f"{at}{row.name}: {problem}; check the indices at these inputs"
-        raise ShapeError(msg) from None
+        raise IndexOutOfBounds(msg) from None
 
 
 def no_answer(
