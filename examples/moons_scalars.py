@@ -25,7 +25,7 @@ def loss_of(model, rows, signs):
 
 def main():
     """Train, and compare with the matrices."""
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     points, signs = two_moons()
     rows, wanted = points.tolist(), signs.tolist()
     model = MLP(2, [16, 16, 1], "relu", output="linear", seed=SEED)
