@@ -18,6 +18,7 @@ from tapegrad.proof.wholes import cases
 from tapegrad.readings.mixed import MIXED
 from tapegrad.rules import TABLE
 from tapegrad.show.contributions import Contributions
+from tapegrad.show.formulas import TEXT, Formula
 
 ROWS = [row for row in TABLE if row.whole and row.kind in SMOOTH]
 
@@ -182,6 +183,7 @@ FUNCTIONS = {
     "layers": lambda x: np.mean(np.tanh(x @ x.T + x[:, 0]) ** 2),
     "stacks": lambda x: np.sum((x[None] * np.ones((2, 1, 1))) @ x.T),
     "where": lambda x: np.sum(np.where(x > 1.0, np.log(x) * x[0], x / 3)[:, 1]),
+    "outside an arm": lambda x: np.sum(np.where(x > 1.0, np.sqrt(x - 1.0) * 2.0, x)),
     "where of a scalar": lambda x: tg.where(x[0, 0] > 0.0, np.sum(x), x[0, 1]) * 2.0,
     "both arms": lambda x: np.sum(np.exp(np.where(x > 1.0, x * x, x))),
     "masked sums": lambda x: np.sum(np.where(x[0] > 0.6, np.sum(np.sqrt(x), 0), 1.0)),
@@ -211,6 +213,16 @@ def test_an_in_place_write_and_its_reverse():
     lines = walk(tg.record(f, x, v), [x, v])
     assert any(line.startswith("v1_bar += v4_bar[1, ::2]") for line in lines), lines
     assert any(line.endswith("with [1, ::2] = 0") for line in lines)
+
+
+def test_a_broadcast_is_left_out_only_where_the_operation_makes_it():
+    wide = Formula("v0", (3, 3))
+    thin = Formula("v1", (3,))
+    spread = TEXT.broadcast_to(thin, shape=(3, 3))
+    assert (wide * spread).text == "v0 * v1"
+    assert (spread * spread).text == "v1 * broadcast_to(v1, (3, 3))"
+    assert (spread * 2).text == "broadcast_to(v1, (3, 3)) * 2"
+    assert (spread * spread).shape == (3, 3)
 
 
 def test_a_planted_bug_shows(monkeypatch):
