@@ -126,8 +126,11 @@ def test_points_are_inside_the_domain_and_spread(row):
         for x, (low, high) in zip(point, row.domain, strict=True):
             assert low <= x <= high
     last = np.abs([point[-1] for point in points])
-    assert (last < sys.float_info.min).any(), "subnormal ones"
-    assert (last > 1e250).any(), "huge ones"
+    low, high = row.domain[-1]
+    if low < 1:
+        assert (last < sys.float_info.min).any(), "subnormal ones"
+    if high == math.inf:
+        assert (last > 1e250).any(), "huge ones"
     assert ((last > 0.1) & (last < 10)).mean() > 0.1
     if row.domain[-1][0] < 0:
         assert {math.copysign(1, point[-1]) for point in points} == {1.0, -1.0}
@@ -156,7 +159,7 @@ def test_points_of_a_bounded_domain_come_near_its_ends():
 
 @pytest.mark.parametrize("row", ROWS, ids=NAMES)
 def test_one_step_tapes_obey_the_grammar(row):
-    point = (True, 2.0, 3.0) if row.kind == "select" else (2.0, 3.0)[: row.arity]
+    point = (True, 2.0, 3.0) if row.kind == "select" else (2.0, 3.0, 4.0)[: row.arity]
     for params in row.params:
         tape = one_step(row, params, point)
         tape.check()
