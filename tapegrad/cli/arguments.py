@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.calls import argument_names, bind
+from tapegrad.binding import argument_names, bind
 from tapegrad.cli.tables import Row, array_of
 from tapegrad.errors import ParseError, TapegradError
 from tapegrad.rules.shapes import FLOATING
