@@ -19,7 +19,7 @@ import graphviz
 import numpy as np
 
 from tapegrad import eager
-from tapegrad.calls import arithmetic_of, bind, numbers
+from tapegrad.binding import arithmetic_of, bind, numbers
 from tapegrad.errors import RecordError, ShapeError, TapegradError
 from tapegrad.handle import Handle
 from tapegrad.rules import Primitive

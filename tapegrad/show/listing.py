@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
-from tapegrad.calls import arithmetic_of, sweep
+from tapegrad.binding import arithmetic_of
+from tapegrad.calls import sweep
 from tapegrad.errors import TapegradError
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.show.text import aval_text, keywords, number_text, sign_of

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
-from tapegrad.calls import arithmetic_of, bind, numbers
+from tapegrad.binding import arithmetic_of, bind, numbers
 from tapegrad.derivatives import scalar_output
 from tapegrad.errors import ShapeError
 from tapegrad.show.contributions import Contributions
