@@ -30,6 +30,8 @@ from tapegrad.tape.recorder import aval_of
 from tapegrad.value import ARRAYS, CONSTANT, Array, Arrays, Value, leaf, new
 
 DOUBLE = np.dtype(np.float64)
+# Arithmetic on arrays of truth values alone: the logic that it is, or a way round.
+_OF_TRUTH = {"add": "logical_or", "mul": "logical_and", "sub": "a ^ b", "neg": "~a"}
 
 
 def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
@@ -228,6 +230,8 @@ def _apply_arrays(
         ]
     else:
         given = [Operand(x, columns, row, place) for place, x in enumerate(operands)]
+        if row.name in _OF_TRUTH and all(x.dtype == np.bool_ for x in given):
+            return _of_truth(row, operands)
         primals, wanted = _one_dtype(row, given)
         found = _computed(row, primals, params)
         if columns.eager and row.kind in {"predicate", "discrete"}:
@@ -241,6 +245,20 @@ def _apply_arrays(
     made = columns.push_arrays(row, slots, params, results, avals)
     values = [make(columns, slot, y) for slot, y in zip(made, results, strict=True)]
     return tuple(values) if row.slots > 1 else values[0]
+
+
+def _of_truth(row: Primitive, operands: Sequence[Any]) -> Any:
+    """NumPy's sum of truth values is their `or`, and the product their `and`."""
+    word = _OF_TRUTH[row.name]
+    if word.startswith("logical_"):
+        return compare(word, *operands)
+    file, line = user_line()
+    msg = (
+        f"{row.name} of truth values, of shape {np.shape(operands[0])} "
+        f"({file}:{line}): NumPy has none; use {word}, or convert them with "
+        ".astype(float)"
+    )
+    raise RecordError(msg)
 
 
 def _all_double(operands: Sequence[Any]) -> bool:

@@ -13,11 +13,13 @@ from tapegrad.arrays.lift import (
     concatenate,
     cut,
     div,
+    dtype_of,
     index,
     line,
     misfit,
     mul,
     ndim_of,
+    operand,
     real,
     record,
     reshape,
@@ -38,6 +40,13 @@ def diff(
     a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None
 ) -> Any:
     """Differences of neighbours, n times."""
+    a = operand(a)
+    if dtype_of(a).kind == "b":
+        msg = (
+            f"np.diff of truth values ({line()}): in NumPy neighbours that differ; "
+            "write a[1:] != a[:-1], or convert them with .astype(float)"
+        )
+        raise RecordError(msg)
     a = real(a)
     place = axis_of(axis, a)
     ends: list[list[Any]] = []

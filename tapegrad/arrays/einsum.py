@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapegrad.arrays.lift import (
+    dtype_of,
     index,
     line,
     misfit,
     ndim_of,
+    operand,
     real,
     record,
     reshape,
@@ -38,7 +40,14 @@ def einsum(subscripts: Any, *operands: Any) -> Any:
             f'"ij,jk->ik" ({line()})'
         )
         raise RecordError(msg)
-    xs = [real(x) for x in operands]
+    xs = [operand(x) for x in operands]
+    if xs and all(dtype_of(x).kind == "b" for x in xs):
+        msg = (
+            f"einsum of truth values ({line()}): in NumPy it gives truth values; "
+            "convert them with .astype(float)"
+        )
+        raise RecordError(msg)
+    xs = [real(x) for x in xs]
     names, output = _written_out(subscripts, xs)
     names, xs = _unstretched(subscripts, names, xs)
     kept: list[Any] = []

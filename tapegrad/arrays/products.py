@@ -21,6 +21,7 @@ from tapegrad.arrays.lift import (
     misfit,
     mul,
     ndim_of,
+    operand,
     real,
     record,
     reshape,
@@ -36,10 +37,27 @@ from tapegrad.arrays.registry import implements
 from tapegrad.errors import RecordError
 
 
+def factors(name: str, a: Any, b: Any) -> tuple[Any, Any]:
+    """The operands of a product, as floats.
+
+    Raises:
+        RecordError: both are truth values, whose product NumPy makes by logic.
+    """
+    a, b = operand(a), operand(b)
+    if dtype_of(a).kind == "b" and dtype_of(b).kind == "b":
+        msg = (
+            f"{name} of truth values, of shape {shape_of(a)} and {shape_of(b)} "
+            f"({line()}): in NumPy it gives truth values; convert them with "
+            ".astype(float), and compare the result with 0 where that is meant"
+        )
+        raise RecordError(msg)
+    return real(a), real(b)
+
+
 @implements("matmul", "linalg.matmul", how="row")
 def matmul(x1: Any, x2: Any) -> Any:
     """Stacks of matrices, or vectors, multiplied as ``@`` does."""
-    a, b = real(x1), real(x2)
+    a, b = factors("matmul", x1, x2)
     left, right = shape_of(a), shape_of(b)
     if not left or not right:
         raise misfit("matmul", a, b, why="are not both arrays; use * for a number")
@@ -59,7 +77,7 @@ def matmul(x1: Any, x2: Any) -> Any:
 @implements("dot", how="row")
 def dot(a: Any, b: Any) -> Any:
     """The last axis of a against the last but one of b; numbers multiply."""
-    a, b = real(a), real(b)
+    a, b = factors("dot", a, b)
     if not ndim_of(a) or not ndim_of(b):
         return mul(a, b)
     if ndim_of(b) <= 2:
@@ -70,7 +88,7 @@ def dot(a: Any, b: Any) -> Any:
 @implements("inner")
 def inner(a: Any, b: Any) -> Any:
     """The sum over both last axes."""
-    a, b = real(a), real(b)
+    a, b = factors("inner", a, b)
     if not ndim_of(a) or not ndim_of(b):
         return mul(a, b)
     return tensordot(a, b, ((ndim_of(a) - 1,), (ndim_of(b) - 1,)))
@@ -79,21 +97,21 @@ def inner(a: Any, b: Any) -> Any:
 @implements("vdot")
 def vdot(a: Any, b: Any) -> Any:
     """The sum of the entrywise product of flattened arrays."""
-    a, b = real(a), real(b)
+    a, b = factors("vdot", a, b)
     return dot(reshape(a, (size_of(a),)), reshape(b, (size_of(b),)))
 
 
 @implements("outer", "linalg.outer")
 def outer(a: Any, b: Any) -> Any:
     """Every entry of a times every entry of b."""
-    a, b = real(a), real(b)
+    a, b = operand(a), operand(b)
     return mul(reshape(a, (size_of(a), 1)), reshape(b, (1, size_of(b))))
 
 
 @implements("linalg.vecdot")
 def vecdot(x1: Any, x2: Any, axis: Any = -1) -> Any:
     """The sum of products along one axis."""
-    a, b = real(x1), real(x2)
+    a, b = factors("vecdot", x1, x2)
     if shape_of(a)[axis] != shape_of(b)[axis]:
         raise misfit("vecdot", a, b)
     return total(mul(a, b), axis)
@@ -118,7 +136,7 @@ def vecmat(x1: Any, x2: Any) -> Any:
 @implements("tensordot", "linalg.tensordot")
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """The sum over pairs of axes, as one product of matrices."""
-    a, b = real(a), real(b)
+    a, b = factors("tensordot", a, b)
     if isinstance(axes, int | np.integer):
         n = int(axes)
         mine = tuple(range(ndim_of(a) - n, ndim_of(a)))
@@ -155,7 +173,7 @@ def turned(x: Any, axes: Sequence[int]) -> Any:
 @implements("kron")
 def kron(a: Any, b: Any) -> Any:
     """Every entry of a times the whole of b, side by side."""
-    a, b = real(a), real(b)
+    a, b = operand(a), operand(b)
     ndim = max(ndim_of(a), ndim_of(b))
     left = (1,) * (ndim - ndim_of(a)) + shape_of(a)
     right = (1,) * (ndim - ndim_of(b)) + shape_of(b)
@@ -170,7 +188,7 @@ def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None
 ) -> Any:
     """The vector product along one axis."""
-    a, b = real(a), real(b)
+    a, b = factors("cross", a, b)
     if axis is not None:
         axisa = axisb = axisc = axis
     place_a, place_b = axes_of((axisa,), a)[0], axes_of((axisb,), b)[0]
@@ -226,7 +244,7 @@ def matrix_transpose(x: Any) -> Any:
 @implements("convolve", note="vectors, by a product with shifted copies")
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """The discrete convolution of two vectors."""
-    a, v = real(a), real(v)
+    a, v = factors("convolve", a, v)
     if ndim_of(a) != 1 or ndim_of(v) != 1 or not size_of(a) or not size_of(v):
         raise misfit("convolve", a, v, why="are not two vectors with entries")
     if size_of(a) < size_of(v):
@@ -237,7 +255,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 @implements("correlate", note="vectors; the first at least as long as the second")
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """The cross-correlation of two vectors."""
-    a, v = real(a), real(v)
+    a, v = factors("correlate", a, v)
     if ndim_of(a) != 1 or ndim_of(v) != 1 or not 0 < size_of(v) <= size_of(a):
         raise misfit("correlate", a, v, why="do not slide along each other")
     return _slide(a, v, mode)

@@ -112,3 +112,46 @@ def test_what_the_caller_changes_later_does_not_matter():
     tape = tg.record(lambda x: np.sum(x * fixed + np.take(fixed, [1, 0])), fixed * 3)
     fixed[:] = 100.0
     assert tape(np.array([1.0, 1.0])) == 6.0
+
+
+def test_arithmetic_of_truth_values_is_logic_as_in_numpy():
+    x = np.array([1.0, -2.0, 3.0, 0.5])
+    other = np.array([-1.0, 5.0, 2.0, 2.0])
+    for f in (
+        lambda v: (v > 0) + (v > 1) + 0.0,
+        lambda v: ((v > 0) + (v > 1)).sum() * v,
+        lambda v: ((v > 0) + True) * v,
+        lambda v: (np.array([True, False, True, False]) + (v > 1)) * v,
+        lambda v: np.add(v > 0, v > 1) * v,
+        lambda v: (v > 0) * (v > 1),
+        lambda v: ((v > 0) * (v > 1) + (v < 0)) * v,
+        lambda v: (1 - (v > 0)) * v,
+        lambda v: ((v > 0) + 1) * v,
+        lambda v: ((v > 0) @ v) * v,
+        lambda v: np.outer(v > 0, v),
+        lambda v: np.outer(v > 0, v < 1),
+        lambda v: np.kron(v > 0, v < 1),
+    ):
+        tape = tg.record(f, x)
+        for point in (x, other):
+            for got in (tape(point), tape.compile()(point)):
+                np.testing.assert_array_equal(got, f(point))
+                assert got.dtype == f(point).dtype
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda v: (v > 0) - (v > 1),
+        lambda v: -(v > 0),
+        lambda v: np.diff(v > 0),
+        lambda v: (v > 0) @ (v > 1),
+        lambda v: np.dot(v > 0, v > 1),
+        lambda v: np.convolve(v > 0, v > 1),
+        lambda v: np.einsum("i,i", v > 0, v > 1),
+        lambda v: np.einsum("i->", v > 0),
+    ],
+)
+def test_other_arithmetic_of_truth_values_is_refused(f):
+    with pytest.raises(tg.RecordError, match=r"truth values.*test_edges.py.*astype"):
+        tg.record(f, np.array([1.0, 2.0]))
