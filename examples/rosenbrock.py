@@ -12,7 +12,7 @@ from scipy.optimize import minimize, rosen, rosen_der, rosen_hess, rosen_hess_pr
 import tapegrad as tg
 from tapegrad import Value
 
-N = 20
+N = 10
 
 
 def main():
