@@ -114,10 +114,19 @@ def _signs(expression: Any) -> Any:
     return sp.Integer(0)
 
 
+def _without_logarithms(expression: Any) -> Any:
+    """exp(e) - 1, zero just where a real e is; logarithms in a sum become factors."""
+    if not expression.has(sp.log):
+        return expression
+    power = sp.exp(sp.expand(expression)) - 1
+    return sp.expand(sp.numer(sp.together(power)))
+
+
 ALGEBRA: dict[str, Callable[[Any], Any]] = {
     "expand": sp.expand,
     "cancel": lambda e: sp.expand(sp.numer(sp.together(e))),
     "together": lambda e: sp.expand(sp.numer(sp.together(e.rewrite(sp.exp)))),
+    "without logarithms": _without_logarithms,
 }
 QUICK = {**ALGEBRA, "arms by algebra": lambda e: _arms(e, ALGEBRA)}
 SIMPLE: dict[str, Callable[[Any], Any]] = {

@@ -11,8 +11,17 @@ import pytest
 import sympy as sp
 
 from tapegrad.proof.onestep import Instead, one_step, partials_tape, reading_for
-from tapegrad.proof.oracle import Judge, contexts, judges, slack_of, ulps
+from tapegrad.proof.oracle import (
+    Judge,
+    contexts,
+    judges,
+    sizes,
+    slack_of,
+    slack_of_terms,
+    ulps,
+)
 from tapegrad.proof.points import outside, spread
+from tapegrad.proof.symbolic import held
 from tapegrad.readings import NUMPY, SCALAR
 from tapegrad.rules import TABLE
 
@@ -89,6 +98,7 @@ def test_jumps_are_the_pieces_beside_them():
         (math.inf, -math.inf, 2.0**54),
         (math.nan, None, 0.0),
         (0.0, None, math.inf),
+        (math.inf, None, 0.0),
         (math.nan, 1.0, math.inf),
     ],
 )
@@ -111,6 +121,35 @@ def test_slack_is_for_subnormal_primals_alone():
     assert slack_of(1e-310, None) == 0
     assert float(slack_of(5e-324, exact)) == 3.0
     assert float(slack_of(2.0**-1064, exact)) == 3.0 / 1024
+
+
+def test_the_terms_of_a_sum_widen_its_unit_and_nothing_else_does():
+    ctx = contexts()[0]
+    assert slack_of_terms(None, ctx.mpf(1)) == 0
+    assert slack_of_terms(ctx.mpf(1), None) == 0
+    assert slack_of_terms(ctx.mpf(1), ctx.inf) == 0
+    assert slack_of_terms(ctx.mpf(3), ctx.mpf(3)) == 0
+    slack = slack_of_terms(ctx.mpf(2) ** -20, ctx.mpf(1))
+    assert ulps(2.0**-20 + 2.0**-50, ctx.mpf(2) ** -20, slack) == 4.0
+    assert ulps(2.0**-20 + 2.0**-50, ctx.mpf(2) ** -20) == 2.0**22
+
+
+def test_which_rows_have_terms():
+    assert sizes(TABLE["tanh"], {}, (1.0,)) is None
+    value, (partial,) = sizes(TABLE["lgamma"], {}, (1.0,))
+    # on the left digamma is psi(1 - x) - pi cot(pi x), and these are the terms
+    assert abs(float(partial.roughly((-0.504,))) - 0.08) < 0.01
+    assert float(value.roughly((2.5,))) == pytest.approx(2.5 * 0.7031566406452432)
+
+
+def test_what_jumps_is_constant_between_jumps():
+    point = (7.0, 2.0)
+    _, (by_x, by_y) = judges(TABLE["mod"], {}, point)
+    assert [float(by_x(point)), float(by_y(point))] == [1.0, -3.0]
+    x = sp.Symbol("x", real=True)
+    form, jumps = held(sp.sign(x) * sp.floor(x / 2) * x)
+    assert len(jumps) == 2
+    assert form.diff(x).xreplace(jumps) == sp.sign(x) * sp.floor(x / 2)
 
 
 # -- points ------------------------------------------------------------------------

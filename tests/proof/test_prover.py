@@ -26,12 +26,14 @@ ZERO = {
     "hyperbolic": 1 - sp.tanh(X) ** 2 - sp.sech(X) ** 2,
     "rewrite": sp.tanh(X) - (sp.exp(2 * X) - 1) / (sp.exp(2 * X) + 1),
     "powers": P ** (Y - 1) - P**Y / P,
+    "logarithms": sp.log(1 + sp.exp(-P)) + P - sp.log(1 + sp.exp(P)),
     "sides": sp.sqrt(X**2) - sp.Max(X, -X),
     "arms": sp.Piecewise((sp.sin(X) ** 2 - 1, X > Y), (-(sp.cos(X) ** 2), True))
     + sp.cos(X) ** 2,
 }
 NOT_ZERO = {
     "sign": sp.sin(X) - sp.cos(X),
+    "logarithm of a factor": sp.log(2 * P) - sp.log(P) - sp.Rational(69, 100),
     "constant": sp.Integer(1),
     "at one point": sp.Piecewise((1, sp.Eq(X, 0)), (0, True)),
     "on one side": sp.Abs(N) - N,
