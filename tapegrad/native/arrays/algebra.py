@@ -19,31 +19,40 @@ def _stack(a: Node) -> tuple[Any, int]:
     return a.shape[:-2], a.shape[-1]
 
 
-def _factored(g: Graph, a: Node, *, strict: bool) -> tuple[Node, ...]:
+def _factored(g: Graph, a: Node) -> tuple[Node, ...]:
     """LU factors of each matrix, transposed, and the rows that were exchanged."""
     batch, n = _stack(a)
     avals = ((a.shape, a.dtype), ((*batch, n), "int32"))
-    return g.calls("getrf", (a,), avals, strict=strict)
+    return g.calls("getrf", (a,), avals)
 
 
 @rule
 def _solve(g: Graph, a: Node, b: Node) -> Node:
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     _stack(b)
-    a = g.broadcast(a, (*batch, *a.shape[-2:]))
+    a, transposed = _untransposed(g.broadcast(a, (*batch, *a.shape[-2:])))
     b = g.swapped(g.broadcast(b, (*batch, *b.shape[-2:])))
-    found = g.call("getrs", (*_factored(g, a, strict=True), b), (b.shape, b.dtype))
+    factors = _factored(g, a)
+    found = g.call("getrs", (*factors, b), (b.shape, b.dtype), transposed=transposed)
     return g.swapped(found)
+
+
+def _untransposed(a: Node) -> tuple[Node, bool]:
+    """The matrices that a is the transpose of: both systems need one factorisation."""
+    n = a.ndim
+    if a.op == "axes" and a.params["where"] == (*range(n - 2), n - 1, n - 2):
+        return a.args[0], True
+    return a, False
 
 
 @rule
 def _inv(g: Graph, a: Node) -> Node:
-    return g.call("getri", _factored(g, a, strict=True), (a.shape, a.dtype))
+    return g.call("getri", _factored(g, a), (a.shape, a.dtype))
 
 
 def _determinant(g: Graph, a: Node, kind: str) -> Node:
     batch, _ = _stack(a)
-    factors = _factored(g, a, strict=False)
+    factors = _factored(g, a)
     return g.call("determinant", factors, (batch, a.dtype), kind=kind)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tapegrad.native.arrays.calling import (
-    FAILED,
     Text,
     copy_bytes,
     each,
     letter,
     library,
-    moved,
+    nonzero_diagonal,
     operand,
     real,
     routine,
@@ -20,7 +19,7 @@ from tapegrad.native.arrays.calling import (
 )
 from tapegrad.native.arrays.costs import layout
 from tapegrad.native.arrays.graph import Node
-from tapegrad.native.arrays.words import BYTES, KINDS, number
+from tapegrad.native.arrays.words import BYTES, KINDS
 
 
 @routine
@@ -72,19 +71,9 @@ def _trsm(out: Text, node: Node, parts: Sequence[Node]) -> None:
     mine, left = out.pointer(node.number), operand(out, a)
     copy_bytes(out, mine, operand(out, b), node.size * BYTES[kind])
 
-    def check(i: str, p: list[str]) -> None:
-        place, entry, good = out.fresh(), out.fresh(), out.fresh()
-        out.emit(f"{place} = mul i64 {i}, {n + 1}")
-        at = moved(out, p[0], place, kind)
-        out.emit(
-            f"{entry} = load {kind}, ptr {at}",
-            f"{good} = fcmp une {kind} {entry}, {number(0.0, kind)}",
-        )
-        out.leave(good, FAILED)
-
     def call(p: list[str]) -> None:
         if not which["unit_diagonal"]:
-            out.loop(n, lambda i: check(i, p))
+            nonzero_diagonal(out, p[0], n, kind)
         letters = (
             "R",
             "U" if which["lower"] else "L",

@@ -167,3 +167,19 @@ def copy_declared(out: Text) -> None:
     """What LLVM copies with."""
     name = "llvm.memcpy.p0.p0.i64"
     out.called[name] = Outside(name, "void", ("ptr", "ptr", "i64", "i1"), pure=False)
+
+
+def nonzero_diagonal(out: Text, pointer: str, size: int, kind: str) -> None:
+    """Leave where a triangular factor is singular."""
+
+    def check(i: str) -> None:
+        place, entry, good = out.fresh(), out.fresh(), out.fresh()
+        out.emit(f"{place} = mul i64 {i}, {size + 1}")
+        at = moved(out, pointer, place, kind)
+        out.emit(
+            f"{entry} = load {kind}, ptr {at}",
+            f"{good} = fcmp une {kind} {entry}, {number(0.0, kind)}",
+        )
+        out.leave(good, FAILED)
+
+    out.loop(size, check)

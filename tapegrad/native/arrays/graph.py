@@ -26,7 +26,17 @@ from tapegrad.rules import TABLE
 from tapegrad.rules.shapes import FLOATING, Shape, reduced
 
 VIEWS = frozenset({"axes", "index", "reshape"})
-PURE = VIEWS | {"map", "cast", "scatter", "set", "concat", "tri", "gather", "reduce"}
+PURE = VIEWS | {
+    "map",
+    "cast",
+    "scatter",
+    "set",
+    "concat",
+    "tri",
+    "gather",
+    "reduce",
+    "call",
+}
 GIVEN = frozenset({"input", "const"})
 
 

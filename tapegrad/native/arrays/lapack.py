@@ -10,6 +10,7 @@ from tapegrad.native.arrays.calling import (
     each,
     letter,
     library,
+    nonzero_diagonal,
     operand,
     part,
     routine,
@@ -35,8 +36,6 @@ def _getrf(out: Text, node: Node, parts: Sequence[Node]) -> None:
     def call(p: list[str]) -> None:
         size = whole(out, n)
         library(out, "lapack", "getrf", kind, size, size, p[0], size, p[1], info)
-        if node.params["strict"]:
-            succeeded(out, info)
 
     each(out, count, [(lu, n * n, kind), (pivots, n, SMALL_WHOLE)], call)
 
@@ -52,7 +51,10 @@ def _getrs(out: Text, node: Node, parts: Sequence[Node]) -> None:
     info = status_word(out)
 
     def call(p: list[str]) -> None:
-        size, many, turned = whole(out, n), whole(out, k), letter(out, "T")
+        nonzero_diagonal(out, p[0], n, kind)
+        size, many = whole(out, n), whole(out, k)
+        # the factors are those of the transpose, as it stands
+        turned = letter(out, "N" if node.params["transposed"] else "T")
         args = (turned, size, many, p[0], size, p[1], p[2], size, info)
         library(out, "lapack", "getrs", kind, *args)
 

@@ -181,6 +181,16 @@ def test_failures_of_linear_algebra_are_a_status(kernel, steps):
     assert cholesky(-one)[0] < 0
 
 
+def test_one_factorisation_serves_both_systems_and_the_determinant(both):
+    a, b = RNG.normal(size=(6, 6)) + 6 * np.eye(6), RNG.normal(size=6)
+
+    def f(a, b):
+        return (b * np.linalg.solve(a, b)).sum() + np.linalg.slogdet(a)[1]
+
+    kernel = both(gradient_tape(tg.record(f, a, b)), a, b)
+    assert kernel.lowered.body.count("call void @lapack_dgetrf(") == 1
+
+
 def test_places_out_of_bounds_are_a_status(kernel, steps):
     x, at = np.arange(4.0), np.array([0, -4, 3])
     run = kernel(steps(TABLE["gather"], [([x, at], {"key": ("a",)})]))
