@@ -423,3 +423,11 @@ def test_a_recorded_step_is_saved_and_loaded(name):
         np.testing.assert_array_equal(p.data, q.data)
     optimiser.load((same, state))
     np.testing.assert_array_equal(model.parameters()[0].data, moved[0].data)
+
+
+def test_a_gradient_of_a_model_is_shown():
+    x = np.ones(3)
+    loss = lambda model: np.sum(model(x))  # noqa: E731
+    assert repr(tg.grad(loss)(Dense(3, 4, seed=0))) == "Dense(3, 4)"
+    shown = repr(tg.grad(lambda model: model(x))(MLP(3, [2, 1], seed=0)))
+    assert shown == "MLP of [Layer of [Neuron(3), Neuron(3)], Layer of [Neuron(2)]]"

@@ -80,7 +80,7 @@ class Neuron(Module):
 
     def __repr__(self) -> str:
         """Return ``TanhNeuron(3)``: activation and number of inputs."""
-        return f"{self.activation.capitalize()}Neuron({len(self.w)})"
+        return f"{_title(self.activation)}Neuron({len(self.w)})"
 
 
 class Layer(Module):
@@ -158,7 +158,7 @@ class Dense(Module):
     def __repr__(self) -> str:
         """Return ``TanhDense(3, 4)``: activation, numbers of inputs and neurons."""
         nin, nout = self.w.shape
-        return f"{self.activation.capitalize()}Dense({nin}, {nout})"
+        return f"{_title(self.activation)}Dense({nin}, {nout})"
 
 
 class MLP(Module):
@@ -244,6 +244,11 @@ def _through(layers: Sequence[Layer], x: Any, who: str) -> Any:
     if many:
         return np.stack(outputs, axis=1)
     return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _title(activation: str | None) -> str:
+    """An activation as a class name begins; a gradient of a model has none."""
+    return (activation or "").capitalize()
 
 
 def _generator(seed: Seed) -> random.Random | None:
