@@ -132,13 +132,28 @@ def backward_step(value: Value) -> None:
         grad = np.zeros(value.shape)
     primals = [operand._data for operand in operands]
     with np.errstate(all="ignore"):
-        parts = passing.contributions(
-            MIXED, row, value._data, primals, grad, None, params, [True] * len(primals)
-        )
+        if row.slots > 1:
+            parts = _parts_of_several(value, row, primals, grad, params)
+        else:
+            wanted = [True] * len(primals)
+            parts = passing.contributions(
+                MIXED, row, value._data, primals, grad, None, params, wanted
+            )
         for operand, (_, share, _) in zip(operands, parts, strict=True):
             if share is not None:
                 bar = passing.fit(MIXED, share, aval_of(operand._data))
                 operand.grad = operand.grad + bar
+
+
+def _parts_of_several(
+    value: Value, row: Any, primals: list[Any], grad: Any, params: Any
+) -> list[tuple[Any, Any, Any]]:
+    """What one of the results of a step passes on."""
+    first = value._rec.first_of(value._i)
+    slots = range(first, first + row.slots)
+    ys = {slot: value._rec.step_at(slot)[3] for slot in slots}
+    bars = dict.fromkeys(slots) | {value._i: grad}
+    return passing.pulled_several(MIXED, row, slots, ys, primals, bars, params)
 
 
 def tape_of(root: Value) -> Tape:

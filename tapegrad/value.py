@@ -110,6 +110,8 @@ class Value(ValueDoors):
     def data(self, value: Any) -> None:
         self._check_eager("assign .data")
         data, label = self._data if value is self._data else as_data(value), self.label
+        if type(data) is not float or type(self._data) is not float:
+            self._check_grad(np.shape(data))
         # a new version: recorded steps keep the old number; later ones see a leaf
         if not self._is_leaf:
             self._born, self._label = next(_births), label
@@ -128,6 +130,12 @@ class Value(ValueDoors):
     def grad(self, value: Any) -> None:
         self._check_eager("assign .grad")
         bar = as_data(value)
+        if type(bar) is not float and bar.shape not in {(), self.shape}:
+            msg = (
+                f"a .grad of shape {bar.shape} for a Value of shape {self.shape}; it "
+                "has the Value's shape, or is one number"
+            )
+            raise ShapeError(msg)
         if self._is_leaf:
             self._grad = bar
         else:
@@ -151,6 +159,15 @@ class Value(ValueDoors):
     def _is_leaf(self) -> bool:
         """Whether no step made it; such a Value alone has a time of birth."""
         return hasattr(self, "_born")
+
+    def _check_grad(self, shape: tuple[int, ...]) -> None:
+        """Refuse data of another shape while an adjoint of the old shape is held."""
+        if shape != self.shape and np.any(self.grad):
+            msg = (
+                f"data of shape {shape} for a Value of shape {self.shape} that holds "
+                "a .grad, which the next sweep would add to; set .grad = 0.0 first"
+            )
+            raise ShapeError(msg)
 
     shape: Any = ()
     ndim: Any = 0

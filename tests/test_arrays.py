@@ -578,3 +578,44 @@ def test_a_jacobian_keeps_entries_apart():
     for f in (np.sqrt, lambda x: np.sqrt(x)[::-1][::-1], lambda x: np.sqrt(x * 1.0)):
         np.testing.assert_array_equal(tg.record(f, np.ones(2)).jacobian(x), expected)
         np.testing.assert_array_equal(tg.jacobian(f)(x), expected)
+
+
+def test_a_grad_has_the_shape_of_its_value():
+    x = Value(np.ones(3))
+    for wrong in (np.ones(4), np.ones((2, 1)), np.ones((1, 3))):
+        with pytest.raises(tg.ShapeError, match=r"shape \(3,\)"):
+            x.grad = wrong
+    with pytest.raises(tg.ShapeError, match=r"\(2,\).*\(\)"):
+        Value(1.0).grad = np.ones(2)
+    x.grad = 1.0
+    (x * 2).backward()
+    np.testing.assert_array_equal(x.grad, [3.0, 3.0, 3.0])
+    with pytest.raises(tg.ShapeError, match=r"\(5,\).*\(3,\).*grad = 0.0"):
+        x.data = np.ones(5)
+    with pytest.raises(tg.ShapeError, match=r"grad = 0.0"):
+        x.data = 1.0
+    x.data = np.zeros(3)
+    x.grad = 0.0
+    x.data = np.ones(5)
+    np.sum(x * 3).backward()
+    np.testing.assert_array_equal(x.grad, np.full(5, 3.0))
+
+
+def test_one_step_backwards_of_a_step_with_several_results():
+    a = Value(np.array([[2.0, 1.0], [1.0, 3.0]]))
+    w, v = np.linalg.eigh(a)
+    for root in (w, v):
+        a.grad = 0.0
+        root.backward()
+        want = a.grad
+        a.grad, root.grad = 0.0, np.ones(root.shape)
+        root._backward()
+        np.testing.assert_array_equal(a.grad, want)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_float32_are_infinite_in_silence():
+    x = np.array([1e-30, 1.0], np.float32)
+    tape = tg.record(lambda v: v * 1e300, x)
+    for got in ((Value(x) * 1e300).data, tape(x)):
+        np.testing.assert_array_equal(got, np.float32([np.inf, np.inf]))
