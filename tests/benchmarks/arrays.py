@@ -17,6 +17,7 @@ import gc
 import os
 import subprocess
 import sys
+import time
 import timeit
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,7 @@ from array_works import GMM, MOONS, PEERS, Data  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-ROUNDS = 7
+RUN = 0.002  # seconds, at least one call
 MEMORY_LENGTH = 4_000_000
 
 
@@ -63,14 +64,15 @@ def agree(name: str, work: str, found: Any, expected: Any) -> None:
 
 
 def least(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
-    """Seconds a call takes, the least of runs that are taken in turn."""
+    """Seconds a call takes, the least of short runs that are taken in turn."""
     timers = {name: timeit.Timer(call) for name, call in calls.items()}
     numbers = {
-        name: max(int(seconds / ROUNDS / max(timer.timeit(1), 1e-9)), 1)
+        name: max(int(RUN / max(timer.timeit(3) / 3, 1e-9)), 1)
         for name, timer in timers.items()
     }
     best = dict.fromkeys(calls, float("inf"))
-    for _ in range(ROUNDS):
+    end = time.perf_counter() + seconds * len(calls)
+    while time.perf_counter() < end:
         for name, timer in timers.items():
             took = timer.timeit(numbers[name]) / numbers[name]
             best[name] = min(best[name], took)
@@ -164,7 +166,7 @@ def main() -> None:
         return
     data = Data([1000] if given.quick else [1000, 1_000_000])
     console = Console()
-    console.print(times(data, given.only, 0.1 if given.quick else 1.0))
+    console.print(times(data, given.only, 0.1 if given.quick else 2.0))
     if not given.no_memory and Path("/proc/self/clear_refs").exists():
         console.print(memory(given.only))
 
