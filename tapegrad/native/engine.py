@@ -155,8 +155,9 @@ class Engine:
             features=features,
             opt=codegen,
             # Tables are found relative to the code: a 32-bit address may not reach.
-            # Such code must bring MEMORY along, for want of a table of far functions.
-            reloc="pic" if loops else "default",
+            # Loops that clear or copy must bring MEMORY along: there is no table of
+            # functions that are far away.
+            reloc="pic",
             codemodel="small",
             jit=True,
         )
