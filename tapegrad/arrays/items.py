@@ -78,6 +78,26 @@ def setitem(value: Value, given: Any, new: Any) -> None:
         rebind(value, record("index_set", value, new, key=key))
 
 
+def add_at(value: Value, given: Any, new: Any) -> None:
+    """``np.add.at(value, given, new)``: a place that stands twice is added to twice.
+
+    Raises:
+        RecordError: as for ``value[given] = new``.
+        ShapeError: the entries do not fit.
+    """
+    _writable(value)
+    new = astype(operand(new), dtype_of(value).name)
+    key, arrays = canonical(value.shape, given)
+    if not arrays:
+        part = record("add", record("index", value, key=key), new)
+        setitem(value, given, part)
+        return
+    wanted = shapes.gathered(value.shape, key, [shape_of(at) for at in arrays])
+    new = _fitted(new, wanted)
+    grown = record("scatter_add", new, *arrays, key=key, shape=value.shape)
+    rebind(value, record("add", value, grown))
+
+
 def _whole_mask(value: Value, given: Any) -> Any:
     """A recorded mask over the leading axes, spread over the array; or None."""
     if not isinstance(given, Value) or not recorded(given) or not given.ndim:

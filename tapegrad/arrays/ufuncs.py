@@ -15,6 +15,7 @@ import numpy as np
 from tapegrad.apply import apply
 from tapegrad.arrays import reductions, running
 from tapegrad.arrays.composed import COMPOSED
+from tapegrad.arrays.items import add_at
 from tapegrad.arrays.lift import (
     dtype_of,
     line,
@@ -102,6 +103,8 @@ def array_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) ->
         axis = kwargs.pop("axis", inputs[1] if len(inputs) > 1 else 0)
         _check_keywords(name, kwargs, inputs)
         return ACCUMULATED[ufunc.__name__](inputs[0], axis)
+    if method == "at" and ufunc.__name__ == "add" and isinstance(inputs[0], Value):
+        return add_at(*inputs)
     raise unsupported(name, _known_methods(method))
 
 
@@ -179,4 +182,8 @@ def _out(ufunc: Any) -> RecordError:
 def _known_methods(method: str) -> str:
     tables = {"reduce": REDUCED, "accumulate": ACCUMULATED}
     known = ", ".join(f"np.{name}.{method}" for name in tables.get(method, ()))
-    return f"there are {known}" if known else "there are reduce, accumulate and outer"
+    return (
+        f"there are {known}"
+        if known
+        else "there are reduce, accumulate, outer and np.add.at"
+    )

@@ -466,3 +466,46 @@ def test_adding_in_place_keeps_shape_and_dtype():
 
     with pytest.raises(tg.ShapeError, match=r"\(4, 4\) and \(4,\)"):
         tg.record(matrix, X)
+
+
+@pytest.mark.parametrize(
+    ("places", "shape"),
+    [
+        (np.array([0, 0, 1, -1]), (4,)),
+        (np.array([[0, 1], [1, 1]]), (2, 2)),
+        ([3, 3, 3, 3], (4,)),
+        (slice(1, 3), (2,)),
+        (np.array([True, False, False, True]), (2,)),
+        (2, ()),
+    ],
+)
+def test_adding_at_places_that_stand_twice(places, shape):
+    def f(x):
+        y = x * 2.0
+        other = y
+        part = np.reshape(x[: int(np.prod(shape))] ** 2, shape)
+        np.add.at(y, places, part)
+        np.add.at(y, places, 0.5)
+        return np.sum(other * np.array([1.0, 2.0, 4.0, 8.0]))
+
+    tape = tg.record(f, X)
+    assert tape(X) == tape.compile()(X) == f(Value(X)).data == pytest.approx(f(X))
+    h = 1e-6
+    slopes = [(f(X + e) - f(X - e)) / (2 * h) for e in np.eye(4) * h]
+    for got in (tape.gradient(X), tape.compile().gradient(X)):
+        np.testing.assert_allclose(got, slopes, 1e-6, 1e-8)
+
+
+def test_bad_additions_at_places():
+    x = Value(X)
+    with pytest.raises(tg.RecordError, match="leaf"):
+        np.add.at(x, [0], 1.0)
+    y = x * 1.0
+    with pytest.raises(IndexError, match="out of bounds"):
+        np.add.at(y, [4], 1.0)
+    with pytest.raises(tg.ShapeError, match=r"\(3,\).*\(2,\)"):
+        np.add.at(y, [0, 1], np.ones(3))
+    with pytest.raises(tg.RecordError, match=r"add\.at"):
+        np.add.at(np.zeros(4), [0], x[0])
+    with pytest.raises(tg.RecordError, match=r"multiply\.at"):
+        np.multiply.at(y, [0], 2.0)
