@@ -142,7 +142,12 @@ def condition(tape: Tape, slot: int) -> tuple[str, tuple[int, ...]]:
 
 def flat(tape: Tape) -> Tape:
     """The tape as sweeps want it: sub-tapes in place of the steps that call them."""
-    return inline(tape)
+    if "call" not in tape.operations:
+        return tape
+    known = tape._known  # noqa: SLF001 - the notebook of the tape
+    if "flat" not in known:
+        known["flat"] = inline(tape)
+    return known["flat"]  # type: ignore[no-any-return]
 
 
 def active(tape: Tape, wrt: Sequence[int]) -> list[bool]:

@@ -200,28 +200,35 @@ def test_pages_are_found() -> None:
     }
 
 
-USE_OF_TAN = """
+USE_OF_SEC = """
 import numpy as np
 import tapegrad as tg
+from tapegrad.apply import apply
+from tapegrad.operations import install
 from tapegrad.rules.primitive import row
 
-row(TAN)
-report = tg.verify(primitives=["tan"], points=20)
+install(row(SEC))
+report = tg.verify(primitives=["sec"], points=20)
 print(report.ok, flush=True)
 v = tg.Value(0.5)
-np.tan(v).backward()
-slope = 1 + np.tan(0.5) ** 2
-assert abs(v.grad - slope) < 1e-15
-assert abs(tg.grad(tg.grad(np.tan))(0.5) - 2 * np.tan(0.5) * slope) < 1e-14
-tape = tg.record(np.tan, 0.5)
-assert str(tape.to_sympy(derivative=True)["x"]) == "tan(x)**2 + 1"
-assert abs(tape.compile().gradient(0.5) - slope) < 1e-15
+v.sec().backward()
+tan, sec = np.tan(0.5), 1 / np.cos(0.5)
+assert abs(v.grad - tan * sec) < 1e-15
+second = tg.grad(tg.grad(lambda x: x.sec()))(0.5)
+assert abs(second - (tan**2 * sec + sec**3)) < 1e-14
+tape = tg.record(lambda x: x.sec(), 0.5)
+assert str(tape.to_sympy(derivative=True)["x"]) == "tan(x)*sec(x)"
+assert abs(tape.compile().gradient(0.5) - tan * sec) < 1e-15
+x = np.linspace(-1.0, 1.0, 5)
+slopes = tg.grad(lambda x: np.sum(x.sec()))(x)
+assert np.allclose(slopes, np.tan(x) / np.cos(x), rtol=1e-15)
+assert tg.from_bytes(tape.to_bytes()) == tape
 """
 
 
 @pytest.mark.parametrize(
     ("partial", "verdict", "code"),
-    [("(1 + y * y,)", "True", 0), ("(1 - y * y,)", "False", 1)],
+    [("(y * m.tan(x),)", "True", 0), ("(-y * m.tan(x),)", "False", 1)],
 )
 def test_the_row_of_contributing_is_all_it_takes(
     partial: str, verdict: str, code: int
@@ -229,9 +236,9 @@ def test_the_row_of_contributing_is_all_it_takes(
     (row,) = [
         b.text for b in blocks_of(ROOT / "CONTRIBUTING.md") if b.language == "python"
     ]
-    assert "(1 + y * y,)" in row
+    assert "(y * m.tan(x),)" in row
     done = subprocess.run(
-        [sys.executable, "-c", row.replace("(1 + y * y,)", partial) + USE_OF_TAN],
+        [sys.executable, "-c", row.replace("(y * m.tan(x),)", partial) + USE_OF_SEC],
         cwd=ROOT,
         capture_output=True,
         text=True,

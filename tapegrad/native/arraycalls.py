@@ -54,9 +54,9 @@ def tape_of(base: Tape, part: str) -> Tape:
     if part == "tangent":
         return tangent_tape(base)
     output = base.outputs[int(part.removeprefix("pullback "))]
-    single = dataclasses.replace(base, outputs=(output,), _digest=[])
+    single = dataclasses.replace(base, outputs=(output,), _known={})
     grown = pullback_tape(single, differentiable(base))
-    return prune(dataclasses.replace(grown, outputs=grown.outputs[1:], _digest=[]))
+    return prune(dataclasses.replace(grown, outputs=grown.outputs[1:], _known={}))
 
 
 def source(tape: Tape) -> str:

@@ -96,7 +96,8 @@ class Tape(Doors):
     labels: Mapping[int, str] = field(default_factory=dict)
     structure: Structure = field(default_factory=Structure)
     example: tuple[Any, ...] | None = None
-    _digest: list[str] = field(default_factory=list)
+    # what was found out about the content, once: its digest, its flat form
+    _known: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for column in self._columns():
@@ -117,7 +118,7 @@ class Tape(Doors):
     @property
     def digest(self) -> str:
         """SHA-256 over columns, constants and guards: the tape's content."""
-        if not self._digest:
+        if "digest" not in self._known:
             sha = hashlib.sha256()
             for column in self._columns():
                 sha.update(str(column.shape).encode())
@@ -130,8 +131,8 @@ class Tape(Doors):
                 self.outputs,
             ):
                 sha.update(_canonical(part))
-            self._digest.append(sha.hexdigest())
-        return self._digest[0]
+            self._known["digest"] = sha.hexdigest()
+        return self._known["digest"]  # type: ignore[no-any-return]
 
     def __hash__(self) -> int:
         return int(self.digest[:16], 16)
@@ -142,7 +143,7 @@ class Tape(Doors):
         return self is other or self.digest == other.digest
 
     def __reduce__(self) -> tuple[Any, ...]:
-        names = [name for name in self.__dataclass_fields__ if name != "_digest"]
+        names = [name for name in self.__dataclass_fields__ if name != "_known"]
         return _rebuild, ({name: getattr(self, name) for name in names},)
 
     # -- size and steps --------------------------------------------------------
