@@ -146,11 +146,7 @@ def _writable(value: Value) -> None:
         raise RecordError(msg)
     now = current()
     if columns is None or now is SILENT or (not columns.eager and columns is not now):
-        msg = (
-            f"writing to a Value that another recording made ({line()}); write to a "
-            "copy: y = x.copy(); y[...] = ..."
-        )
-        raise RecordError(msg)
+        raise _foreign()
     base = base_of(columns, value._i)
     if base is not None:
         msg = (
@@ -159,6 +155,13 @@ def _writable(value: Value) -> None:
             "x[i, j] = v, or to a copy: y = view.copy(); y[...] = ..."
         )
         raise RecordError(msg)
+
+
+def _foreign() -> RecordError:
+    return RecordError(
+        f"writing to a Value that another recording made ({line()}); write to a copy: "
+        "y = x.copy(); y[...] = ..."
+    )
 
 
 def base_of(columns: Any, slot: int) -> int | None:
@@ -199,11 +202,16 @@ def inplace(value: Value, made: Any) -> Any:
     and where it is a view, so is its array, until the result has been written back
     (which ``x[key] += v`` does at once). An eager leaf stays as it is, as a number
     does: the result is a new Value.
+
+    Raises:
+        RecordError: a Value of an enclosing recording.
     """
     columns = value._rec
     if columns is None or not isinstance(made, Value) or made._rec is None:
         return made
     if made._rec is not columns and not (columns.eager and made._rec.eager):
+        if value.ndim:
+            raise _foreign()
         return made
     _views_are_stale(columns, value._i)
     place = user_line()

@@ -349,6 +349,31 @@ def test_a_value_of_an_enclosing_recording_is_not_written_inside():
     with pytest.raises(tg.RecordError, match="another recording"):
         tg.record(f, X)
 
+    def g(x):
+        y = x * 1.0
+
+        def inner(s):
+            z = y
+            z += s  # NumPy changes y here
+            return np.sum(z * z)
+
+        return tg.grad(inner)(2.0) * np.sum(y)
+
+    with pytest.raises(tg.RecordError, match=r"another recording .*test_writes\.py"):
+        tg.record(g, X)
+
+    def fine(x):
+        y = x * 1.0
+
+        def inner(s):
+            z = y.copy()
+            z += s
+            return np.sum(z * z)
+
+        return tg.grad(inner)(2.0) * np.sum(y)
+
+    assert tg.record(fine, X)(X) == 2 * np.sum(X + 2.0) * np.sum(X)
+
 
 def test_second_derivatives_through_writes():
     def f(x):
