@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import tapegrad as tg
 from tapegrad import sweeps
+from tapegrad.apply import apply
 from tapegrad.derivatives import gradient_tape
 from tapegrad.native import engine, lowering, thunk
 from tapegrad.native.engine import Engine, Outside
@@ -23,7 +24,6 @@ from tapegrad.readings import SCALAR
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.primitive import Table
 from tapegrad.tape.recorder import Columns
-from tapegrad.apply import apply
 
 
 def run(tape, point, chunk, level=0):

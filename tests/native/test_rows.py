@@ -9,10 +9,10 @@ import random
 import pytest
 
 import tapegrad as tg
+from tapegrad.apply import apply
 from tapegrad.derivatives import gradient_tape
 from tapegrad.native.lowering import lower
 from tapegrad.rules import TABLE
-from tapegrad.apply import apply
 
 ROWS = [row for row in TABLE if row.kind != "structure"]
 # The interpreter asks NumPy where Python raises, and NumPy's pow, say, is another one;
