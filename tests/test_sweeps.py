@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 import tapegrad as tg
 from tapegrad import bulk, jacobians, sweeps
+from tapegrad.apply import apply
 from tapegrad.derivatives import adjoint_tape, gradient_tape, tangent_tape
 from tapegrad.operations import where
 from tapegrad.passes import prune
 from tapegrad.readings import NUMPY, SCALAR, reading
 from tapegrad.rules import TABLE
-from tapegrad.apply import apply
 
 EXACT = ["add", "sub", "mul", "div", "neg", "abs", "relu", "max", "sqrt"]
 ROWS = [row.name for row in TABLE if row.kind == "elementwise" and row.name != "pow"]
