@@ -43,7 +43,8 @@ def number(value: Any, kind: str) -> str:
     if kind == DOUBLE:
         return literal(float(value))
     if kind == FLOAT:  # written as the double that it is
-        return literal(float(np.float32(value)))
+        with np.errstate(over="ignore"):  # what is too large is infinite
+            return literal(float(np.float32(value)))
     return str(int(value))
 
 
