@@ -30,7 +30,7 @@ BERNOULLI = (
 FAR = 10
 
 
-def _near_digamma(m: Any, z: Any) -> Any:
+def _near_digamma(m: Any, z: Any, lost: Any) -> Any:
     """digamma between 0 and FAR: (z - r) times a sum of positive terms, r its zero.
 
     Each term of psi(z) - psi(r), by the recurrence and the asymptotic series at
@@ -39,10 +39,11 @@ def _near_digamma(m: Any, z: Any) -> Any:
         sum 1 / ((z + k)(r + k)) + log(a / b) / (a - b) + 1 / (2 a b)
         + (a + b) / (a b)^2 * sum B_2k / (2k) h_(k-1)(1/a^2, 1/b^2)
 
-    h: u^k - v^k = (u - v) h_(k-1)(u, v). DLMF 5.5.2, 5.11.2.
+    h: u^k - v^k = (u - v) h_(k-1)(u, v). DLMF 5.5.2, 5.11.2. What z has lost by
+    rounding counts beside r alone.
     """
     root = m.const("digamma_root")
-    away = (z - root) - m.const("digamma_root_low")
+    away = (z - root) - (m.const("digamma_root_low") - lost)
     a, b = z + FAR, root + FAR
     u, v = 1 / (a * a), 1 / (b * b)
     series, h, power = 0, 1, 1
@@ -52,9 +53,10 @@ def _near_digamma(m: Any, z: Any) -> Any:
         h = u * h + power
     total = (a + b) * u * v * series + 1 / (2 * a * b)
     total = total + m.log1p(away / b) / away
+    recurred = 0
     for k in reversed(range(FAR)):  # the largest term last
-        total = total + 1 / ((z + k) * (root + k))
-    return away * total
+        recurred = recurred + 1 / ((z + k) * (root + k))
+    return away * (total + recurred)
 
 
 def _far_digamma(m: Any, z: Any) -> Any:
@@ -76,8 +78,12 @@ def _from_pole(m: Any, x: Any) -> tuple[Any, Any]:
 def _digamma(m: Any, x: Any) -> Any:
     """For x <= 0 by the reflection psi(x) = psi(1 - x) - pi cot(pi x), DLMF 5.5.4."""
     right, r = _from_pole(m, x)
-    z = m.where(right, x, 1 - x)
-    found = m.where(m.less(z, FAR), _near_digamma(m, z), _far_digamma(m, z))
+    moved = 1 - x
+    back = moved - 1
+    lost = m.where(right, 0, (1 - (moved - back)) - (x + back))
+    z = m.where(right, x, moved)
+    near = _near_digamma(m, z, lost)
+    found = m.where(m.less(z, FAR), near, _far_digamma(m, z))
     # beside a half the cotangent is small: from the distance to the half, exactly
     pi = m.const("pi")
     steep = pi / m.tan(pi * r)
@@ -193,10 +199,26 @@ def _positive_polygamma(m: Any, z: Any, n: int) -> Any:
         terms.append((top * rising) / (bottom * bottom_factorial))
     for term in reversed(terms):
         series = w * (term + series)
-    total = last * (1 + n / (2 * a) + series)
+    recurred = 0  # apart: far out these are many, and small beside the rest
     for k in reversed(range(shift)):
-        total = total + n * m.pow(z + k, -n - 1)
-    return factorial * total
+        recurred = recurred + n * m.pow(z + k, -n - 1)
+    return factorial * (last * (1 + n / (2 * a) + series) + recurred)
+
+
+def _sine(pi: Any, r: Any) -> Any:
+    """sin(pi r) / pi for |r| <= 1/2, as r (1 - q): exact beside the pole r = 0.
+
+    Powers of it would magnify the rounding of pi r, and that of pi.
+    """
+    w = (pi * r) * (pi * r)
+    q, factorial = 0, 1
+    terms = []
+    for k in range(1, 13):
+        factorial *= 2 * k * (2 * k + 1)
+        terms.append((1 if k % 2 else -1) / factorial)
+    for term in reversed(terms):
+        q = w * (term + q)
+    return r * (1 - q)
 
 
 def _polygamma(m: Any, x: Any, n: int) -> Any:
@@ -206,11 +228,11 @@ def _polygamma(m: Any, x: Any, n: int) -> Any:
     right, r = _from_pole(m, x)
     found = _positive_polygamma(m, m.where(right, x, 1 - x), n)
     pi = m.const("pi")
-    cosine, over = m.sin(pi * (m.const("half") - m.abs(r))), pi / m.sin(pi * r)
+    cosine = m.sin(pi * (m.const("half") - m.abs(r)))
     polynomial = 0
     for coefficient in reversed(cosines(n)):
         polynomial = polynomial * cosine + coefficient
-    reflected = polynomial * m.pow(over, n + 1)
+    reflected = polynomial * m.pow(_sine(pi, r), -n - 1)
     # (-1)^(n+1) of psi_n is the first, and psi_n(x) = (-1)^n psi_n(1 - x) - pi cot^(n)
     sign = 1 if n % 2 else -1
     left = -found + sign * reflected
@@ -231,7 +253,7 @@ POLYGAMMA = row(
         helper=True,
         domain=(REAL,),
         pieces=_SIDES,
-        params=({"n": 1}, {"n": 2}),
+        params=({"n": 1},),  # its partial is the next
         edges=(
             Edge(
                 (1.0,),
