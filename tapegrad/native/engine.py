@@ -142,7 +142,6 @@ class Engine:
         cells = {call.name: _found(call) for call in calls if not call.intrinsic}
         self._kept = [call.place for call in calls]
         target, cpu, features = _host()
-        loops = MEMORY[0] in calls
         # own context: constants live as long as their context, so in the global one
         # each compilation would leave some behind for ever
         context = llvm.create_context()
@@ -164,9 +163,8 @@ class Engine:
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         if passes:
             tuning = llvm.create_pipeline_tuning_options(speed_level=passes)
-            if (
-                loops
-            ):  # they become vectors; to unroll them takes long and gains nothing
+            if MEMORY[0] in calls:
+                # loops become vectors; to unroll them takes long and gains nothing
                 tuning.loop_unrolling = tuning.slp_vectorization = False
                 tuning.loop_interleaving = False
             builder = llvm.create_pass_builder(machine, tuning)
