@@ -621,3 +621,14 @@ def test_numbers_beyond_float32_are_infinite_in_silence():
     tg.record(lambda v: np.sum(np.hypot(v, v) + np.arcsinh(v)), x).compile().gradient(x)
     for got in ((Value(x) * 1e300).data, tape(x), tape.compile()(x)):
         np.testing.assert_array_equal(got, np.float32([np.inf, np.inf]))
+
+
+def test_angles_of_float32_at_every_size():
+    x = (np.float32(10.0) ** np.arange(-37, 38, dtype=np.float32)).astype(np.float32)
+    y = x * np.float32(2)
+    tape = tg.record(lambda y, x: np.sum(np.arctan2(y, x)), y, x)
+    wide = y.astype(float), x.astype(float)
+    squares = wide[0] ** 2 + wide[1] ** 2
+    for bars in (tape.gradient(y, x), tape.compile().gradient(y, x)):
+        np.testing.assert_allclose(bars[0], wide[1] / squares, 1e-6, 1e-45)
+        np.testing.assert_allclose(bars[1], -wide[0] / squares, 1e-6, 1e-45)

@@ -151,12 +151,13 @@ ATAN = row(
 def _inversion(m: Any, a: Any, b: Any) -> Any:
     """a / (a^2 + b^2): directly where the squares are numbers, else by the ratio t.
 
-    Squares overflow beyond 2^500 and vanish below 2^-500. There the larger operand is
-    taken out, 1/a / (1 + t^2) with t = b/a or t/b / (1 + t^2) with t = a/b; and half of
-    it is made first, since 1/a overflows where 1/(2a) does not.
+    Squares overflow for large operands and vanish for small ones, in float32 from 2^64
+    and 2^-63 on. Beyond 2^60 and below 2^-60 the larger operand is taken out,
+    1/a / (1 + t^2) with t = b/a or t/b / (1 + t^2) with t = a/b; and half of it is made
+    first, since 1/a overflows where 1/(2a) does not.
     """
     p, q = m.abs(a), m.abs(b)
-    huge = 2**500
+    huge = 2**60
     below = m.logical_and(m.less(p, huge), m.less(q, huge))
     above = m.logical_or(m.less(1, p * huge), m.less(1, q * huge))
     direct = a / (a * a + b * b)
