@@ -16,10 +16,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import sys
 from typing import Any
 
 import numpy as np
-from numpy._core import _multiarray_umath
 
 # Places in NumPy's table.
 FROM_FUNCTION, SINGLE_AS_DOUBLE, DOUBLE = 1, 4, 5
@@ -42,7 +42,7 @@ def ufunc(name: str) -> Any:
     place = _address(name)
     if place is None:
         return None
-    table = ctypes.cast(_capsule(_multiarray_umath._UFUNC_API), ctypes.c_void_p)  # noqa: SLF001 - NumPy's C interface
+    table = ctypes.cast(_capsule(_interface()), ctypes.c_void_p)
     entries = ctypes.cast(table, ctypes.POINTER(ctypes.c_void_p))
     make = ctypes.PYFUNCTYPE(
         ctypes.py_object,
@@ -58,6 +58,12 @@ def ufunc(name: str) -> Any:
     word, text = name.encode(), b"From C's maths library."
     _KEPT.extend((loops, data, word, text))
     return make(loops, data, TYPES, LOOPS, 1, 1, NO_IDENTITY, word, text, 0)
+
+
+def _interface() -> Any:
+    """What C code that is written for NumPy's ufuncs is linked to."""
+    core = sys.modules["numpy._core._multiarray_umath"]
+    return core._UFUNC_API  # noqa: SLF001 - NumPy's C interface
 
 
 def _capsule(capsule: Any) -> int:

@@ -46,7 +46,9 @@ def _near_digamma(m: Any, z: Any, lost: Any) -> Any:
     away = (z - root) - (m.const("digamma_root_low") - lost)
     a, b = z + FAR, root + FAR
     u, v = 1 / (a * a), 1 / (b * b)
-    series, h, power = 0, 1, 1
+    series: Any = 0
+    h: Any = 1
+    power: Any = 1
     for k, (top, bottom) in enumerate(BERNOULLI, 1):
         series = series + top * h / (bottom * 2 * k)
         power = power * v
@@ -62,7 +64,7 @@ def _near_digamma(m: Any, z: Any, lost: Any) -> Any:
 def _far_digamma(m: Any, z: Any) -> Any:
     """The asymptotic series, DLMF 5.11.2."""
     w = 1 / (z * z)
-    series = 0
+    series: Any = 0
     for k, (top, bottom) in reversed(list(enumerate(BERNOULLI, 1))):
         series = w * (top / (bottom * 2 * k) + series)
     return m.log(z) - (1 / (2 * z) + series)
