@@ -230,7 +230,8 @@ def program(steps):
                 slots.append(a ** (places[1] % 7 - 2))
             else:
                 row = TABLE[name]
-                slots.append(apply(row, *[a, b][: row.arity]))
+                params = row.params[places[2] % len(row.params)]
+                slots.append(apply(row, *[a, b, c][: row.arity], **params))
         return slots[-1] + slots[len(slots) // 2]
 
     return f
