@@ -79,6 +79,12 @@ PLANTED = {
     "a body that differs": dataclasses.replace(
         TABLE["relu"], body=lambda m, x: m.where(m.less(x, 0), 0, x + x)
     ),
+    "cancels left of 0": partials_with("expm1", lambda m, p, y, x: (y + 1,)),
+    "overflows": partials_with("asinh", lambda m, p, y, x: (1 / m.sqrt(1 + x * x),)),
+    "wrong left of 0": partials_with(
+        "lgamma", lambda m, p, y, x: (m.where(m.less(x, 0), -p[0], p[0]),)
+    ),
+    "off by one quotient": partials_with("mod", lambda m, p, y, a, b: (p[0], 1 + p[1])),
     "cancels": dataclasses.replace(
         # proved by SymPy, and 0 at x = 20 in floats
         TABLE["tanh"],
