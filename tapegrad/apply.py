@@ -20,7 +20,7 @@ from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.passing import no_answer
 from tapegrad.readings import SCALAR
-from tapegrad.readings.mixed import MIXED
+from tapegrad.readings.mixed import MIXED, plain
 from tapegrad.real import as_data, as_number, check_array, check_range, listed
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import ASTYPE
@@ -221,7 +221,7 @@ def _apply_arrays(
         check_fresh(columns, operands)
     if _all_double(operands) and not _takes_bool(row, 0):  # the usual case
         primals = [x._data if isinstance(x, Value) else float(x) for x in operands]
-        found = _computed(row, primals, params)
+        found = _computed(row, primals, params, columns.derives)
         if columns.eager and row.kind in {"predicate", "discrete"}:
             return found
         slots = [
@@ -234,7 +234,7 @@ def _apply_arrays(
             return _of_truth(row, operands)
         with np.errstate(all="ignore"):  # 1e300 becomes an infinite float32
             primals, wanted = _one_dtype(row, given)
-        found = _computed(row, primals, params)
+        found = _computed(row, primals, params, columns.derives)
         if columns.eager and row.kind in {"predicate", "discrete"}:
             return found
         slots = [
@@ -332,16 +332,31 @@ def _slot(columns: Any, operand: Operand, primal: Any, dtype: str | None) -> int
     )[0]
 
 
-def _computed(row: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Any:
+def _computed(
+    row: Primitive,
+    primals: Sequence[Any],
+    params: dict[str, Any],
+    derives: bool = False,
+) -> Any:
     """The result of a row at primals."""
     try:
         with np.errstate(all="ignore"):
             return getattr(MIXED, row.name)(*primals, **params)
     except np.linalg.LinAlgError as problem:
+        if derives:
+            return _unknown(row, primals, params)
         file, line = user_line()
         raise no_answer(row, primals, problem, f"{file}:{line}: ") from None
     except (ValueError, IndexError) as problem:
         raise misfit(row, primals, problem) from None
+
+
+def _unknown(row: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Any:
+    """NaN in the shape of a result that there is none of."""
+    found: Any = row.shape(*map(aval_of, primals), **params)  # type: ignore[misc]
+    if row.slots == 1:
+        return plain(np.full(found[0], np.nan, found[1]))
+    return tuple(plain(np.full(shape, np.nan, dtype)) for shape, dtype in found)
 
 
 def misfit(row: Primitive, primals: Sequence[Any], problem: Exception) -> ShapeError:

@@ -49,7 +49,7 @@ def gradient_tape(
     base = sweeps.flat(tape)
     places = differentiable(base) if wrt is None else wrt
     chosen = [base.inputs[place] for place in places]
-    recorder = Recorder()
+    recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
         inputs = _inputs(recorder, base)
@@ -103,7 +103,7 @@ def pullback_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
     """Reverse mode as a tape: inputs and output adjoints give values and adjoints."""
     base = sweeps.flat(tape)
     chosen = [base.inputs[place] for place in wrt]
-    recorder = Recorder()
+    recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
         inputs = _inputs(recorder, base)
@@ -141,7 +141,7 @@ def tangent_tape(tape: Tape, *, values: bool = False) -> Tape:
         values: put the outputs before their tangents.
     """
     base = sweeps.flat(tape)
-    recorder = Recorder()
+    recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
         inputs = _inputs(recorder, base)

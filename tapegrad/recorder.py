@@ -37,14 +37,19 @@ class Recorder(Columns):
         around: the recording that a nested transform runs in. Its Values are captured
             as further inputs: each level of differentiation has slots of its own, so
             perturbations cannot be confused.
+        derives: a derivative is recorded. Where linear algebra has no answer at the
+            example, its numbers are NaN, and the tape is good for other points.
     """
 
-    __slots__ = ("around", "born", "captured", "literals", "open", "places")
+    __slots__ = ("around", "born", "captured", "derives", "literals", "open", "places")
     eager = False
 
-    def __init__(self, around: Recorder | None = None) -> None:
+    def __init__(
+        self, around: Recorder | None = None, *, derives: bool = False
+    ) -> None:
         super().__init__()
         self.open = True
+        self.derives = derives
         self.around = around
         self.captured: list[Handle] = []
         self.places: list[int] = []

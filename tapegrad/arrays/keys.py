@@ -176,9 +176,15 @@ def _array(found: Any) -> list[Entry]:
 
 
 def _no_index(entry: Any) -> IndexOutOfBounds:
+    why = ""
+    if isinstance(entry, Value):
+        why = (
+            "; arithmetic on recorded integers gives floats, so compute the places on "
+            "plain arrays, and pass those as an argument"
+        )
     return IndexOutOfBounds(
         f"{entry!r} is no index: use integers, slices, '...', None, and arrays of "
-        f"integers or truth values ({line()})"
+        f"integers or truth values ({line()}){why}"
     )
 
 

@@ -51,7 +51,7 @@ At = Annotated[
     str,
     typer.Option(
         help="Where: [bold]1.2,0.7[/] in order, or [bold]x=1.2,y=0.7[/] by name. "
-        "A list is written \\[1,2].",
+        "A list is written \\[1,2], an array @file.npy.",
         metavar="POINT",
     ),
 ]

@@ -132,7 +132,7 @@ def by_name(at: str) -> dict[str, float]:
 
 
 def point(at: str) -> tuple[list[Any], dict[str, Any]]:
-    """A point: ``1.2,0.7``, ``x=1.2,y=0.7``, ``[1,2],3``.
+    """A point: ``1.2,0.7``, ``x=1.2,y=0.7``, ``[1,2],3``, ``A=@matrix.npy``.
 
     Raises:
         ParseError: says which part is no number.
@@ -167,7 +167,9 @@ def _parts(at: str) -> list[str]:
 
 
 def _number(text: str) -> Any:
-    """A float, or a list of floats of any nesting."""
+    """A float, a list of floats of any nesting, or the array of an NPY file."""
+    if text.strip().startswith("@"):
+        return array_of(Path(text.strip()[1:]))
     try:
         return float(text)
     except ValueError:
@@ -175,7 +177,10 @@ def _number(text: str) -> Any:
     try:
         return _floats(json.loads(text))
     except (ValueError, TypeError, RecursionError):
-        msg = f"{text.strip()!r} is no number; write a point as 1.2,0.7 or x=1.2,y=0.7"
+        msg = (
+            f"{text.strip()!r} is no number; write a point as 1.2,0.7 or x=1.2,y=0.7, "
+            "and an array as @file.npy"
+        )
         raise ParseError(msg) from None
 
 

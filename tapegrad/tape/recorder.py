@@ -70,6 +70,8 @@ class Columns:
     )
     # whether the values of array slots are kept: only eager sweeps ask for them
     keeps = False
+    # whether the steps are a derivative's, whose numbers are not asked for here
+    derives = False
 
     def __init__(self) -> None:
         self.flat: list[Any] = []
