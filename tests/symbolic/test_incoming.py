@@ -231,7 +231,6 @@ def test_wide_sums():
         ("x*y", "never evaluated"),
         ([X, object()], "no SymPy expression"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_read(expression, message):
     with pytest.raises(ParseError, match=message):
