@@ -133,8 +133,10 @@ def compared(
     value, partial = Worst(), Worst()
     for sample, (y, partials) in zip(judged, found, strict=True):
         value.see(ulps(y, sample.value, sample.slack.get(-1, 0)), sample, "")
+        # a helper that underflows altogether is judged as one that is subnormal
+        primal = sample.value if row.helper and y == 0 else y
         for place, exact in sample.partials.items():
-            slack = slack_of(y, exact) + sample.slack.get(place, 0)
+            slack = slack_of(primal, exact) + sample.slack.get(place, 0)
             u = ulps(partials[place], exact, slack)
             partial.see(u, sample, f"d/dx{place + 1}")
     yield value.row(row, f"value, {name}", LIMIT)

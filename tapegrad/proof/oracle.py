@@ -206,7 +206,7 @@ def slack_of_terms(exact: Any, size: Any) -> Any:
     return max(0, _unit(ctx, size) - _unit(ctx, exact))
 
 
-def slack_of(y: float, exact: Any) -> Any:
+def slack_of(y: Any, exact: Any) -> Any:
     """What the rounding of a subnormal primal makes of a partial, an absolute error.
 
     A rule may use the primal result y, and one below 2^-1022 carries the relative error
