@@ -165,6 +165,12 @@ class Doors:
 
         return latex(self, derivative=derivative)
 
+    def to_python(self: Any) -> str:
+        """NumPy source of value and gradient."""
+        from tapegrad.symbolic.python import to_python
+
+        return to_python(self)
+
     def trace(self: Any, *args: Any, symbolic: bool = False) -> Any:
         """The forward and reverse sweep, one line a step; as formulas too."""
         from tapegrad.show.trace import trace
