@@ -130,7 +130,7 @@ def adjoint_tape(tape: Tape) -> Tape:
     scalar_output(tape)
     grown = gradient_tape(tape, values=False)
     structure = dataclasses.replace(tape.structure, result=gradient_tree(tape))
-    return dataclasses.replace(grown, structure=structure, _known={})
+    return dataclasses.replace(grown, structure=structure)
 
 
 def tangent_tape(tape: Tape, *, values: bool = False) -> Tape:

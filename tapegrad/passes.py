@@ -58,5 +58,4 @@ def _only(tape: Tape, keep: npt.NDArray[np.bool_]) -> Tape:
             for slot, label in tape.labels.items()
             if slots[slot]
         },
-        _known={},
     )

@@ -54,9 +54,9 @@ def tape_of(base: Tape, part: str) -> Tape:
     if part == "tangent":
         return tangent_tape(base)
     output = base.outputs[int(part.removeprefix("pullback "))]
-    single = dataclasses.replace(base, outputs=(output,), _known={})
+    single = dataclasses.replace(base, outputs=(output,))
     grown = pullback_tape(single, differentiable(base))
-    return prune(dataclasses.replace(grown, outputs=grown.outputs[1:], _known={}))
+    return prune(dataclasses.replace(grown, outputs=grown.outputs[1:]))
 
 
 def source(tape: Tape) -> str:

@@ -97,7 +97,7 @@ class Tape(Doors):
     structure: Structure = field(default_factory=Structure)
     example: tuple[Any, ...] | None = None
     # what was found out about the content, once: its digest, its flat form
-    _known: dict[str, Any] = field(default_factory=dict)
+    _known: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         for column in self._columns():

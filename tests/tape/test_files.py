@@ -52,7 +52,7 @@ def with_statics(values):
     tree = flatten([1.0] * (len(values) + 1), is_float)[1]
     tree = Tree(tree.spec, (0,), tuple(enumerate(values, 1)))
     structure = Structure((tree, Tree()), names=("x", "y"))
-    return dataclasses.replace(scalar_tape(), structure=structure, _known={})
+    return dataclasses.replace(scalar_tape(), structure=structure)
 
 
 def again(tape):
