@@ -30,7 +30,7 @@ _BINDS = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2} | dict.fromkeys(
 )
 # Functions whose second argument is the axis, or the axes.
 _ALONG = frozenset(
-    [
+    {
         "sum",
         "prod",
         "mean",
@@ -44,7 +44,7 @@ _ALONG = frozenset(
         "argmax",
         "argmin",
         "concatenate",
-    ]
+    }
 )
 
 
