@@ -108,6 +108,7 @@ def plot(folder, model, losses, points, signs):
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
+    folder.mkdir(parents=True, exist_ok=True)
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     axis.semilogy(losses)
     axis.set(xlabel="step", ylabel="loss", title="Hinge loss with L2 penalty")
