@@ -14,7 +14,11 @@ from tapegrad import operations
 from tapegrad.arrays.lift import operand, real, record, reduce, sub
 from tapegrad.arrays.making import copied
 from tapegrad.arrays.reductions import logsumexp, softmax
+from tapegrad.errors import DomainError
 from tapegrad.value import Value
+
+# (n - 1)! is no float beyond 171; some orders are left for derivatives.
+MOST_ORDERS = 160
 
 
 def array(x: Any) -> Any:
@@ -53,7 +57,18 @@ def softplus(x: Any) -> Any:
 
 
 def polygamma(n: int, x: Any) -> Any:
-    """The n-th derivative of digamma, as in ``scipy.special``."""
+    """The n-th derivative of digamma, as in ``scipy.special``.
+
+    Args:
+        n: the order, 0 to 160; beyond, the factorials in it are no floats.
+        x: where, dimensionless.
+
+    Raises:
+        DomainError: another order.
+    """
+    if not 0 <= int(n) <= MOST_ORDERS or int(n) != n:
+        msg = f"polygamma is there for whole orders 0 to {MOST_ORDERS}, not {n!r}"
+        raise DomainError(msg)
     return record("polygamma", real(x), n=int(n))
 
 

@@ -364,3 +364,9 @@ def test_arguments_by_place_are_numpys():
         np.sum(v, 0, None, np.zeros(3))
     with pytest.raises(TypeError):
         v.sum(0, None, None, True, None, True, 7)
+
+
+@pytest.mark.parametrize("order", [-1, 161, 10**6, 1.5])
+def test_polygamma_of_an_order_that_is_not_there(order):
+    with pytest.raises(tg.DomainError, match=r"orders 0 to 160"):
+        tg.polygamma(order, Value(1.5))
