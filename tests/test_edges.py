@@ -107,7 +107,7 @@ def loaded(f, at):
 def as_entries(f, at):
     """Each operand as an array: what holds of numbers holds of entries."""
     where = [np.full(3, x) for x in ELSEWHERE[: len(at)]]
-    tape = tg.record(lambda *xs: f(*xs), *where)
+    tape = tg.record(f, *where)
     places = [np.full(3, x) for x in at]
     value = tape(*places)
     shape = np.shape(value)
@@ -124,7 +124,7 @@ def native(f, at):
 def native_entries(f, at):
     where = [np.full(3, x) for x in ELSEWHERE[: len(at)]]
     places = [np.full(3, x) for x in at]
-    value = tg.record(lambda *xs: f(*xs), *where).compile()(*places)
+    value = tg.record(f, *where).compile()(*places)
     total = tg.record(lambda *xs: np.sum(f(*xs)), *where).compile()
     slopes = total.gradient(*places)
     slopes = slopes if len(at) > 1 else [slopes]
