@@ -21,7 +21,7 @@ from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.passing import no_answer
 from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED, plain
-from tapegrad.real import as_data, as_number, check_array, check_range, listed
+from tapegrad.real import as_data, as_number, frozen, listed
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import ASTYPE
 from tapegrad.rules.shapes import FLOATING
@@ -176,7 +176,7 @@ class Operand:
         )
         x = listed(x)
         if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
-            self.data = _captured(x)
+            self.data = frozen(as_data(x, integers=True))
         elif isinstance(x, np.float32 | np.bool_ | np.integer):
             self.data = bool(x) if isinstance(x, np.bool_) else x
         elif isinstance(x, bool):
@@ -199,44 +199,29 @@ def _is_number(x: Value, columns: Any) -> bool:
     return columns.is_constant(x._i)  # type: ignore[no-any-return]
 
 
-def _captured(x: Any) -> Any:
-    """A frozen copy of the caller's array, in a dtype that tapes have."""
-    check_array(x)
-    kind = x.dtype.kind
-    dtype: Any = np.float32 if x.dtype == np.float32 else np.float64
-    if kind != "f":
-        check_range(x)
-        dtype = np.bool_ if kind == "b" else np.int64
-    copy = np.array(x, dtype, order="C")
-    copy.flags.writeable = False
-    if copy.ndim:
-        return copy
-    return copy.item() if kind == "b" or dtype is np.float64 else copy[()]
-
-
 def _apply_arrays(
     columns: Any, row: Primitive, operands: Sequence[Any], params: dict[str, Any]
 ) -> Any:
     if columns.stale:
         check_fresh(columns, operands)
-    if _all_double(operands) and not _takes_bool(row, 0):  # the usual case
+    usual = _all_double(operands) and not _takes_bool(row, 0)
+    if usual:
         primals = [x._data if isinstance(x, Value) else float(x) for x in operands]
-        found = _computed(row, primals, params, columns.derives)
-        if columns.eager and row.kind in {"predicate", "discrete"}:
-            return found
-        slots = [
-            columns.slot_of(x) if isinstance(x, Value) else columns.constant(primal)
-            for x, primal in zip(operands, primals, strict=True)
-        ]
     else:
         given = [Operand(x, columns, row, place) for place, x in enumerate(operands)]
         if row.name in _OF_TRUTH and all(x.dtype == np.bool_ for x in given):
             return _of_truth(row, operands)
         with np.errstate(all="ignore"):  # 1e300 becomes an infinite float32
             primals, wanted = _one_dtype(row, given)
-        found = _computed(row, primals, params, columns.derives)
-        if columns.eager and row.kind in {"predicate", "discrete"}:
-            return found
+    found = _computed(row, primals, params, columns.derives)
+    if columns.eager and row.kind in {"predicate", "discrete"}:
+        return found
+    if usual:
+        slots = [
+            columns.slot_of(x) if isinstance(x, Value) else columns.constant(primal)
+            for x, primal in zip(operands, primals, strict=True)
+        ]
+    else:
         slots = [
             _slot(columns, operand, primal, dtype)
             for operand, primal, dtype in zip(given, primals, wanted, strict=True)
@@ -287,13 +272,10 @@ def _one_dtype(
     free = [operand for operand in given if not operand.index]
     if row.name == "astype" or (row.whole and not any(_floats(x) for x in free)):
         return [operand.data for operand in given], [None] * len(given)
-    logical = row.name.startswith("logical_")
     moving = [
         operand
         for place, operand in enumerate(given)
-        if not operand.index
-        and not logical
-        and not (row.kind == "select" and not place)
+        if not operand.index and not _takes_bool(row, place)
     ]
     strong = [operand.dtype for operand in moving if not operand.weak]
     dtype = np.result_type(*strong) if strong else np.dtype(np.float64)

@@ -110,20 +110,13 @@ def sweep(
 ) -> tuple[list[Any], list[Any]]:
     """Values of all slots, and adjoints of all slots (None where structurally 0)."""
     slots = sweeps.replay(tape, m, inputs)
+    given = sweeps.summed(tape.outputs, seeds)
     if in_bulk(tape, m):
         lines = bulk.lines_of_tape(tape, np.array(slots, dtype=np.float64))
-        given: dict[int, float] = {}
-        for slot, seed in zip(tape.outputs, seeds, strict=True):
-            if seed is not None:
-                given[slot] = given.get(slot, 0.0) + seed
         bars, reached = bulk.adjoint(lines, given, accumulator(len(slots)))
         marked = zip(bars.tolist(), reached.tolist(), strict=True)
         return slots, [bar if mark else None for bar, mark in marked]
-    found: dict[int, Any] = {}
-    for slot, seed in zip(tape.outputs, seeds, strict=True):
-        if seed is not None:
-            found[slot] = found[slot] + seed if slot in found else seed
-    return slots, sweeps.adjoint(tape, m, slots, found)
+    return slots, sweeps.adjoint(tape, m, slots, given)
 
 
 def _nest(tape: Tape, m: Any, bars: Sequence[Any]) -> Any:

@@ -111,9 +111,7 @@ def pullback_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
         seeds = [
             recorder.variable(MIXED.like(0, slots[slot]._data)) for slot in base.outputs
         ]
-        given: dict[int, Any] = {}
-        for slot, seed in zip(base.outputs, seeds, strict=True):
-            given[slot] = given[slot] + seed if slot in given else seed
+        given = sweeps.summed(base.outputs, seeds)
         bars = sweeps.adjoint(base, m, slots, given, chosen)
         outputs = [slots[slot] for slot in base.outputs]
         outputs += [m.like(0, slots[i]) if bars[i] is None else bars[i] for i in chosen]

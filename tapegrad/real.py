@@ -10,6 +10,7 @@ import numpy as np
 from tapegrad.errors import RecordError, ShapeError
 
 _LARGEST = np.iinfo(np.int64).max
+DOUBLE, TRUTH = np.dtype(np.float64), np.dtype(np.bool_)
 
 
 def as_number(value: Any) -> float:
@@ -67,9 +68,7 @@ def as_data(value: Any, *, integers: bool = False) -> Any:
     if not isinstance(value, np.ndarray | list | tuple):
         return as_number(value)
     check_array(value)
-    given = (
-        np.array(value, order="C") if isinstance(value, np.ndarray) else _array(value)
-    )
+    given = _array(value)
     kind = given.dtype.kind
     if kind == "O":
         return _of_objects(given)
@@ -89,7 +88,7 @@ def as_data(value: Any, *, integers: bool = False) -> Any:
         given = given.astype(np.float64)
     if given.ndim:
         return given
-    return float(given) if given.dtype == np.float64 else given[()]
+    return given.item() if given.dtype in {DOUBLE, TRUTH} else given[()]
 
 
 def check_array(value: Any) -> None:

@@ -129,6 +129,15 @@ def _structure(
             raise guard.changed(step, text, shown)
 
 
+def summed(slots: Sequence[int], seeds: Sequence[Any]) -> dict[int, Any]:
+    """Seeds by slot; an output that is given twice has both, None is no seed."""
+    found: dict[int, Any] = {}
+    for slot, seed in zip(slots, seeds, strict=True):
+        if seed is not None:
+            found[slot] = found[slot] + seed if slot in found else seed
+    return found
+
+
 def condition(tape: Tape, slot: int) -> tuple[str, tuple[int, ...]]:
     """How a guarded slot reads (``a < b``), and the slots that it compares."""
     made = tape.step(tape.owner(slot))
