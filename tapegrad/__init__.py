@@ -23,6 +23,7 @@ from tapegrad.arrays import (
     softplus,
     where,
 )
+from tapegrad.custom import custom_gradient
 from tapegrad.errors import (
     BranchChanged,
     CompileError,
@@ -57,6 +58,7 @@ __all__ = [
     "array",
     "check_gradient",
     "compile",
+    "custom_gradient",
     "derive",
     "draw",
     "from_bytes",

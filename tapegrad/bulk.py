@@ -252,18 +252,23 @@ def adjoint_of_arrays(columns: Columns, seeds: Mapping[int, Any]) -> dict[int, A
         slot = columns.first_of(todo.pop())
         if slot not in rows:
             rows[slot] = made = columns.step_at(slot)
-            if made[0].kind in passing.SMOOTH:
+            if passing.smooth(made[0]):
                 todo += (i for i in made[1] if columns.aval_at(i)[1] in FLOATING)
     bars = _Bars(seeds)
     sums = passing.Sums(MIXED, bars)
     primal = functools.partial(_primal, columns)
     for slot in sorted(rows, reverse=True):
         row, operands, static, y = rows[slot]
-        if not operands or row.kind not in passing.SMOOTH:
+        if not operands or not passing.smooth(row):
             continue
         xs, params = [primal(i) for i in operands], dict(static)
-        if row.slots > 1:
-            slots = range(slot, slot + row.slots)
+        slots = range(slot, slot + row.owns(params))
+        if row.nested:
+            ys = {i: primal(i) for i in slots}
+            parts = passing.pulled_nested(
+                MIXED, row, slots, ys, xs, bars, params, sums.masks
+            )
+        elif row.slots > 1:
             ys = {i: primal(i) for i in slots}
             parts = passing.pulled_several(MIXED, row, slots, ys, xs, bars, params)
         elif slot not in bars:

@@ -132,7 +132,7 @@ def backward_step(value: Value) -> None:
         grad = np.zeros(value.shape)
     primals = [operand._data for operand in operands]
     with np.errstate(all="ignore"):
-        if row.slots > 1:
+        if row.nested or row.slots > 1:
             parts = _parts_of_several(value, row, primals, grad, params)
         else:
             wanted = [True] * len(primals)
@@ -150,9 +150,11 @@ def _parts_of_several(
 ) -> list[tuple[Any, Any, Any]]:
     """What one of the results of a step passes on."""
     first = value._rec.first_of(value._i)
-    slots = range(first, first + row.slots)
+    slots = range(first, first + row.owns(params))
     ys = {slot: value._rec.step_at(slot)[3] for slot in slots}
     bars = dict.fromkeys(slots) | {value._i: grad}
+    if row.nested:
+        return passing.pulled_nested(MIXED, row, slots, ys, primals, bars, params, {})
     return passing.pulled_several(MIXED, row, slots, ys, primals, bars, params)
 
 
@@ -197,7 +199,7 @@ def _pushed(out: Columns, made: Any, operands: list[int], value: Value) -> int:
         avals = [aval_of(value._data)]
         return out.push_arrays(row, operands, params, [value._data], avals)[0]
     first = value._rec.first_of(value._i)
-    steps = range(first, first + row.slots)
+    steps = range(first, first + row.owns(params))
     primals = [value._rec.step_at(slot)[3] for slot in steps]
     avals = [value._rec.aval_at(slot) for slot in steps]
     made = out.push_arrays(row, operands, params, primals, avals)

@@ -28,6 +28,11 @@ SMOOTH = frozenset(
 )
 
 
+def smooth(row: Primitive) -> bool:
+    """Whether a derivative passes through a row."""
+    return row.kind in SMOOTH or row.nested
+
+
 # How messages begin where a derivative has no answer.
 SLOPE = "the derivative of "
 
@@ -248,6 +253,39 @@ def pulled_several(
     rule: Any = row.pull
     parts = applied(functools.partial(rule, m, full, ys), row, xs, params, SLOPE)
     return [(None, part, None) for part in parts]
+
+
+def pulled_nested(
+    m: Any,
+    row: Primitive,
+    slots: Sequence[int],
+    values: Any,
+    xs: Sequence[Any],
+    bars: Any,
+    params: Mapping[str, Any],
+    masks: Mapping[int, Any],
+) -> list[tuple[Any, Any, Any]]:
+    """What a step with sub-tapes passes on.
+
+    Masks are left at: is any entry of any slot selected?
+    """
+    reached = [slot for slot in slots if bars[slot] is not None]
+    if not reached:
+        return [(None, None, None)] * len(xs)
+    mine = [bars[slot] for slot in slots]
+    ys = [values[slot] for slot in slots]
+    rule: Any = row.pull
+    parts = rule(m, mine, ys, xs, params)
+    if any(masks.get(slot) is None for slot in reached):
+        return [(None, part, None) for part in parts]
+    marks = [
+        m.any(masks[i], axes=tuple(range(len(m.shape(masks[i]))))) for i in reached
+    ]
+    some = functools.reduce(m.logical_or, marks)
+    return [
+        (None, None if part is None else m.where(some, part, m.number(0)), some)
+        for part in parts
+    ]
 
 
 def fit_mask(m: Any, mask: Any, shape: tuple[int, ...]) -> Any:

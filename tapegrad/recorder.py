@@ -18,12 +18,14 @@ from tapegrad.ambient import CURRENT, foreign
 from tapegrad.apply import apply, compare, make
 from tapegrad.errors import RecordError
 from tapegrad.handle import Handle
+from tapegrad.nested import apply_nested
 from tapegrad.readings.base import Reading
 from tapegrad.readings.mixed import MIXED
 from tapegrad.readings.numeric import CONSTANTS
 from tapegrad.real import frozen
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape.guards import Guard
+from tapegrad.tape.lines import Noted, Places
 from tapegrad.tape.recorder import Columns, aval_of
 from tapegrad.tape.structure import Structure, Tree
 from tapegrad.tape.tape import Tape
@@ -39,15 +41,33 @@ class Recorder(Columns):
             perturbations cannot be confused.
         derives: a derivative is recorded. Where linear algebra has no answer at the
             example, its numbers are NaN, and the tape is good for other points.
+        lines: note the source line of every step; a recording inside of one that does
+            notes them, too.
     """
 
-    __slots__ = ("around", "born", "captured", "derives", "literals", "open", "places")
+    __slots__ = (
+        "around",
+        "born",
+        "captured",
+        "derives",
+        "lines",
+        "literals",
+        "open",
+        "places",
+    )
     eager = False
 
     def __init__(
-        self, around: Recorder | None = None, *, derives: bool = False
+        self,
+        around: Recorder | None = None,
+        *,
+        derives: bool = False,
+        lines: bool = False,
     ) -> None:
         super().__init__()
+        noted = lines or (around is not None and around.lines is not None)
+        self.lines = Places() if noted else None
+        self._begin()
         self.open = True
         self.derives = derives
         self.around = around
@@ -57,6 +77,15 @@ class Recorder(Columns):
         # eager Values older than this were captured; younger ones are literals that
         # the recorded code made
         self.born = Value(0.0)._born
+
+    def _begin(self) -> None:
+        if self.lines is not None:
+            self.flat = Noted(self.lines)
+
+    def full(self) -> None:
+        """Turn the flat rows into columns; lines go on being noted."""
+        super().full()
+        self._begin()
 
     def slot_of(self, value: Value) -> int:
         """The slot of a Value used inside this recording."""
@@ -136,6 +165,10 @@ class RecorderReading(Reading):
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
 
+    def nested(self, row: Primitive, xs: Any, params: Any) -> list[Any]:
+        """A step with sub-tapes stays one, with its own rule for derivatives."""
+        return apply_nested(row, xs, params)
+
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         """Python's operator where there is one, else a recorded step."""
         if row.operator and row.kind == "elementwise":
@@ -185,6 +218,10 @@ class ValueReading(Reading):
     """Eager Values as a reading: a tape is applied to them step by step."""
 
     name = "Value"
+
+    def nested(self, row: Primitive, xs: Any, params: Any) -> list[Any]:
+        """A step with sub-tapes, recorded."""
+        return apply_nested(row, xs, params)
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         """A recorded step; predicates give plain bools, as they do in eager use."""

@@ -7,6 +7,7 @@ and part of the recording.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -21,7 +22,7 @@ from tapegrad.real import as_data, frozen
 from tapegrad.recorder import Recorder, recording_onto
 from tapegrad.rules import TABLE
 from tapegrad.tape.structure import Structure, Tree, flatten, paths
-from tapegrad.tape.tape import Tape
+from tapegrad.tape.tape import Step, Tape
 from tapegrad.value import Value
 
 # Arguments of these types become inputs; everything else is static.
@@ -40,8 +41,8 @@ class Recording:
         1.0
     """
 
-    def __init__(self) -> None:
-        self.recorder = Recorder()
+    def __init__(self, *, lines: bool = False) -> None:
+        self.recorder = Recorder(lines=lines)
         # by slot: a write into the handle gives it another one
         self._inputs: list[tuple[int, Any]] = []
         self._outputs: list[int] = []
@@ -71,7 +72,7 @@ class Recording:
         """Declare outputs: Values of this recording, or numbers."""
         self._check_open("output")
         for value in values:
-            self._outputs.append(_output_slot(self.recorder, value, "output"))
+            self._outputs.append(output_slot(self.recorder, value, "output"))
 
     def _check_open(self, what: str) -> None:
         if not self.recorder.open:
@@ -102,7 +103,11 @@ def is_dynamic(leaf: Any) -> bool:
 
 
 def record(
-    f: Callable[..., Any], *args: Any, check: bool = False, **kwargs: Any
+    f: Callable[..., Any],
+    *args: Any,
+    check: bool = False,
+    lines: bool = False,
+    **kwargs: Any,
 ) -> Tape:
     """Record a function at example arguments.
 
@@ -114,6 +119,8 @@ def record(
             strings and other objects are static, part of the recording.
         check: record twice, and refuse a function whose second tape differs
             (random numbers, clocks, global state).
+        lines: note the source line of every step, for reports that name lines. A
+            recorded step then takes some three times as long.
         **kwargs: as args, by keyword.
 
     Returns:
@@ -130,10 +137,34 @@ def record(
         >>> tape(4.0, 5.0), tape.gradient(4.0, 5.0)
         (25.0, (5.0, 5.0))
     """
-    tape = _record(f, args, kwargs)
+    tape = _record(f, args, kwargs, Recorder(lines=lines))
     if check:
-        _same(tape, _record(f, args, kwargs))
+        second = _record(f, args, kwargs, Recorder(lines=lines))
+        if tape != second:
+            raise _differs(f, args, kwargs, (tape, second))
+    tape._known["function"] = f
     return tape
+
+
+def with_lines(tape: Tape) -> Tape:
+    """The tape with the source lines of its steps, where they can be had.
+
+    A function that was recorded without lines is recorded once more, at the inputs of
+    the first time; its lines count if that gives the same tape.
+    """
+    f, structure = tape._known.get("function"), tape.structure
+    if tape.lines is not None or f is None or tape.example is None:
+        return tape
+    leaves = iter(tape.example)
+    built = [
+        tree.build([next(leaves) for _ in tree.dynamic]) for tree in structure.arguments
+    ]
+    kwargs = dict(zip(structure.keywords, built[structure.positional :], strict=True))
+    try:
+        again = _record(f, built[: structure.positional], kwargs, Recorder(lines=True))
+    except Exception:  # noqa: BLE001 - the user's code, which need not work twice
+        return tape
+    return dataclasses.replace(tape, lines=again.lines) if again == tape else tape
 
 
 def record_inside(
@@ -161,7 +192,7 @@ def _record(
         msg = f"record() needs a function first, got {type(f).__name__}"
         raise RecordError(msg)
     recorder = recorder or Recorder()
-    names = _names(f, args, kwargs)
+    names = parameter_names(f, args, kwargs)
     trees: list[Tree] = []
     given: list[tuple[int, Any]] = []  # a write into a handle gives it another slot
     built: list[Any] = []
@@ -180,9 +211,9 @@ def _record(
             *built[: len(args)],
             **dict(zip(kwargs, built[len(args) :], strict=True)),
         )
-        leaves, tree = flatten(result, _is_output)
+        leaves, tree = flatten(result, is_output)
         _check_result(f, result, leaves, tree)
-        outputs = [_output_slot(recorder, leaf, _name(f)) for leaf in leaves]
+        outputs = [output_slot(recorder, leaf, _name(f)) for leaf in leaves]
     return recorder.freeze(
         inputs=(*(slot for slot, _ in given), *recorder.places),
         outputs=tuple(outputs),
@@ -204,11 +235,20 @@ def _example(leaf: Any, label: str) -> Any:
         raise type(problem)(msg) from None
 
 
-def _is_output(leaf: Any) -> bool:
+def argument_leaf(leaf: Any, label: str) -> Any:
+    """A leaf of an argument as an operand: a Value, or a number or array of its own."""
+    if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "O":
+        leaf = _stacked(leaf)
+    return leaf if isinstance(leaf, Value) else frozen(_example(leaf, label))
+
+
+def is_output(leaf: Any) -> bool:
+    """Whether a leaf of a result becomes an output."""
     return isinstance(leaf, (*FLOATS, int, np.ndarray)) and not isinstance(leaf, bool)
 
 
-def _output_slot(recorder: Recorder, leaf: Any, where: str) -> int:
+def output_slot(recorder: Recorder, leaf: Any, where: str) -> int:
+    """The slot of a leaf of a result; a number becomes a constant."""
     if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "O":
         leaf = _stacked(leaf)
     if isinstance(leaf, Value):
@@ -246,7 +286,7 @@ def _name(f: Any) -> str:
     return getattr(f, "__name__", type(f).__name__) + "()"
 
 
-def _names(f: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
+def parameter_names(f: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
     """Parameter names of the positional arguments, then the keywords."""
     try:
         parameters = list(inspect.signature(f).parameters.values())
@@ -264,27 +304,47 @@ def _names(f: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
     return names + list(kwargs)
 
 
-def _same(first: Tape, second: Tape) -> None:
-    """Two recordings of a deterministic function are equal."""
-    if first == second:
-        return
-    for one, two in zip(first, second, strict=False):
-        alike = (one.primitive, one.operands, one.slots) == (
-            two.primitive,
-            two.operands,
-            two.slots,
-        )
-        if not alike or repr(one.params) != repr(two.params):
-            msg = (
-                f"two recordings at the same inputs differ at step {one.number}: "
-                f"{one.sign} {dict(one.params)} and {two.sign} {dict(two.params)}. The "
-                "function reads a random number, a clock or global state; pass that "
-                "as an argument"
-            )
-            raise RecordError(msg)
-    msg = (
-        f"two recordings at the same inputs have {len(first)} and {len(second)} steps; "
+def _differs(
+    f: Any, args: Any, kwargs: dict[str, Any], tapes: tuple[Tape, Tape]
+) -> RecordError:
+    """The error of a function that two recordings tell apart.
+
+    Two more note the lines; what only those differ by would have no line.
+    """
+    lined = [_record(f, args, kwargs, Recorder(lines=True)) for _ in range(2)]
+    first, second = lined if lined[0] != lined[1] else tapes
+    advice = (
         "the function reads a random number, a clock or global state: pass that as an "
         "argument"
     )
-    raise RecordError(msg)
+    for one, two in zip(first, second, strict=False):
+        shapes = [
+            [tape.aval_of(slot) for slot in step.slots]
+            for tape, step in ((first, one), (second, two))
+        ]
+        alike = (one.primitive, one.operands, shapes[0]) == (
+            two.primitive,
+            two.operands,
+            shapes[1],
+        )
+        if alike and repr(one.params) == repr(two.params):
+            continue
+        what = [f"{step.sign} {dict(step.params)}" for step in (one, two)]
+        if shapes[0] != shapes[1]:
+            what = [
+                f"{step.sign} of shape {mine}"
+                for step, mine in zip((one, two), shapes, strict=True)
+            ]
+        return RecordError(
+            f"two recordings at the same inputs differ at step {one.number}"
+            f"{_place(first, one)}: {what[0]} and {what[1]}; {advice}"
+        )
+    return RecordError(
+        f"two recordings at the same inputs have {len(first)} and {len(second)} steps; "
+        f"{advice}"
+    )
+
+
+def _place(tape: Tape, step: Step) -> str:
+    place = tape.line_of(step.slots.start) if step.slots else None
+    return "" if place is None else f" ({place[0]}:{place[1]})"

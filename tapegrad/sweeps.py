@@ -20,16 +20,17 @@ from typing import Any
 import numpy as np
 
 from tapegrad.passing import (
-    SMOOTH,
     Sums,
     applied,
     contributions,
     fit,
     fit_mask,
     partials_of,
+    pulled_nested,
     pulled_several,
     pushed,
     scaled,
+    smooth,
 )
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.shapes import FLOATING
@@ -68,7 +69,10 @@ def replay(
     push = values.append
     for step, code, static, reads in _rows(tape):
         function = functions[code]
-        if function is None:
+        if rows[code].nested:
+            xs = [values[i] for i in reads]
+            values.extend(m.nested(rows[code], xs, statics[static]))
+        elif function is None:
             _structure(tape, m, values, rows[code], step, statics[static], given)
         elif rows[code].whole:
             xs = [values[i] for i in reads]
@@ -129,6 +133,13 @@ def _structure(
             raise guard.changed(step, text, shown)
 
 
+def outputs(tape: Tape, m: Any, inputs: Sequence[Any]) -> list[Any]:
+    """The outputs of any tape at numbers of a reading."""
+    base = flat(tape)
+    values = replay(base, m, inputs)
+    return [values[slot] for slot in base.outputs]
+
+
 def summed(slots: Sequence[int], seeds: Sequence[Any]) -> dict[int, Any]:
     """Seeds by slot; an output that is given twice has both, None is no seed."""
     found: dict[int, Any] = {}
@@ -150,7 +161,10 @@ def condition(tape: Tape, slot: int) -> tuple[str, tuple[int, ...]]:
 
 
 def flat(tape: Tape) -> Tape:
-    """The tape as sweeps want it: sub-tapes in place of the steps that call them."""
+    """The tape as sweeps want it: sub-tapes in place of the steps that call them.
+
+    Steps with sub-tapes and rules of their own (`Primitive.run`) stay.
+    """
     if "call" not in tape.operations:
         return tape
     known = tape._known  # noqa: SLF001 - the notebook of the tape
@@ -164,7 +178,7 @@ def active(tape: Tape, wrt: Sequence[int]) -> list[bool]:
     reached = bytearray(tape.slot_count)
     for slot in wrt:
         reached[slot] = 1
-    kinds = [TABLE[name].kind in SMOOTH for name in tape.operations]
+    kinds = [smooth(TABLE[name]) for name in tape.operations]
     offsets, operands = tape.offsets.tolist(), tape.operands.tolist()
     first = tape.first.tolist()
     low = 0
@@ -208,6 +222,11 @@ def tangent(
         params = dict(tape.statics[static])
         mine = [dots[i] if live[i] else None for i in reads]
         if all(dot is None for dot in mine):
+            continue
+        if row.nested:
+            ys = values[slot : first[step + 1]]
+            push: Any = row.push
+            dots[slot : first[step + 1]] = push(m, mine, ys, xs, params)
             continue
         if row.whole:
             slots = slice(slot, first[step + 1])
@@ -273,7 +292,10 @@ def adjoint(
         reads = operands[low:high]
         xs = [values[i] for i in reads]
         params = statics[static[step]]
-        if row.slots > 1:
+        if row.nested:
+            slots = range(slot, first[step + 1])
+            parts = pulled_nested(m, row, slots, values, xs, bars, params, sums.masks)
+        elif row.slots > 1:
             slots = range(slot, first[step + 1])
             parts = pulled_several(m, row, slots, values, xs, bars, params)
         elif bars[slot] is None:

@@ -29,6 +29,10 @@ class Reading:
     binary = False
     # The recorder copies guards; plain floats have a quicker way to partials.
     guard: Callable[..., None] | None = None
+
+    def nested(self, row: Primitive, xs: Any, params: Any) -> Any:
+        """A step with sub-tapes: computed; the recorder records it as such."""
+        return row.run(self, xs, params)  # type: ignore[misc]
     partials: Callable[..., Any] | None = None
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
@@ -42,6 +46,14 @@ class Reading:
     def const(self, name: str) -> Any:
         """A named constant: nan, half, ..."""
         raise NotImplementedError(name)
+
+    def exact(self, constant: Any) -> Any:
+        """A constant of a user's row: the nearest float, weak as Python's numbers are.
+
+        Args:
+            constant: has a ``value``, a ``form`` and ``digits(n)``.
+        """
+        return constant.value
 
     def like(self, value: int, other: Any) -> Any:
         """An integer as a number of this reading, shaped like another value."""

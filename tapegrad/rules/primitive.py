@@ -129,7 +129,7 @@ class Primitive:
             "cut" (no derivative passes); "structure" (input, constant, guard, call),
             which sweeps know by name; and for whole arrays "linear", "multilinear",
             "reduction", "matrix" (its own push and pull) and "discrete" (no
-            derivative: argsort, any).
+            derivative: argsort, any). A structure row with `run` is *nested*.
         slots: how many slots a step owns; -1 when its static parameters say.
         operator: Python's binary or unary operator, for rows that have one.
         numpy, shape, pull, push: rows of whole arrays; see the module's text.
@@ -137,6 +137,14 @@ class Primitive:
             arrays of their own.
         samples: shapes of the operands, and parameters, to test such a row with.
         indices: operands from this place on are integer arrays; 0 for none.
+        run: of a step with sub-tapes, ``run(m, xs, params)``: the values of its slots.
+            Its other rules are ``shape(avals, params)``, a list of avals;
+            ``pull(m, bars, ys, xs, params)``, an adjoint for each operand; and
+            ``push(m, dots, ys, xs, params)``, a tangent for each slot. None stands for
+            what is structurally 0.
+        digest: of a user's row, SHA-256 of its definition; empty for the table's own.
+        told: of a user's row, its definition in one line, for people.
+        ulps: what values and first partials are held to by the verifier.
     """
 
     name: str
@@ -166,6 +174,10 @@ class Primitive:
     fold: str = ""
     samples: tuple[Sample, ...] = ()
     indices: int = 0
+    run: Rule | None = None
+    digest: str = ""
+    told: str = ""
+    ulps: float = 4.0
 
     def sign(self, params: Mapping[str, Any]) -> str:
         """How a step of this row is written: ``+``, ``tanh``, ``**2``."""
@@ -180,6 +192,17 @@ class Primitive:
     def whole(self) -> bool:
         """Whether it takes its operands as whole arrays, not entry by entry."""
         return self.numpy is not None
+
+    @property
+    def nested(self) -> bool:
+        """Whether it is a step with sub-tapes that derivatives pass in its own way."""
+        return self.run is not None
+
+    def owns(self, params: Mapping[str, Any]) -> int:
+        """How many slots a step owns."""
+        if self.slots >= 0:
+            return self.slots
+        return int(params.get("count", 0)) or len(params["tape"].outputs)
 
 
 class Table:
@@ -200,9 +223,10 @@ class Table:
         if row.name in self.by_name:
             msg = f"there is a primitive {row.name!r} already; choose another name"
             raise RecordError(msg)
-        self.by_name[row.name] = len(self.rows)
-        self.rows.append(row)
-        if row.kind != "structure" and not row.whole:
+        self.rows.append(row)  # first: another thread may ask as soon as it has a name
+        self.by_name[row.name] = len(self.rows) - 1
+        # a user's row of the name of a ufunc must not answer for it
+        if row.kind != "structure" and not row.whole and not row.digest:
             self.by_ufunc.setdefault(row.ufunc or row.name, row)
         return row
 

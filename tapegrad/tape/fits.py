@@ -268,6 +268,9 @@ def _result(row: Primitive, given: list[Aval], params: Mapping[str, Any]) -> lis
         return []
     if row.name == "call":
         return _called(params["tape"], given)
+    if row.nested:
+        shape: Any = row.shape
+        return list(shape(given, params))
     if row.whole:
         _axes(given, params)
         _dtypes(row, given)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape.doors import Doors
 from tapegrad.tape.guards import Guard
+from tapegrad.tape.lines import Lines, Place
 from tapegrad.tape.structure import Structure
 
 Ints = npt.NDArray[np.int32]
@@ -80,6 +81,8 @@ class Tape(Doors):
         labels: names of slots, for people; not part of the content.
         structure: how arguments and results nest.
         example: the inputs it was recorded at; not part of the content.
+        lines: where the steps stood in the source; not part of the content, and known
+            only where the recording was asked to note it.
     """
 
     operations: tuple[str, ...]
@@ -96,6 +99,7 @@ class Tape(Doors):
     labels: Mapping[int, str] = field(default_factory=dict)
     structure: Structure = field(default_factory=Structure)
     example: tuple[Any, ...] | None = None
+    lines: Lines | None = None
     # what was found out about the content, once: its digest, its flat form
     _known: dict[str, Any] = field(default_factory=dict, init=False)
 
@@ -197,7 +201,7 @@ class Tape(Doors):
     def arrays(self) -> bool:
         """Whether sweeps meet more than floats and truth values."""
         return any(aval not in {SCALAR, BOOLEAN} for aval in self.avals) or any(
-            TABLE[name].whole for name in self.operations
+            TABLE[name].whole or TABLE[name].nested for name in self.operations
         )
 
     def aval_of(self, slot: int) -> Aval:
@@ -207,6 +211,10 @@ class Tape(Doors):
     def label_of(self, slot: int) -> str:
         """The name of a slot, or ``v<number>``."""
         return self.labels.get(slot) or f"v{slot}"
+
+    def line_of(self, slot: int) -> Place | None:
+        """File and line where the step of a slot was recorded, if that is known."""
+        return None if self.lines is None else self.lines.of(slot)
 
     def owner(self, slot: int) -> int:
         """The number of the step that owns a slot."""
