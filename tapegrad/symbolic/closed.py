@@ -51,20 +51,30 @@ _KNOWN = {
 _UNSMOOTH = (sp.Heaviside, sp.sign, sp.DiracDelta, sp.Derivative, sp.Subs)
 
 
+def _by_name(value: Any) -> Any:
+    """The constant that a float can only mean, or the value itself."""
+    if type(value) is not float or abs(value) not in _KNOWN:
+        return value
+    return _KNOWN[abs(value)] * (1 if value > 0 else -1)
+
+
 class Formulas(SympyReading):
     """SymPy's reading, for formulas: pi by name, kinks held, constants kept small."""
 
     def number(self, value: Any) -> Any:
         """A number; the float nearest to pi or e is pi or e."""
-        if type(value) is float and abs(value) in _KNOWN:
-            return _KNOWN[abs(value)] * (1 if value > 0 else -1)
-        return super().number(value)
+        known = _by_name(value)
+        return super().number(value) if known is value else known
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         """The closed form, guarded; or the stand-in of a kink or cut."""
-        closed = super().atom(row)
-        if closed is None or row.kind in {"predicate", "select"}:
-            return closed
+        plain = super().atom(row)
+        if plain is None or row.kind in {"predicate", "select"}:
+            return plain
+
+        def closed(*operands: Any, **params: Any) -> Any:
+            known = {name: _by_name(value) for name, value in params.items()}
+            return plain(*operands, **known)
 
         def guarded(*operands: Any, **params: Any) -> Any:
             if all(operand.is_number for operand in operands) and (
@@ -162,16 +172,22 @@ def _as_sign(*arms: Any) -> Any:
 
 
 def names_of(tape: Tape) -> list[str]:
-    """A name for each input that SymPy can print: ``b[0]`` becomes ``b_0``."""
+    """A name for each input that SymPy can print: ``b[0]`` becomes ``b_0``.
+
+    A label that no other input has keeps its name, whatever the others are called.
+    """
+    labels = tape.input_labels()
+    found = [""] * len(labels)
     taken: set[str] = set()
-    found = []
-    for label, slot in zip(tape.input_labels(), tape.inputs, strict=True):
-        name = re.sub(r"\W+", "_", label).strip("_") or f"v{slot}"
+    alone = [labels.count(label) == 1 for label in labels]
+    for place in sorted(range(len(labels)), key=lambda place: not alone[place]):
+        slot = tape.inputs[place]
         shape = tape.aval_of(slot)[0]
-        if not taken.isdisjoint([name, *entry_names(name, shape)]):
+        name = re.sub(r"\W+", "_", labels[place]).strip("_") or f"v{slot}"
+        while not taken.isdisjoint([name, *entry_names(name, shape)]):
             name = f"{name}_v{slot}"
         taken.update([name, *entry_names(name, shape)])
-        found.append(name)
+        found[place] = name
     return found
 
 

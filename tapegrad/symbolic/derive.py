@@ -226,8 +226,9 @@ def _closed_forms(
             "tape.to_sympy(derivative=True) gives a dict for each"
         )
         raise ShapeError(msg)
-    symbols = dict(zip(keys_of(tape), symbols_of(tape), strict=True))
-    (output,) = expressions(tape, list(symbols.values()))
+    ordered = symbols_of(tape)
+    symbols = dict(zip(keys_of(tape), ordered, strict=True))
+    (output,) = expressions(tape, ordered)
     if names is None:
         names = list(symbols)
     return _entries(output, {n: symbols.get(n) for n in names}, order)

@@ -1,15 +1,20 @@
 """The language that texts are written in: its words, limits and syntax. Floor 9.
 
+    ln(x)^2 + sec(x)   ->   log(x)**2 + 1/cos(x)
+
 Python's own parser makes the tree; length and nesting are limited before it runs, and
-whatever it raises becomes a `ParseError`.
+whatever it raises becomes a `ParseError`. Beside the table's own names stand those that
+a textbook prints.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import math
 import warnings
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import NoReturn, cast
 
 from tapegrad.errors import ParseError
 from tapegrad.rules import TABLE, Primitive
@@ -37,9 +42,46 @@ COMPARE = {
 }
 LOGIC = {ast.And: "logical_and", ast.Or: "logical_or"}
 
+# What textbooks call rows of the table.
+ALIASES = {
+    "ln": "log",
+    "lg": "log10",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arsinh": "asinh",
+    "arcosh": "acosh",
+    "artanh": "atanh",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "sgn": "sign",
+}
+# ... and what they write shorter than in rows: operands, and the formula of these.
+DEFINED = {
+    "sec": ("x", "1/cos(x)"),
+    "csc": ("x", "1/sin(x)"),
+    "cosec": ("x", "1/sin(x)"),
+    "cot": ("x", "1/tan(x)"),
+    "sech": ("x", "1/cosh(x)"),
+    "csch": ("x", "1/sinh(x)"),
+    "coth": ("x", "1/tanh(x)"),
+    # between 0 and pi, and continuous: asin(1) is half of pi, however pi is used
+    "acot": ("x", "asin(1) - atan(x)"),
+    "asec": ("x", "acos(1/x)"),
+    "acsc": ("x", "asin(1/x)"),
+    "asech": ("x", "acosh(1/x)"),
+    "acsch": ("x", "asinh(1/x)"),
+    "acoth": ("x", "atanh(1/x)"),
+    "log": ("xb", "log(x)/log(b)"),
+}
+for _name in ("cot", "sec", "csc"):
+    DEFINED[f"arc{_name}"] = DEFINED[f"a{_name}"]
+for _name in ("sech", "csch", "coth"):
+    DEFINED[f"ar{_name}"] = DEFINED[f"arc{_name}"] = DEFINED[f"a{_name}"]
+
 # What people write in its place.
 HINTS = {
-    "BitXor": "write ** for a power",
     "FloorDiv": "write / for a quotient",
     "IfExp": "write where(condition, a, b)",
     "Compare": "a comparison stands only in where(condition, a, b)",
@@ -50,7 +92,6 @@ HINTS = {
 }
 SPOKEN = {
     "Attribute": "attribute access",
-    "BitXor": "the operator ^",
     "FloorDiv": "the operator //",
     "Invert": "the operator ~",
     "MatMult": "the operator @",
@@ -74,11 +115,60 @@ SPOKEN = {
 
 def functions() -> dict[str, Primitive]:
     """The functions that a text may call: those of the table without parameters."""
-    return {
+    found = {
         row.name: row
         for row in TABLE
         if row.kind in {"elementwise", "select"} and row.params == ({},)
     }
+    aliases = {name: found[row] for name, row in ALIASES.items() if name not in found}
+    return found | aliases
+
+
+def arities(name: str, rows: Mapping[str, Primitive]) -> list[int]:
+    """How many arguments a function may have; none where there is no such function."""
+    found = [] if name not in rows else [rows[name].arity]
+    if name in DEFINED and len(DEFINED[name][0]) not in found:
+        found.append(len(DEFINED[name][0]))
+    return found
+
+
+def suggestion(name: str, rows: Mapping[str, Primitive]) -> str:
+    """What may have been meant by an unknown name."""
+    known = [*rows, *DEFINED]
+    near = difflib.get_close_matches(name, known, 1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"the functions are {', '.join(sorted(known))}"
+
+
+def expanded(name: str, call: ast.Call) -> ast.expr:
+    """What a call of a function in `DEFINED` stands for.
+
+    Args:
+        name: of the function.
+        call: with as many arguments as the definition has names.
+    """
+    names, text = DEFINED[name]
+    given = dict(zip(names, call.args, strict=True))
+    made = _Put(given, call).visit(ast.parse(text, mode="eval").body)
+    return cast("ast.expr", made)
+
+
+class _Put(ast.NodeTransformer):
+    """Arguments in place of the names of a definition, which is a few nodes long.
+
+    What it adds stands where the call stands, for messages.
+    """
+
+    def __init__(self, given: dict[str, ast.expr], call: ast.Call) -> None:
+        self.given, self.call = given, call
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        """A node of the definition; arguments are not looked into."""
+        if isinstance(node, ast.Name) and node.id in self.given:
+            return self.given[node.id]
+        ast.copy_location(node, self.call)
+        return self.generic_visit(node)
 
 
 def syntax(text: str) -> ast.expr:
@@ -107,16 +197,41 @@ def syntax(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "2if", "(1)(2)": rejected below anyway
-            return ast.parse(text.strip(), mode="eval").body
+            return ast.parse(powers(text.strip()), mode="eval").body
     except SyntaxError as problem:
-        place = max((problem.offset or 1) - 1, 0) + offset
-        fail(place, f"not an expression: {problem.msg}")
+        column = max((problem.offset or 1) - 1, 0)
+        place = place_in(text.strip(), problem.lineno or 1, column)
+        fail(place + offset, f"not an expression: {problem.msg}")
     except (RecursionError, MemoryError):
         msg = "the expression is nested too deeply; write it in Python and record it"
         raise ParseError(msg) from None
     except ValueError as problem:
         msg = f"the expression cannot be read: {problem}"
         raise ParseError(msg) from None
+
+
+def powers(text: str) -> str:
+    """The text with ``**`` for ``^``, which binds otherwise in Python."""
+    return text.replace("^", "**")
+
+
+def place_in(text: str, line: int, column: int) -> int:
+    """Where in a text Python's line and column are, both counted in characters.
+
+    Args:
+        text: as it was written, without leading blanks.
+        line: from 1.
+        column: from 0, in the line with ``**`` for ``^``.
+    """
+    lines = text.splitlines()
+    before = sum(len(other) + 1 for other in lines[: line - 1])
+    written = lines[line - 1] if line <= len(lines) else ""
+    # as many characters as have that width
+    width, place = 0, 0
+    while width < column and place < len(written):
+        width += len(powers(written[place]))
+        place += 1
+    return before + place + max(column - width, 0)
 
 
 def fail(place: int, what: str, hint: str = "") -> NoReturn:

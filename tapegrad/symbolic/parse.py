@@ -12,7 +12,6 @@ length, nesting and size are limited before they cost time or stack.
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,12 +24,18 @@ from tapegrad.symbolic.language import (
     BINARY,
     COMPARE,
     CONSTANTS,
+    DEFINED,
     HINTS,
     LOGIC,
     MAX_DEPTH,
     SPOKEN,
+    arities,
+    expanded,
     fail,
     functions,
+    place_in,
+    powers,
+    suggestion,
     syntax,
 )
 from tapegrad.tape.recorder import Columns
@@ -57,9 +62,11 @@ def parse(
     """Read an expression as a tape with one output.
 
     Args:
-        text: an expression in names, numbers, ``+ - * / **``, the functions of the
-            table, ``where(a < b, x, y)`` and the constants ``pi`` and ``e``. An
-            exponent without names is a constant of its step, so negative bases work.
+        text: an expression in names, numbers, ``+ - * / ** ^``, the functions of
+            the table, those that textbooks have beside them (``ln``, ``arctan``,
+            ``sec``, ``log(x, base)``, ...), ``where(a < b, x, y)`` and the constants
+            ``pi`` and ``e``. An exponent without names is a constant of its step, so
+            negative bases work.
         symbols: the names that may occur, in the order of the tape's inputs; each is
             an input, whether it occurs or not. By default every name is free, and the
             inputs stand in order of first appearance.
@@ -190,7 +197,7 @@ class _Reader:
             return lambda: self._symbol(name)
         if name in CONSTANTS and name not in self.free:
             return lambda: self._constant(CONSTANTS[name])
-        if name in self.functions:
+        if name in self.functions or name in DEFINED:
             self._reject(node, f"{name} is a function", f"write {name}(...)")
         if self.symbols is not None:
             known = ", ".join([*self.symbols, *CONSTANTS])
@@ -214,29 +221,36 @@ class _Reader:
             (node.right, False, depth + 1),
         ]
         if name == "pow":
+            if self._is_e(node.left):
+                return lambda x: self._apply(TABLE["exp"], x), children[1:]
             return self._power, children
         return lambda *operands: self._apply(TABLE[name], *operands), children
+
+    def _is_e(self, node: ast.expr) -> bool:
+        """Whether it is the constant: its power is exp, more exactly than pow."""
+        taken = [*self.free, *(self.symbols or ())]
+        return isinstance(node, ast.Name) and node.id == "e" and "e" not in taken
 
     def _call(self, node: ast.Call, depth: int) -> tuple[_Build, list[_Child]]:
         if not isinstance(node.func, ast.Name):
             self._reject(node.func, "only functions of the table are called, by name")
         name = node.func.id
         row = self.functions.get(name)
-        if row is None:
-            near = difflib.get_close_matches(name, self.functions, 1)
-            hint = f"did you mean {near[0]}?" if near else "the functions are "
-            if not near:
-                hint += ", ".join(sorted(self.functions))
+        counts = arities(name, self.functions)
+        if not counts:
+            hint = suggestion(name, self.functions)
             self._reject(node.func, f"unknown function {name!r}", hint)
         if node.keywords:
             self._reject(node, f"{name} takes no keyword arguments")
         for argument in node.args:
             if isinstance(argument, ast.Starred):
                 self._reject(argument, "a starred argument is not allowed")
-        if len(node.args) != row.arity:
-            self._reject(
-                node, f"{name} takes {row.arity} arguments, got {len(node.args)}"
-            )
+        if len(node.args) not in counts:
+            wanted = " or ".join(map(str, counts))
+            noun = "argument" if counts == [1] else "arguments"
+            self._reject(node, f"{name} takes {wanted} {noun}, got {len(node.args)}")
+        if row is None or len(node.args) != row.arity:
+            return self._visit(expanded(name, node), False, depth)
         select = row.kind == "select"
         children = [
             (argument, select and place == 0, depth + 1)
@@ -268,12 +282,11 @@ class _Reader:
 
     def _reject(self, node: ast.expr, what: str, hint: str | None = None) -> NoReturn:
         """Python counts columns in bytes of the stripped text; people in characters."""
-        lines = self.text.strip().splitlines()
-        before = sum(len(line) + 1 for line in lines[: node.lineno - 1])
-        line = lines[node.lineno - 1].encode()
-        inside = len(line[: node.col_offset].decode(errors="replace"))
+        text = self.text.strip()
+        line = powers(text).splitlines()[node.lineno - 1].encode()
+        column = len(line[: node.col_offset].decode(errors="replace"))
         offset = len(self.text) - len(self.text.lstrip())
-        fail(offset + before + inside, what, hint or "")
+        fail(offset + place_in(text, node.lineno, column), what, hint or "")
 
     # -- building --------------------------------------------------------------
 

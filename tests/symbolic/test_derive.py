@@ -11,6 +11,7 @@ import sympy as sp
 import tapegrad as tg
 from tapegrad.errors import ParseError, ShapeError
 from tapegrad.symbolic import derive as module
+from tapegrad.symbolic.closed import symbols_of, value_at
 from tapegrad.symbolic.derive import derivation, derive
 
 X, Y = sp.symbols("x y", real=True)
@@ -58,6 +59,22 @@ def test_tapes():
     assert derive(tape, "y", order=2) == {("y", "y"): 0}
     with pytest.raises(ShapeError, match="one output, this one has 2"):
         derive(tg.record(lambda x: [x, x], 1.0))
+
+
+def test_labels_that_look_like_names_of_others():
+    """Two inputs x, the second of which may not take the third's name."""
+    first, second, third = (
+        tg.Value(v, label=label) for v, label in [(2.0, "x"), (3.0, "x"), (5.0, "x_v1")]
+    )
+    tape = (first * second * third).tape
+    found = derive(tape)
+    assert list(found) == ["x", "x_v1_v1", "x_v1"]
+    values = dict(zip(symbols_of(tape), (2.0, 3.0, 5.0), strict=True))
+    assert [value_at(form, values) for form in found.values()] == [15.0, 10.0, 6.0]
+
+
+def test_pi_in_an_exponent_is_pi():
+    assert derive("x^pi")["x"] == sp.pi * X ** (sp.pi - 1)
 
 
 def test_sympy_expressions_in_their_own_symbols():
