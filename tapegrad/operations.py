@@ -107,7 +107,9 @@ def _method(row: Primitive, dunder: str, kind: type[Value]) -> dict[str, Any]:
         "ndarray": np.ndarray,
         "function": lambda *xs: SCALAR.apply(row, *xs),
     }
-    exec(text, space)  # noqa: S102 - our own text, as dataclasses do it
+    # named as a file of this package, so that a search for the user's line passes it
+    code = compile(text, f"{__file__}:{row.name}", "exec")
+    exec(code, space)  # noqa: S102 - our own text, as dataclasses do it
     names = [dunder, reflected] if binary else [dunder]
     for name in names:
         space[name].__doc__ = _words(row)

@@ -2,6 +2,16 @@
 
 from tapegrad.proof.gradient import GradientReport, check_gradient
 from tapegrad.proof.report import Report, Row
+from tapegrad.proof.rounding import rounding_error
+from tapegrad.proof.roundingreport import RoundingReport
 from tapegrad.proof.verify import verify
 
-__all__ = ["GradientReport", "Report", "Row", "check_gradient", "verify"]
+__all__ = [
+    "GradientReport",
+    "Report",
+    "RoundingReport",
+    "Row",
+    "check_gradient",
+    "rounding_error",
+    "verify",
+]

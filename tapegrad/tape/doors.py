@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import graphviz
 
     from tapegrad.native.compiled import Compiled
+    from tapegrad.proof.roundingreport import RoundingReport
     from tapegrad.recording import Recording
     from tapegrad.tape.tape import Tape
 
@@ -43,11 +44,11 @@ class Doors:
         return to_bytes(self)
 
     @staticmethod
-    def recording() -> Recording:
+    def recording(*, lines: bool = False) -> Recording:
         """``with Tape.recording() as rec``: record by hand, input by input."""
         from tapegrad.recording import Recording
 
-        return Recording()
+        return Recording(lines=lines)
 
     # -- execution -------------------------------------------------------------
 
@@ -176,6 +177,16 @@ class Doors:
         from tapegrad.show.trace import trace
 
         return trace(self, args, symbolic=symbolic)
+
+    # -- proof -----------------------------------------------------------------
+
+    def rounding_error(
+        self: Any, *args: Any, arithmetic: str = "float64", **kwargs: Any
+    ) -> RoundingReport:
+        """How far off the result is, and which source lines make it so."""
+        from tapegrad.proof.rounding import analysed
+
+        return analysed(self, args, kwargs, arithmetic)
 
     # -- seeing ----------------------------------------------------------------
 

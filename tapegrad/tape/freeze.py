@@ -79,6 +79,7 @@ def freeze(
         labels=dict(labels if labels is not None else grown.labels),
         structure=structure or Structure(),
         example=example,
+        lines=None if grown.lines is None else grown.lines.frozen(),
     )
 
 

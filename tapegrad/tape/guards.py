@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tapegrad.errors import BranchChanged
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+# Where frames of this package come from.
+PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,6 @@ class Guard:
 def user_line() -> tuple[str, int]:
     """File and line of the innermost frame outside this package."""
     frame = sys._getframe(1)  # noqa: SLF001 - the cheap way to a caller's line
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno

@@ -1,14 +1,17 @@
 """Sub-tapes put in place of the steps that call them. Floor 2.
 
 Sweeps and the lowering know only flat tapes; a call is expanded before they run. The
-work list is explicit, so nesting of any depth is no recursion.
+work list is explicit, so nesting of any depth is no recursion. A step of a sub-tape
+keeps its source line where that is known, and has the line of the call where it is not.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tapegrad.rules import TABLE
+from tapegrad.tape.lines import Place, Places
 from tapegrad.tape.recorder import Columns
 from tapegrad.tape.tape import Tape
 
@@ -19,34 +22,41 @@ def inline(tape: Tape) -> Tape:
         return tape
     out = Columns()
     slots: list[int] = []  # slot of the frame's tape -> slot of the result
-    # a frame: tape, next step, its slot map, and where the caller's map goes on
-    frames: list[tuple[Tape, int, list[int]]] = [(tape, 0, slots)]
+    places = Places()
+    # a frame: tape, next step, its slot map, and the line that it is called from
+    frames: list[tuple[Tape, int, list[int], Place | None]] = [(tape, 0, slots, None)]
     while frames:
-        current, number, mine = frames.pop()
+        current, number, mine, place = frames.pop()
         while number < len(current):
             step = current.step(number)
             number += 1
             operands = [mine[slot] for slot in step.operands]
             if step.primitive.name == "call":
                 inner = step.params["tape"]
-                frames.append((current, number, mine))
+                frames.append((current, number, mine, place))
                 # inputs of the sub-tape are the caller's operands
-                frames.append((inner, 0, _Bound(inner, operands)))
+                at = step.slots.start
+                place = (current.line_of(at) if step.slots else None) or place
+                frames.append((inner, 0, _Bound(inner, operands), place))
                 break
             if step.primitive.name == "input" and isinstance(mine, _Bound):
                 mine.append(mine.bound[len(mine)])
                 continue
             mine.extend(_copy(out, step, operands, current))
+            known = current.line_of(step.slots.start) if step.slots else None
+            places.add(known or place, out.n - len(places.column))
         else:
             if frames:
                 frames[-1][2].extend(mine[slot] for slot in current.outputs)
-    return out.freeze(
+    flat = out.freeze(
         inputs=tuple(slots[slot] for slot in tape.inputs),
         outputs=tuple(slots[slot] for slot in tape.outputs),
         labels={slots[slot]: label for slot, label in tape.labels.items()},
         structure=tape.structure,
         example=tape.example,
     )
+    known_lines = max(places.column, default=-1) >= 0
+    return replace(flat, lines=places.frozen()) if known_lines else flat
 
 
 class _Bound(list[int]):

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.structure import CALL, CONST, GUARD, INPUT
 from tapegrad.tape.guards import Guard
+from tapegrad.tape.lines import Places
 from tapegrad.tape.structure import Structure
 from tapegrad.tape.tape import BOOLEAN, SCALAR, Aval, Static, Tape
 
@@ -70,6 +71,8 @@ class Columns:
     )
     # whether the values of array slots are kept: only eager sweeps ask for them
     keeps = False
+    # where the rows come from, noted where a recording is asked to
+    lines: Places | None = None
     # whether the steps are a derivative's, whose numbers are not asked for here
     derives = False
 
