@@ -336,8 +336,8 @@ def _differs(
                 for step, mine in zip((one, two), shapes, strict=True)
             ]
         return RecordError(
-            f"two recordings at the same inputs differ at step {one.number}"
-            f"{_place(first, one)}: {what[0]} and {what[1]}; {advice}"
+            f"two recordings at the same inputs differ at step {one.number}: {what[0]} "
+            f"and {what[1]}{_place(first, one)}; {advice}"
         )
     return RecordError(
         f"two recordings at the same inputs have {len(first)} and {len(second)} steps; "
