@@ -1,0 +1,211 @@
+"""How a sparse derivative is found: pattern, colours, and where to read it. Floor 9.
+
+A plan is made once for a tape (and for the values of its inputs without a derivative,
+which decide indices): later calls only sweep, and pick the entries off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from tapegrad import sweeps
+from tapegrad.rules.shapes import FLOATING
+from tapegrad.sparse import colouring
+from tapegrad.sparse.compressed import adjoints, tangents
+from tapegrad.sparse.pattern import Reaches, pattern
+from tapegrad.sparse.reaches import Reach
+from tapegrad.tape.tape import Tape
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that does not depend on the numbers.
+
+    Args:
+        tape: the flat tape whose Jacobian is asked for.
+        wrt: the input slots that hold the variables.
+        given: values of the inputs without a derivative, by slot.
+        pattern: where the Jacobian can be nonzero.
+        colours: one a column, or one a row when `rows`.
+        rows: sweep in reverse.
+        places: for each entry of the pattern its place in the compressed matrix,
+            colours first.
+    """
+
+    tape: Tape
+    wrt: tuple[int, ...]
+    given: Mapping[int, Any]
+    pattern: Reach
+    colours: colouring.Colours
+    rows: bool
+    places: npt.NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """The number of colours: of sweeps."""
+        return int(self.colours.max(initial=-1)) + 1
+
+    def fits(self, given: Mapping[int, Any]) -> bool:
+        """Whether it was made for these values of inputs without a derivative."""
+        return all(np.array_equal(self.given[slot], x) for slot, x in given.items())
+
+    def entries(self, m: Any, inputs: Sequence[Any]) -> npt.NDArray[Any]:
+        """The Jacobian's entries at numbers, in the order of the pattern."""
+        values = sweeps.replay(self.tape, m, inputs)
+        find = self._by_rows if self.rows else self._by_columns
+        found = find(m, values, masked=False)
+        if np.isnan(found).any():
+            found = find(m, values, masked=True)
+        return found
+
+    # -- the two directions ----------------------------------------------------
+
+    def _by_columns(
+        self, m: Any, values: Sequence[Any], *, masked: bool
+    ) -> npt.NDArray[Any]:
+        tape, count = self.tape, self.count
+        seeds: dict[int, list[Any]] = {}
+        start = 0
+        for slot in self.wrt:
+            shape, dtype = tape.aval_of(slot)
+            size = math.prod(shape)
+            mine = self.colours[start : start + size]
+            start += size
+            if not tape.arrays:
+                unit = np.zeros(count)
+                unit[mine[0]] = 1.0
+                seeds[slot] = [unit]
+            elif not shape:
+                one = np.float32(1) if dtype == "float32" else 1.0
+                seeds[slot] = [one if k == mine[0] else None for k in range(count)]
+            else:
+                seeds[slot] = [
+                    (mine == k).astype(dtype).reshape(shape) for k in range(count)
+                ]
+        marks = self._marks() if masked else None
+        dots = tangents(tape, m, values, seeds, marks)
+        return self._picked([self._flat(dots[i], i, count) for i in tape.outputs])
+
+    def _flat(self, dots: Any, slot: int, count: int) -> Any:
+        """An output's tangents as a matrix, colours first."""
+        shape, dtype = self.tape.aval_of(slot)
+        size = math.prod(shape)
+        if dots is None:
+            return np.zeros((count, size), dtype if dtype in FLOATING else float)
+        if not self.tape.arrays:
+            return np.reshape(dots[0], (count, 1))
+        zero = np.zeros(shape, dtype)
+        return np.stack([np.ravel(zero if dot is None else dot) for dot in dots])
+
+    def _by_rows(
+        self, m: Any, values: Sequence[Any], *, masked: bool
+    ) -> npt.NDArray[Any]:
+        tape = self.tape
+        lines = []
+        for colour in range(self.count):
+            seeds: list[Any] = []
+            start = 0
+            for slot in tape.outputs:
+                shape, dtype = tape.aval_of(slot)
+                size = math.prod(shape)
+                mine = self.colours[start : start + size] == colour
+                start += size
+                if not mine.any() or dtype not in FLOATING:
+                    seeds.append(None)
+                elif not shape:
+                    seeds.append(np.float32(1) if dtype == "float32" else m.number(1))
+                else:
+                    seeds.append(mine.astype(dtype).reshape(shape))
+            given = sweeps.summed(tape.outputs, seeds)
+            bars = adjoints(tape, m, values, given, self.wrt, masked=masked)
+            lines.append([_ravelled(tape, bars[slot], slot) for slot in self.wrt])
+        return self._picked([np.stack(parts) for parts in zip(*lines, strict=True)])
+
+    def _picked(self, parts: Sequence[Any]) -> npt.NDArray[Any]:
+        whole = np.concatenate(parts, axis=1) if parts else np.zeros((0, 0))
+        return whole.ravel()[self.places]
+
+    def _marks(self) -> Any:
+        """What each colour reaches, slot by slot."""
+        found = Reaches(self.tape, self.wrt, self.given, None)
+        spots = (np.arange(len(self.colours)), self.colours)
+        ones = np.ones(len(self.colours), bool)
+        chosen = sp.csr_array((ones, spots), shape=(found.variables, self.count))
+
+        def marks(slot: int) -> Any:
+            seen = (found.of(slot) @ chosen).toarray().astype(bool)
+            if not self.tape.arrays:
+                return [seen[0]]
+            return seen.T.reshape(self.count, *self.tape.aval_of(slot)[0])
+
+        return marks
+
+
+def _ravelled(tape: Tape, bar: Any, slot: int) -> Any:
+    shape, dtype = tape.aval_of(slot)
+    return np.zeros(math.prod(shape), dtype) if bar is None else np.ravel(bar)
+
+
+def jacobian_plan(tape: Tape, wrt: Sequence[int], given: Mapping[int, Any]) -> Plan:
+    """The plan of a Jacobian: columns or rows, whichever need fewer colours.
+
+    A side needs at least as many colours as its fullest line has entries; so the
+    side with the lower bound is coloured first, and the other only if it could win.
+    """
+    found = pattern(tape, wrt, given)
+    other = found.T.tocsr()
+    other.sort_indices()
+    least = [int(np.diff(side.indptr).max(initial=0)) for side in (found, other)]
+    best: Any = None
+    # columns first where the bounds are equal: a forward sweep costs less
+    for rows in (False, True) if least[0] <= least[1] else (True, False):
+        if best is not None and least[rows] >= best[0]:
+            break
+        colours = colouring.columns(other if rows else found)
+        count = int(colours.max(initial=-1)) + 1
+        if best is None or count < best[0]:
+            best = (count, rows, colours)
+    _, rows, colours = best
+    row, column = _coordinates(found)
+    places = (
+        colours[row].astype(np.int64) * found.shape[1] + column
+        if rows
+        else colours[column].astype(np.int64) * found.shape[0] + row
+    )
+    return Plan(tape, tuple(wrt), given, found, colours, rows, places)
+
+
+def hessian_plan(tape: Tape, wrt: Sequence[int], given: Mapping[int, Any]) -> Plan:
+    """The plan of a Hessian, the Jacobian of the gradient's tape: a star colouring.
+
+    An entry (i, j) is read off in row i at the colour of j, if no other neighbour of i
+    has that colour; otherwise i is the centre of a star, and it is read off at (j, i).
+    """
+    found = pattern(tape, wrt, given)
+    found = found + found.T.tocsr()
+    found.sort_indices()
+    colours = colouring.star(found).astype(np.int64)
+    row, column = _coordinates(found)
+    size, count = found.shape[0], int(colours.max(initial=-1)) + 1
+    spot = row * max(count, 1) + colours[column]
+    alone = np.bincount(spot, minlength=size * max(count, 1))[spot] == 1
+    # the upper triangle decides for both of its entries: the result is symmetric
+    key = row * size + column
+    mirror = np.searchsorted(key, column * size + row)
+    alone = np.where(row <= column, alone, ~alone[mirror])
+    places = np.where(alone, colours[column] * size + row, colours[row] * size + column)
+    return Plan(tape, tuple(wrt), given, found, colours.astype(np.int32), False, places)
+
+
+def _coordinates(found: Reach) -> tuple[Any, Any]:
+    """Row and column of each entry."""
+    counts = np.diff(found.indptr)
+    row = np.repeat(np.arange(found.shape[0], dtype=np.int64), counts)
+    return row, found.indices.astype(np.int64)
