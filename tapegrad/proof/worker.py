@@ -19,11 +19,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import sympy as sp
+from sympy.core.relational import Relational
 
 # Exact points: small, near 1, and large enough to tell growth apart.
 POSITIVE = [sp.Rational(n) for n in ("1/3", "2", "1", "7/5", "1/50", "31/4")]
 DIGITS = 40
 ZERO = sp.Float("1e-30", DIGITS)
+# Comparisons whose outcomes are gone through: two to this many cases.
+MOST_CASES = 4
 
 
 def decide(expression: Any) -> tuple[str, str]:
@@ -101,6 +104,28 @@ def _arms(expression: Any, strategies: Any = None) -> Any:
     return sp.Integer(0)
 
 
+def _cases(expression: Any) -> Any:
+    """Each outcome of the comparisons on its own, as if they had nothing in common.
+
+    More is asked than is needed, since some outcomes exclude each other; but nothing
+    has to be folded.
+    """
+    known = [r for r in expression.atoms(Relational) if expression.has(sp.Piecewise)]
+    free: list[Any] = []
+    for relation in sorted(known, key=str):
+        if relation.negated not in free:
+            free.append(relation)
+    if not free or len(free) > MOST_CASES:
+        return expression
+    for outcomes in itertools.product((sp.true, sp.false), repeat=len(free)):
+        chosen = dict(zip(free, outcomes, strict=True))
+        chosen |= {r.negated: sp.Not(outcome) for r, outcome in chosen.items()}
+        case = expression.xreplace(chosen)
+        if not any(_vanishes(strategy, case) for strategy in ALGEBRA.values()):
+            return case
+    return sp.Integer(0)
+
+
 def _signs(expression: Any) -> Any:
     """Each sign of each real symbol on its own: |x| is x, -x and 0."""
     cases = [expression]
@@ -128,7 +153,11 @@ ALGEBRA: dict[str, Callable[[Any], Any]] = {
     "together": lambda e: sp.expand(sp.numer(sp.together(e.rewrite(sp.exp)))),
     "without logarithms": _without_logarithms,
 }
-QUICK = {**ALGEBRA, "arms by algebra": lambda e: _arms(e, ALGEBRA)}
+QUICK = {
+    **ALGEBRA,
+    "case by case": _cases,
+    "arms by algebra": lambda e: _arms(e, ALGEBRA),
+}
 SIMPLE: dict[str, Callable[[Any], Any]] = {
     **ALGEBRA,
     "powsimp": lambda e: sp.powsimp(sp.expand(e)),

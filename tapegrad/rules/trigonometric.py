@@ -169,9 +169,15 @@ def _inversion(m: Any, a: Any, b: Any) -> Any:
 
 
 def _inversion_partials(m: Any, y: Any, a: Any, b: Any) -> Any:
-    """With z = inversion(b, a): (z^2 - y^2, -2 y z)."""
+    """With z = inversion(b, a): (z^2 - y^2, -2 y z).
+
+    Where y and z are alike the product keeps the digits of the difference; elsewhere
+    its derivative would have terms that cancel, and that of the squares has not.
+    """
     z = m.inversion(b, a)
-    return (z - y) * (z + y), -2 * (y * z)
+    p, q = m.abs(a), m.abs(b)  # y / z is a / b
+    alike = m.logical_and(m.less(p, 2 * q), m.less(q, 2 * p))
+    return m.where(alike, (z - y) * (z + y), z * z - y * y), -2 * (y * z)
 
 
 INVERSION = row(
@@ -185,7 +191,7 @@ INVERSION = row(
         cancels=True,
         helper=True,
         domain=(REAL, REAL),
-        pieces=(lambda s: (s.real("x"), s.positive("y")),),
+        pieces=_QUADRANTS[:3:2],  # even in b
         edges=(
             Edge((0.0, 0.0), (NAN, NAN), "a pole without a direction", value=NAN),
             Edge((1.0, 0.0), (-1.0, 0.0), "", value=1.0),
