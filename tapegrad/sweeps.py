@@ -173,6 +173,11 @@ def flat(tape: Tape) -> Tape:
     return known["flat"]  # type: ignore[no-any-return]
 
 
+def ruled(tape: Tape) -> bool:
+    """Whether a tape has steps with sub-tapes and rules of their own."""
+    return any(TABLE[name].nested for name in flat(tape).operations)
+
+
 def active(tape: Tape, wrt: Sequence[int]) -> list[bool]:
     """Which slots depend on the chosen input slots through differentiable steps."""
     reached = bytearray(tape.slot_count)

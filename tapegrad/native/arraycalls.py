@@ -22,6 +22,7 @@ from tapegrad.derivatives import (
     pullback_tape,
     tangent_tape,
 )
+from tapegrad.expanding import expanded
 from tapegrad.native import thunk
 from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
 from tapegrad.native.engine import Engine
@@ -47,6 +48,10 @@ def tape_of(base: Tape, part: str) -> Tape:
         part: "value"; "gradient" (values, then derivatives); "tangent" (of inputs and
             their tangents); or "pullback <k>" (of inputs and the adjoint of output k).
     """
+    return expanded(_derived(base, part), native=True)
+
+
+def _derived(base: Tape, part: str) -> Tape:
     if part == "value":
         return prune(base)
     if part == "gradient":

@@ -26,6 +26,7 @@ from tapegrad.derivatives import (
     tangent_tape,
 )
 from tapegrad.errors import CompileError
+from tapegrad.expanding import expanded
 from tapegrad.native import arraycalls, arrayjacobian, thunk
 from tapegrad.native.arraycalls import Shaped
 from tapegrad.native.arrayentry import ArrayKernel
@@ -268,7 +269,8 @@ def _nester(tape: Tape) -> Callable[[Floats, int], Any]:
 
 def _tape_of(base: Tape, part: str) -> Tape:
     """What is lowered: the tape itself, or the one of values and gradients."""
-    return prune(base) if part == "value" else gradient_tape(base)
+    made = prune(base) if part == "value" else gradient_tape(base)
+    return expanded(made, native=True)
 
 
 def _plan(level: str, steps: int) -> tuple[int, int]:
@@ -337,6 +339,7 @@ def compile_function(
 
 def llvm_source(tape: Tape) -> str:
     """The LLVM source of a tape's values and gradients."""
+    grown = expanded(gradient_tape(tape), native=True)
     if sweeps.flat(tape).arrays:
-        return arraycalls.source(gradient_tape(tape))
-    return lower(gradient_tape(tape), CHUNK).text
+        return arraycalls.source(grown)
+    return lower(grown, CHUNK).text

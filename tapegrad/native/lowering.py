@@ -161,7 +161,7 @@ class _Lowering:
     def _form(self, step: int) -> Callable[..., str]:
         tape = self.tape
         row = self.rows[tape.opcode[step]]
-        if row.name == "call":
+        if row.name == "call" or row.nested:
             msg = "native code is for flat tapes; put sub-tapes in place first"
             raise CompileError(msg)
         if row.kind == "structure":  # no instruction, or a guard, which is added later

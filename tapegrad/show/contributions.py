@@ -71,6 +71,8 @@ class Contributions:
         self, step: Step, place: int, partial: Any, chosen: bool | None
     ) -> tuple[Formula | None, Any]:
         row = step.primitive
+        if row.nested:  # its rule is sub-tapes, and no formula
+            return Formula("", *self.tape.aval_of(step.operands[place])), None
         if row.whole or row.kind == "select":
             if step.number not in self._wholes:
                 self._wholes[step.number] = self._whole(step, chosen)
@@ -109,7 +111,7 @@ def _added(onto: str, part: Formula, step: Step) -> str:
     """``v0_bar += v3_bar * v1``; what is put into zeros is added where it goes."""
     if not part.text:
         come = ", ".join(f"v{slot}_bar" for slot in step.slots)
-        return f"{onto} += pull_{step.primitive.name}({come})"
+        return f"{onto} += pull_{step.sign}({come})"
     if part.onto is not None:
         key, what = part.onto
         return f"{onto}{key} += {what}"

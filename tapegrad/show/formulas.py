@@ -101,6 +101,14 @@ def written(
     params = params or {}
     xs = [as_formula(x) for x in operands]
     avals = [(x.shape, x.dtype) for x in xs]
+    if row.nested:
+        text = f"{row.sign(params)}({', '.join(x.text for x in xs)})"
+        given: Any = row.shape
+        owned = given(avals, params)
+        parts = [f"{text}[{k}]" for k in range(len(owned))] if owned[1:] else [text]
+        return tuple(
+            Formula(part, *aval) for part, aval in zip(parts, owned, strict=True)
+        )
     if row.whole:
         made: Any = row.shape(*avals, **params)  # type: ignore[misc]
     else:

@@ -192,7 +192,8 @@ def _assignment(tape: Tape, step: Step) -> str:
     operands = [Formula(f"v{i}", *tape.aval_of(i)) for i in step.operands]
     made = written(step.primitive, operands, step.params)
     # the parts of a step of several slots end in [0], [1], ...
-    text = made[0].text[:-3] if isinstance(made, tuple) else made.text
+    text = made[0].text if isinstance(made, tuple) else made.text
+    text = text[:-3] if len(step.slots) > 1 else text
     return f"{slots}{label} = {text}"
 
 

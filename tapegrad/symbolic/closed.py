@@ -24,6 +24,7 @@ import sympy as sp
 
 from tapegrad import sweeps
 from tapegrad.errors import DomainError, ShapeError, TapegradError
+from tapegrad.expanding import expanded
 from tapegrad.readings import SCALAR
 from tapegrad.readings.pieces import decided
 from tapegrad.readings.sympy import SYMPY, SympyReading
@@ -255,7 +256,7 @@ def expressions(
         ShapeError: the formula would be too long to be of use.
         DomainError: SymPy cannot write it.
     """
-    base = sweeps.flat(tape)
+    base = expanded(tape)
     limited(base, derivative=derivative)
     slots = careful(lambda: sweeps.replay(base, FORMULAS, symbols), "the formula")
     return [each(sp.sympify, slots[slot]) for slot in base.outputs]

@@ -21,7 +21,8 @@ import sympy as sp
 from sympy.logic.boolalg import Boolean
 
 from tapegrad import sweeps
-from tapegrad.derivatives import differentiable
+from tapegrad.derivatives import differentiable, gradient_tape
+from tapegrad.expanding import expanded
 from tapegrad.symbolic.budget import within
 from tapegrad.symbolic.closed import (
     FORMULAS,
@@ -81,6 +82,8 @@ def to_sympy(tape: Tape, *, derivative: bool = False) -> Any:
         {'x': tanh(y), 'y': x/cosh(y)**2}
     """
     symbols = symbols_of(tape)
+    if derivative and sweeps.ruled(tape):
+        return _by_rules(tape, symbols)
     outputs = expressions(tape, symbols, derivative=derivative)
     if not derivative:
         return tape.structure.result.build(
@@ -96,6 +99,22 @@ def to_sympy(tape: Tape, *, derivative: bool = False) -> Any:
         for output in outputs
     ]
     return found[0] if tape.structure.result.bare else found
+
+
+def _by_rules(tape: Tape, symbols: Sequence[Any]) -> Any:
+    """Derivatives of a tape whose steps have rules that SymPy would not follow."""
+    grown = expressions(gradient_tape(tape, values=False), symbols)
+    found = careful(
+        lambda: [_shown(each(released, part)) for part in grown], "the derivative"
+    )
+    keys = keys_of(tape)
+    places = differentiable(tape)
+    count = len(places)
+    dicts = [
+        {keys[place]: part for place, part in zip(places, row, strict=True)}
+        for row in (found[k : k + count] for k in range(0, len(found), count))
+    ]
+    return dicts[0] if tape.structure.result.bare else dicts
 
 
 def _by_entry(output: Any, by: Any) -> Any:
@@ -211,7 +230,7 @@ def latex_or_none(tape: Tape) -> str | None:
     if len(tape) > SHOWN_STEPS:
         return None
     try:
-        if limited(sweeps.flat(tape)) > SHOWN_SIZE:
+        if limited(expanded(tape)) > SHOWN_SIZE:
             return None
         text = latex(tape)
     except Exception:  # noqa: BLE001 - a picture of a tape must not fail
@@ -239,7 +258,7 @@ def _assumptions(tape: Tape) -> str:
     """The guards of a tape: where the formula is the function."""
     if not tape.guards:
         return ""
-    base = sweeps.flat(tape)
+    base = expanded(tape)
     slots = sweeps.replay(base, FORMULAS, symbols_of(tape))
     found: list[Any] = []
     for step in base:

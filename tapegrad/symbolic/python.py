@@ -15,6 +15,7 @@ from typing import Any
 from tapegrad import sweeps
 from tapegrad.derivatives import differentiable, gradient_tape
 from tapegrad.errors import DomainError
+from tapegrad.expanding import expanded
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.symbolic.source import (
     LONG,
@@ -56,13 +57,14 @@ def to_python(tape: Tape) -> str:
         np.True_
     """
     base = sweeps.flat(tape)
+    plain = expanded(base)
     names = _names(base)
     helpers: dict[str, str] = {}
-    functions = [_function("value", base, names, helpers, _results)]
+    functions = [_function("value", plain, names, helpers, _results)]
     places = differentiable(base)
     floats = all(base.aval_of(slot)[1] in FLOATING for slot in base.outputs)
     if places and floats and base.outputs:
-        grown = sweeps.flat(gradient_tape(base))
+        grown = expanded(gradient_tape(base))
         count, by = len(base.outputs), len(places)
         single = count == 1 and tape.structure.result.bare
         single = single and not base.aval_of(base.outputs[0])[0]

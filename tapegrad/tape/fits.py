@@ -126,6 +126,10 @@ def _key(value: Any) -> bool:
     )
 
 
+def _tape(value: Any) -> bool:
+    return hasattr(value, "opcode")
+
+
 def _number(value: Any) -> bool:
     return type(value) in {int, float} or isinstance(value, np.floating)
 
@@ -148,9 +152,13 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "k": _integer,
     "key": _key,
     "lower": _truth,
+    "name": lambda value: isinstance(value, str),
     "n": lambda value: _integer(value) and 0 <= value <= HIGHEST,
+    "places": _integers,
+    "pullback": _tape,
     "shape": _shape,
     "subscripts": _subscripts,
+    "tape": _tape,
     "transposed": _truth,
     "unit_diagonal": _truth,
 }

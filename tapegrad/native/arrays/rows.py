@@ -44,7 +44,7 @@ def graph_of(tape: Tape) -> tuple[Graph, list[Node | None]]:
         elif row.name == "guard":
             outcome = params["guard"].outcome
             g.add("guard", args, (), "bool", step=step.number, outcome=outcome)
-        elif row.name == "call":
+        elif row.name == "call" or row.nested:
             msg = "native code is for flat tapes; put sub-tapes in place first"
             raise CompileError(msg)
         elif not row.whole:
