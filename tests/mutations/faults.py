@@ -29,6 +29,7 @@ COMPARISONS = {
 }
 # Operators whose operands do not commute.
 ORDERED = (ast.Sub, ast.Div, ast.Pow, ast.MatMult, ast.FloorDiv, ast.Mod, ast.LShift)
+SEQUENCES = (ast.List, ast.ListComp, ast.Tuple, ast.JoinedStr)
 DROPPED = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.BitAnd, ast.BitOr)
 
 # Functions that are taken for each other.
@@ -343,15 +344,15 @@ class _Walk:
 
     def _binary(self, node: ast.BinOp) -> Iterator[Fault]:
         left, right, op = node.left, node.right, type(node.op)
-        if isinstance(left, ast.Constant) and isinstance(left.value, str):
-            return
-        if op in SIGNS:
+        # for lists and text the other operators would not even be defined
+        listed = any(isinstance(x, SEQUENCES) or _is_text(x) for x in (left, right))
+        if op in SIGNS and not listed:
             other = ast.unparse(ast.BinOp(left, SIGNS[op](), right))
             yield self._fault("sign", node, other)
         if op in ORDERED:
             other = ast.unparse(ast.BinOp(right, node.op, left))
             yield self._fault("operands swapped", node, other)
-        if op in DROPPED:
+        if op in DROPPED and (op is ast.Add or not listed):
             yield self._fault("term dropped", node, self._text(left))
             if op is not ast.Div:
                 yield self._fault("term dropped", node, self._text(right))
@@ -400,6 +401,10 @@ class _Walk:
                     instead.encode(),
                     self.lines,
                 )
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _short(text: str, width: int = 72) -> str:
