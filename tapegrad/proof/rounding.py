@@ -156,9 +156,25 @@ class Analysis:
         self.note = ""
         self.exact: list[Any] | None = None
         try:
-            self.exact = sweeps.replay(base, self.big, list(self.given.values()))
-        except (BranchChanged, DomainError) as problem:
-            self.note = f"with {digits} digits the tape takes another way ({problem})"
+            self.exact = self._replayed()
+        except BranchChanged as problem:
+            self.note = (
+                f"with {digits} digits the branch at {problem.file}:{problem.line} "
+                "goes the other way, so there is no exact result of this tape"
+            )
+        except DomainError as problem:
+            self.note = f"with {digits} digits there is no result: {problem}"
+
+    def _replayed(self) -> list[Any]:
+        """All slots with many digits; eigenvectors with the signs that they had."""
+        given, replace = list(self.given.values()), {}
+        found = sweeps.replay(self.base, self.big, given)
+        for step in self.steps:
+            if step.primitive.name == "eigh":
+                slot = step.slots[1]
+                replace[slot] = self._same_signs(found[slot], slot)
+                found = sweeps.replay(self.base, self.big, given, replace)
+        return found
 
     def _lift(self, value: Any) -> Any:
         """A value of the rounding arithmetic as a number of many digits."""
@@ -202,7 +218,8 @@ class Analysis:
         least = UNIT[self._unit(slot)] * size if math.isfinite(size) else 0.0
         for index in np.ndindex(shape):
             off = abs(_less(computed[index], exact[index]))
-            found[index] = off / (abs(float(exact[index])) + least) if off else 0.0
+            size = abs(float(exact[index])) + least
+            found[index] = (off / size if size else math.inf) if off else 0.0
         return np.where(np.isnan(found), np.inf, found)
 
     # -- the analysis ------------------------------------------------------------------

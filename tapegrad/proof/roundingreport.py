@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Rows of a printed table, and steps in JSON.
 SHOWN, WRITTEN = 12, 100
+# Characters of a source line in a table.
+WIDTH = 60
 # What an estimate may be off by and still count.
 FACTOR = 10.0
 
@@ -174,6 +176,8 @@ class RoundingReport:
         sure = f"the result is good to {good} digit{'s' * (good != 1)}"
         if not good:
             sure = "no digit of the result is right" if size else "the result is exact"
+        if not self.true_error and not self.bound:
+            return f"no step that counts is rounded: {sure}"
         sees = "sees it" if self.ok else "does not see it"
         text = (
             f"first order {sees}: error {self.true_error:.3g} by the replay at "
@@ -218,7 +222,8 @@ class RoundingReport:
         tail = ("estimate", "bound", "a priori", "share")
         if self.lines:
             rows = [
-                (x.place, x.code, str(x.steps), *figures(x)) for x in self.lines[:SHOWN]
+                (x.place, _short(x.code), str(x.steps), *figures(x))
+                for x in self.lines[:SHOWN]
             ]
             return ("line", "code", "steps", *tail), rows, len(self.lines)
         rows = [
@@ -306,6 +311,10 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def _short(code: str) -> str:
+    return code if len(code) <= WIDTH else code[: WIDTH - 3] + "..."
 
 
 def _bars(cells: Sequence[str]) -> str:

@@ -125,6 +125,8 @@ class ObjectReading(Reading):
         out = np.empty(x.shape, object)
         for place in np.ndindex(x.shape):
             entry = x[place]
+            if type(entry) is np.ndarray:  # NumPy puts a box of shape () in as it is
+                entry = entry[()]
             out[place] = self.number(entry) if type(entry) in {int, float} else entry
         return out if out.ndim else out[()]
 
