@@ -10,7 +10,7 @@ import numpy as np
 
 from tapegrad import bulk, sweeps
 from tapegrad.ambient import current
-from tapegrad.apply import make
+from tapegrad.apply import apply, make
 from tapegrad.binding import (
     arithmetic_of,
     bind_for,
@@ -30,6 +30,9 @@ from tapegrad.errors import RecordError, ShapeError
 from tapegrad.jacobians import derivatives, in_bulk, ones_of, zero_of
 from tapegrad.real import frozen
 from tapegrad.recorder import VALUES, Recorder
+from tapegrad.rules.movement import ASTYPE
+from tapegrad.rules.shapes import FLOATING
+from tapegrad.tape.recorder import aval_of
 from tapegrad.tape.structure import match
 from tapegrad.tape.tape import Tape
 from tapegrad.value import Value
@@ -75,6 +78,10 @@ def replay(
 def on_values(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
     """A tape applied to Values: one call step in a recording, else step by step."""
     columns, base = current(), sweeps.flat(tape)
+    leaves = [
+        _converted(x, tape.aval_of(slot)[1])
+        for x, slot in zip(leaves, tape.inputs, strict=True)
+    ]
     m = arithmetic_of(base, "float64")
     plain = [x._data if isinstance(x, Value) else x for x in leaves]
     primals = numbers(base, m, plain)
@@ -95,6 +102,16 @@ def on_values(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
     return [
         make(columns, slot, value) for slot, value in zip(made, values, strict=True)
     ]
+
+
+def _converted(x: Any, dtype: str) -> Any:
+    """A Value in the float dtype that the tape was recorded with."""
+    if not isinstance(x, Value) or dtype not in FLOATING:
+        return x
+    found = aval_of(x._data)[1]
+    if found == dtype or found not in FLOATING:
+        return x
+    return apply(ASTYPE, x, dtype=dtype)
 
 
 def _own(data: Any) -> Any:
