@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from equivalent import EQUIVALENT, QUIET
+from equivalent import changes_nothing
 from faults import Fault, compiles, faults
 
 
@@ -78,7 +78,7 @@ AREAS = {
         ),
     ),
     "passes": Area(
-        ("passes.py", "tape/inline.py"),
+        ("passes.py", "passes/*.py", "tape/inline.py"),
         12,
         ("tests/tape", "tests/test_sweeps.py", "tests/test_transforms.py"),
     ),
@@ -136,15 +136,7 @@ def _candidates(root: Path, path: Path) -> list[Fault]:
     """The faults of a file, without those that are known to change nothing."""
     name = path.relative_to(root).as_posix()
     every = faults(name, path.read_bytes(), llvm="/native/" in f"/{name}")
-    return [
-        fault
-        for fault in every
-        if fault.name not in EQUIVALENT
-        and not any(
-            fault.path == f"tapegrad/{place}" and word in (fault.where, fault.before)
-            for place, word in QUIET
-        )
-    ]
+    return [fault for fault in every if not changes_nothing(fault)]
 
 
 def _some(candidates: list[Fault], quota: int, seed: str, source: bytes) -> list[Fault]:

@@ -2,11 +2,64 @@
 
 from __future__ import annotations
 
-# Functions and constants, by module, that only speed or words depend on.
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from faults import Fault
+
+# Functions and constants, by module, that only speed, memory or words depend on. A
+# fault in such a function, or in what is decided by such a constant, is left out.
 QUIET: dict[tuple[str, str], str] = {
-    ("sweeps.py", "BLOCK"): "steps read at a time: memory, no result",
+    ("sweeps.py", "BLOCK"): "steps read at a time: memory",
     ("passing.py", "no_answer"): "words of an error",
+    ("bulk.py", "FEW"): "from where on NumPy is quicker than floats",
+    ("bulk.py", "MANY_SLOTS"): "from where on native code is quicker",
+    ("rules/linalg.py", "BLOCK"): "size of the blocks of a triangular system: speed",
+    ("readings/bigatoms.py", "SPARE"): "digits to spare, more than are needed",
+    ("native/arrayentry.py", "LONG"): "when other threads may run",
+    ("native/arrayjacobian.py", "FEW"): "when the gradients stand on one tape: speed",
+    ("native/compiled.py", "SHORT"): "which level of optimisation",
+    ("native/compiled.py", "CHUNK"): "steps a function: speed of the build",
+    ("native/compiled.py", "perf_counter"): "how long a build took, for a report",
+    ("native/report.py", "Part"): "figures of a build, for people",
+    ("native/lowering.py", "LIMIT"): "what fits into memory, about",
+    ("native/lowering.py", "ON_STACK"): "where a buffer stands",
+    ("native/thunk.py", "ROOM"): "where a buffer stands",
+    ("native/arraythunk.py", "ROOM"): "where a buffer stands",
+    ("native/arrays/costs.py", "work_of"): "what a plan goes by: speed",
+    ("native/arrays/costs.py", "_work_of"): "what a plan goes by: speed",
+    ("native/arrays/costs.py", "repeats"): "what a plan goes by: speed",
+    ("native/arrays/costs.py", "CALLED"): "what a plan goes by: speed",
+    ("native/arrays/costs.py", "SLOW"): "what a plan goes by: speed",
+    ("native/arrays/costs.py", "PARTS"): "what a plan goes by: speed",
+    ("native/arrays/folds.py", "SMALL"): "when BLAS is quicker than a loop",
+    ("native/arrays/function.py", "WRITTEN"): "constants in the text or in memory",
+    (
+        "native/arrays/function.py",
+        "LOOP",
+    ): "where functions are cut: speed of the build",
+    ("native/arrays/items.py", "BOXES"): "when a selection is stored: speed",
+    ("native/arrays/lower.py", "LONG"): "where functions are cut: speed of the build",
+    ("native/arrays/movement.py", "FAR"): "how far a read is followed: speed",
+    ("native/arrays/plan.py", "CHEAP"): "what is repeated or stored: speed",
+    ("native/arrays/plan.py", "WIDE"): "what is made in one nest: speed",
+    ("native/arrays/plan.py", "TOGETHER"): "what is made in one nest: speed",
+    ("native/arrays/writes.py", "FEW"): "which writes are joined: speed",
+    ("native/arrays/writes.py", "FEW_WIDE"): "which writes are joined: speed",
+    ("native/arrays/writes.py", "MOST"): "which writes are joined: speed",
 }
 
 # Single faults, by name.
 EQUIVALENT: dict[str, str] = {}
+
+
+def changes_nothing(fault: Fault) -> bool:
+    """Whether a fault is one of those above."""
+    if fault.name in EQUIVALENT:
+        return True
+    return any(
+        fault.path == f"tapegrad/{path}"
+        and (name in fault.where.split(".") or re.search(rf"\b{name}\b", fault.before))
+        for path, name in QUIET
+    )
