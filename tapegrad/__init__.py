@@ -23,7 +23,7 @@ from tapegrad.arrays import (
     softplus,
     where,
 )
-from tapegrad.custom import custom_gradient
+from tapegrad.custom import custom_gradient, implicit
 from tapegrad.errors import (
     BranchChanged,
     CompileError,
@@ -66,6 +66,7 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "implicit",
     "jacobian",
     "jvp",
     "linalg",
@@ -77,6 +78,7 @@ __all__ = [
     "nn",
     "no_record",
     "polygamma",
+    "primitive",
     "record",
     "relu",
     "rounding_error",

@@ -14,7 +14,7 @@ import numpy as np
 
 from tapegrad.ambient import SILENT, opened
 from tapegrad.apply import check_fresh, make
-from tapegrad.readings.mixed import MIXED
+from tapegrad.readings.mixed import MIXED, plain
 from tapegrad.rules import Primitive
 from tapegrad.tape.recorder import aval_of
 from tapegrad.value import Value, leaf
@@ -36,8 +36,7 @@ def apply_nested(
     """
     columns = opened()
     primals = [x._data if isinstance(x, Value) else x for x in operands]
-    with np.errstate(all="ignore"):
-        found = row.run(MIXED, primals, params)  # type: ignore[misc]
+    found = _computed(row, primals, params, derives=getattr(columns, "derives", False))
     if columns is SILENT:
         return [leaf(y) for y in found]
     if columns.stale:
@@ -49,3 +48,20 @@ def apply_nested(
     avals = [aval_of(y) for y in found]
     made = columns.push_arrays(row, slots, params, found, avals)
     return [make(columns, slot, y) for slot, y in zip(made, found, strict=True)]
+
+
+def _computed(
+    row: Primitive, primals: Sequence[Any], params: Mapping[str, Any], *, derives: bool
+) -> Any:
+    """The values of the slots; NaN where a derivative is recorded and there are none.
+
+    A derivative is good for other points than the one that it is recorded at.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            return row.run(MIXED, primals, params)  # type: ignore[misc]
+    except Exception:
+        if not derives:
+            raise
+        avals: Any = row.shape([aval_of(x) for x in primals], params)  # type: ignore[misc]
+        return [plain(np.full(shape, np.nan).astype(dtype)) for shape, dtype in avals]

@@ -96,7 +96,8 @@ def _recorded(
             msg = f"{_name(f)} returned the value {value!r}, and numbers are needed"
             raise RecordError(msg)
         outputs = tuple(output_slot(recorder, leaf, _name(f)) for leaf in leaves)
-        tape = prune(recorder.freeze(slots, outputs))
+        example = tuple(handle._data for handle in mine)
+        tape = prune(recorder.freeze(slots, outputs, example=example))
         seeds: list[Any] = []
         cotangents: list[Any] = []
         for place, slot in enumerate(outputs):

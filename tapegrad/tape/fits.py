@@ -145,6 +145,7 @@ def _subscripts(value: Any) -> bool:
 VALID: dict[str, Callable[[Any], bool]] = {
     "axes": _integers,
     "axis": _integer,
+    "count": lambda value: _integer(value) and value > 0,
     "ddof": _integer,
     "dtype": lambda value: isinstance(value, str) and value in DTYPES,
     "exponent": _number,
@@ -157,8 +158,10 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "places": _integers,
     "pullback": _tape,
     "shape": _shape,
+    "solve": callable,
     "subscripts": _subscripts,
     "tape": _tape,
+    "tolerance": _number,
     "transposed": _truth,
     "unit_diagonal": _truth,
 }

@@ -70,6 +70,8 @@ class Writer:
             return {"guard": outcome, "file": value.file, "line": value.line}
         if isinstance(value, Tape):
             return {"tape": self.tapes[id(value)]}
+        if hasattr(value, "unsaved"):
+            raise TapeFormatError(value.unsaved)
         dtype = value.dtype if isinstance(value, np.ndarray | np.generic) else None
         if dtype is None or dtype.newbyteorder("<").str not in DTYPES.values():
             msg = (
