@@ -1,6 +1,7 @@
 """The row of a solution of equations. Floor 8.
 
-    F(x, a) = 0        dx = -(dF/dx)^-1 dF/da da        a_bar = -(dF/da)^T (dF/dx)^-T x_bar
+    F(x, a) = 0      x_dot = -(dF/dx)^-1 dF/da a_dot
+                     a_bar = -(dF/da)^T (dF/dx)^-T x_bar
 
 (The implicit function theorem; Griewank & Walther section 15.1.) The solution is found
 by the user's solver; the derivatives need F alone. Since the rule reads the solution's

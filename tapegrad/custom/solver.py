@@ -61,7 +61,7 @@ class Solver:
     def __reduce__(self) -> tuple[Any, ...]:
         try:
             pickle.dumps(self.function)
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - pickle's errors are of any type
             msg = (
                 f"a tape with tg.implicit holds its solver, and {self!r} cannot be "
                 f"pickled ({problem}); define it at the top of a module"
