@@ -159,6 +159,10 @@ class MpmathReading(ObjectReading):
             return self.number(2 / self.ctx.sqrt(self.ctx.pi))  # type: ignore[no-any-return]
         return self.number(CONSTANTS[name])  # type: ignore[no-any-return]
 
+    def exact(self, constant: Any) -> Big:
+        """A constant of a user's row to as many digits as there are."""
+        return self.number(constant.digits(self.digits + 5))  # type: ignore[no-any-return]
+
     # -- atoms with other edges than mpmath's ------------------------------------
 
     def log(self, a: Any) -> Any:

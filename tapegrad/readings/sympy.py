@@ -76,6 +76,10 @@ class SympyReading(ObjectReading):
             "two_over_sqrt_pi": 2 / sp.sqrt(sp.pi),
         }[name]
 
+    def exact(self, constant: Any) -> Any:
+        """A constant of a user's row as the expression it is."""
+        return constant.form
+
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         """A Piecewise, or the arm itself when the condition is decided."""
         return sp.Piecewise((sp.sympify(a), condition), (sp.sympify(b), sp.true))

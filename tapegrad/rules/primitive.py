@@ -38,7 +38,7 @@ an array like its operand. All are written once, in the vocabulary of a reading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -233,6 +233,11 @@ class Table:
     def opcode(self, row: Primitive) -> int:
         """The number of a row in this process (files hold names, not numbers)."""
         return self.by_name[row.name]
+
+    def defined(self, names: Iterable[str]) -> tuple[tuple[str, str, str], ...]:
+        """Of users' rows among some the name, the digest, and what it is told as."""
+        rows = [self.rows[self.by_name[name]] for name in names if name in self]
+        return tuple((row.name, row.digest, row.told) for row in rows if row.digest)
 
     def __getitem__(self, name: str) -> Primitive:
         try:

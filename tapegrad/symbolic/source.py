@@ -287,7 +287,12 @@ class SourceReading(Reading):
 
     def _defined(self, row: Primitive, body: Callable[..., Any]) -> None:
         """A row in smaller vocabulary, as a function before those that call it."""
-        names = ["x", "y", "z"][: row.arity]
+        few = ["x", "y", "z"]
+        names = (
+            few[: row.arity]
+            if row.arity <= 3
+            else list(map("x{}".format, range(row.arity)))
+        )
         lines = Lines(self.lines.helpers, set(names))
         m = SourceReading(lines)
         found = body(m, *(Text(name, lines) for name in names))

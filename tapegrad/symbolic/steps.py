@@ -159,6 +159,8 @@ def _patterns(rows: int) -> Mapping[str, Sequence[tuple[Primitive, Any]]]:
     for row in TABLE:
         if row.kind != "elementwise" or row.helper or row.params != ({},):
             continue
+        if row.digest:  # a user's row is meant where it is written
+            continue
         xs = dummies(row.arity)
         form = closed_form(row, xs, {})
         if not isinstance(form, sp.Expr) or form.has(*KINKED):

@@ -42,6 +42,26 @@ def check(tape: Tape) -> None:
     _inputs(tape)
 
 
+def defined_alike(definitions: Any) -> None:
+    """Raise `TapeFormatError` unless users' rows are here as they were on a tape.
+
+    Args:
+        definitions: the name and digest of each, and what it is, for people.
+    """
+    for name, digest, told in definitions:
+        what = "is not defined here"
+        if name in TABLE:
+            row = TABLE[name]
+            if row.digest == digest:
+                continue
+            what = f"is another one here ({row.told or 'a row of the table'})"
+        msg = (
+            f"the tape holds the primitive {name!r} ({told}), which {what}; run "
+            f"tg.primitive({name!r}, ...) as it was before loading the tape"
+        )
+        raise TapeFormatError(msg)
+
+
 def _fail(step: int, what: str) -> NoReturn:
     msg = f"step {step} {what}; the tape is damaged or was put together wrongly"
     raise TapeFormatError(msg, step=step)

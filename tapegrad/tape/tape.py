@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.rules import TABLE, Primitive
+from tapegrad.tape.check import defined_alike
 from tapegrad.tape.doors import Doors
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.lines import Lines, Place
@@ -135,6 +136,8 @@ class Tape(Doors):
                 self.outputs,
             ):
                 sha.update(_canonical(part))
+            for name, definition, _ in TABLE.defined(self.operations):
+                sha.update(_canonical((name, definition)))
             self._known["digest"] = sha.hexdigest()
         return self._known["digest"]  # type: ignore[no-any-return]
 
@@ -148,7 +151,9 @@ class Tape(Doors):
 
     def __reduce__(self) -> tuple[Any, ...]:
         names = [name for name in self.__dataclass_fields__ if name != "_known"]
-        return _rebuild, ({name: getattr(self, name) for name in names},)
+        fields = {name: getattr(self, name) for name in names}
+        definitions = TABLE.defined(self.operations)
+        return _rebuild, (fields, definitions) if definitions else (fields,)
 
     # -- size and steps --------------------------------------------------------
 
@@ -225,8 +230,9 @@ class Tape(Doors):
         return tuple(self.label_of(slot) for slot in self.inputs)
 
 
-def _rebuild(fields: dict[str, Any]) -> Tape:
+def _rebuild(fields: dict[str, Any], definitions: Any = ()) -> Tape:
     """Unpickle: made anew and checked, columns frozen again."""
+    defined_alike(definitions)
     tape = Tape(**fields)
     tape.check()
     return tape

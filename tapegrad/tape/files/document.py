@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import TapeFormatError
+from tapegrad.rules import TABLE
+from tapegrad.tape.check import defined_alike
 from tapegrad.tape.files.trees import read_tree, write_tree
 from tapegrad.tape.files.values import Reader, Writer
 from tapegrad.tape.structure import Structure, Tree
@@ -40,7 +42,7 @@ def write_document(tape: Tape, writer: Writer) -> dict[str, Any]:
     example = None
     if tape.example is not None:
         example = [writer.write(value) for value in tape.example]
-    document = {
+    document: dict[str, Any] = {
         "operations": tape.operations,
         "statics": others,
         "avals": tape.avals,
@@ -56,6 +58,9 @@ def write_document(tape: Tape, writer: Writer) -> dict[str, Any]:
         },
         "example": example,
     }
+    definitions = TABLE.defined(tape.operations)
+    if definitions:  # of users' rows; files without them are as they always were
+        document["definitions"] = definitions
     text = json.dumps(document, allow_nan=False, separators=(",", ":")).encode("ascii")
     return {
         "number_at": list(numbers),
@@ -92,6 +97,8 @@ def read_document(
     except (ValueError, RecursionError) as problem:
         msg = f"its JSON cannot be read ({problem})"
         raise TapeFormatError(msg) from None
+    if isinstance(given, dict) and "definitions" in given:
+        defined_alike(_definitions(given.pop("definitions")))
     _keys(given, FIELDS, "the JSON")
     example = given["example"]
     if example is not None:
@@ -112,6 +119,13 @@ def read_document(
         ),
         "example": example,
     }
+
+
+def _definitions(given: Any) -> list[list[Any]]:
+    found = [_list(entry, "definitions", 3) for entry in _list(given, "definitions")]
+    if not all(isinstance(text, str) for entry in found for text in entry):
+        _wrong("definitions", given)
+    return found
 
 
 def _statics(

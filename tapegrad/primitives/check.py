@@ -1,0 +1,188 @@
+"""Rule text held against the witness, number by number. Floor 10.
+
+A rule that is wrong in sign, factor, term or argument, everywhere or on one side of
+zero, differs from the numerical derivative at some point; the message says which.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tapegrad.errors import DomainError, GradientMismatch
+from tapegrad.primitives.oracle import NOISE, RUNGS, Witness, context, plain
+from tapegrad.readings import reading
+
+# How near a rule has to be: a float constant in code is good to 16 digits, and a rule
+# may have another one than the value.
+TOLERANCE = 1e-12
+# At a kink, of the derivatives to its sides.
+ROOM = 1e-6
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is checked.
+
+    Args:
+        name: of the primitive.
+        names: of its arguments.
+        value, partials: rule text.
+        witness: of the definition.
+        closed: of a closed form that is said to be the value.
+    """
+
+    name: str
+    names: Sequence[str]
+    value: Callable[..., Any]
+    partials: Callable[..., Any]
+    witness: Witness
+    closed: Witness | None = None
+
+    def value_at(self, m: Any, point: Sequence[float]) -> Any:
+        """The value in an mpmath reading."""
+        return plain(m, self.value(m, *map(m.number, point)))
+
+    def partial_at(self, m: Any, point: Sequence[float], place: int) -> Any:
+        """A partial in an mpmath reading."""
+        xs = [m.number(x) for x in point]
+        return plain(m, self.partials(m, self.value(m, *xs), *xs)[place])
+
+    def where(self, point: Sequence[float]) -> str:
+        """A point in words."""
+        pairs = zip(self.names, point, strict=True)
+        return ", ".join(f"{name} = {x!r}" for name, x in pairs)
+
+
+def check(
+    rules: Rules,
+    points: Sequence[Sequence[float]],
+    kinks: Sequence[Sequence[float]] = (),
+) -> int:
+    """Hold rule text against the witness.
+
+    Args:
+        rules: value and partials, and the witness.
+        points: where to compare.
+        kinks: where one-sided derivatives bound the partials.
+
+    Returns:
+        How many numbers were compared.
+
+    Raises:
+        GradientMismatch: a number differs; says where, both numbers, which argument.
+        DomainError: the definition has a real value at none of the points.
+    """
+    compared = sum(_at_point(rules, point) for point in points)
+    for point in kinks:
+        _at_kink(rules, point)
+    if not compared:
+        msg = (
+            f"{rules.name}: no point was found where it has a real, finite value and a "
+            "derivative, so nothing can be checked; give domain=[(low, high), ...], "
+            "an interval an argument"
+        )
+        raise DomainError(msg)
+    return compared
+
+
+def _at_point(rules: Rules, point: Sequence[float]) -> int:
+    exact = rules.witness.value(point)
+    if rules.closed is not None:
+        _same_value(rules, point, rules.closed)
+    if exact is None:
+        _outside(rules, point)
+        return 0
+    found = _differing(exact, lambda m: rules.value_at(m, point), exact)
+    if found is not None:
+        msg = (
+            f"{rules.name}: the value at {rules.where(point)} is {_short(found)} by "
+            f"the rule, and {_short(exact)} by the definition at many digits"
+        )
+        raise GradientMismatch(msg)
+    compared = 0
+    for place, label in enumerate(rules.names):
+        slope = rules.witness.derivative(point, place)
+        if slope is None:
+            continue
+        compared += 1
+        ask = functools.partial(rules.partial_at, point=point, place=place)
+        found = _differing(slope, ask, exact / point[place] if point[place] else 0)
+        if found is not None:
+            msg = (
+                f"{rules.name}: d/d{label} at {rules.where(point)} is {_short(found)} "
+                f"by the rule, and {_short(slope)} by numerical differentiation of the "
+                f"value at many digits; the partial by {label} is wrong there"
+            )
+            raise GradientMismatch(msg)
+    return compared
+
+
+def _differing(exact: Any, ask: Callable[[Any], Any], scale: Any) -> Any:
+    """None where rule text gives the exact number at some precision; else its last."""
+    found = None
+    for rung in RUNGS:
+        m: Any = reading(f"mpmath:{rung}")
+        found = ask(m)
+        near = abs(exact) * TOLERANCE + abs(scale) * NOISE
+        if m.ctx.isfinite(found) and abs(found - exact) <= near:
+            return None
+    return found
+
+
+def _outside(rules: Rules, point: Sequence[float]) -> None:
+    """Where there is no real value, a partial that is a number is a leak."""
+    m: Any = reading(f"mpmath:{RUNGS[0]}")
+    if not m.ctx.isnan(rules.value_at(m, point)):
+        return  # a pole
+    for place, label in enumerate(rules.names):
+        found = rules.partial_at(m, point, place)
+        if m.ctx.isfinite(found) and found != 0:
+            msg = (
+                f"{rules.name}: d/d{label} at {rules.where(point)} is {_short(found)} "
+                "by the rule, and the function has no real value there; give domain=, "
+                "which makes the partials NaN outside"
+            )
+            raise GradientMismatch(msg)
+
+
+def _same_value(rules: Rules, point: Sequence[float], closed: Witness) -> None:
+    """The closed form that was given is the value, as far as float constants allow."""
+    one, other = rules.witness.value(point), closed.value(point)
+    if one is None or other is None:
+        return
+    slack = abs(other)
+    for place, x in enumerate(point):
+        slope = closed.derivative(point, place)
+        slack += 0 if slope is None else abs(slope * x)
+    if abs(one - other) > slack * TOLERANCE:
+        msg = (
+            f"{rules.name}: the value at {rules.where(point)} is {_short(one)} by the "
+            f"code, and {_short(other)} by sympy="
+        )
+        raise GradientMismatch(msg)
+
+
+def _at_kink(rules: Rules, point: Sequence[float]) -> None:
+    """At a kink a partial is between the derivatives of the two sides."""
+    m = reading(f"mpmath:{RUNGS[0]}")
+    for place, label in enumerate(rules.names):
+        sides = rules.witness.sides(point, place)
+        if sides is None:
+            continue
+        found = rules.partial_at(m, point, place)
+        low, high = min(sides), max(sides)
+        room = (abs(low) + abs(high)) * ROOM
+        if not low - room <= found <= high + room:
+            msg = (
+                f"{rules.name}: d/d{label} at the kink {rules.where(point)} is "
+                f"{_short(found)} by the rule, and not between {_short(low)} and "
+                f"{_short(high)}, the derivatives to its sides"
+            )
+            raise GradientMismatch(msg)
+
+
+def _short(x: Any) -> str:
+    return str(context(15).nstr(x, 15))
