@@ -129,16 +129,14 @@ def _sinc_slope(ctx: Any, x: Big, n: int) -> Big:
         return ctx.zero
     with ctx.extradps(SPARE + max(0, int(ctx.mag(x)) if x else 0) // 3):
         if abs(x) < n + 1:
-            return ctx.nsum(
-                lambda j: (
-                    (-1) ** int(j)
-                    * ctx.pi ** (2 * j)
-                    * x ** (2 * j - n)
-                    / ((2 * j + 1) * ctx.factorial(2 * j - n))
-                ),
-                [(n + 1) // 2, (n + 1) // 2 + 60 + 4 * n + ctx.dps],
-                method="direct",
-            )
+            # the terms pi^2j x^(2j-n) / (2j-n)!, each from the one before
+            first = (n + 1) // 2
+            part = (-1) ** first * ctx.pi ** (2 * first) * x ** (2 * first - n)
+            found = ctx.zero
+            for j in range(first, first + 61 + 4 * n + ctx.dps):
+                found += part / (2 * j + 1)
+                part *= -(ctx.pi**2) * x**2 / ((2 * j + 1 - n) * (2 * j + 2 - n))
+            return found
         sine, cosine = ctx.sinpi(x), ctx.cospi(x)
         found = sine / (ctx.pi * x)
         for k in range(1, n + 1):
