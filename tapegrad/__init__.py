@@ -111,6 +111,7 @@ _LAZY = {
     "jacobian": "tapegrad.transforms",
     "jvp": "tapegrad.transforms",
     "load": "tapegrad.tape.files",
+    "primitive": "tapegrad.primitives",
     "rounding_error": "tapegrad.proof",
     "sparse_hessian": "tapegrad.sparse",
     "sparse_jacobian": "tapegrad.sparse",
