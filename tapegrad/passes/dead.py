@@ -1,4 +1,4 @@
-"""Passes: tape in, tape out, IEEE meaning kept. Floor 3."""
+"""Dead steps dropped: what no output, input or guard needs. Floor 4."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.tape.lines import Lines
 from tapegrad.tape.tape import Tape
 
 
@@ -58,4 +59,5 @@ def _only(tape: Tape, keep: npt.NDArray[np.bool_]) -> Tape:
             for slot, label in tape.labels.items()
             if slots[slot]
         },
+        lines=tape.lines and Lines(tape.lines.places, tape.lines.column[slots]),
     )
