@@ -249,7 +249,10 @@ IMPLICIT = row(
         kind="structure",
         slots=-1,
         symbol="{name}",
-        params=(dict.fromkeys(("tape", "solve", "count", "tolerance", "name")),),
+        params=(
+            dict.fromkeys(("tape", "solve", "count", "tolerance"))
+            | {"name": "implicit"},
+        ),
         run=_run,
         shape=_shape,
         pull=_pull,
