@@ -95,6 +95,7 @@ GONE = {
     ),
     "shared": (lambda x, y: (x * y) - (x * y + 3.0), ["mul", "const", "add", "sub"]),
     "turned": (lambda x, y: (x * y) / (y * x + 3.0), ["mul", "const", "add", "div"]),
+    "a difference turned": (lambda x, y: (x - y) * (y - x), ["sub", "sub", "mul"]),
     "dead": (lambda x, y: (np.exp(x), x * y)[1], ["mul"]),
 }  # fmt: skip
 
@@ -156,7 +157,16 @@ MOVES = {
         lambda x: x * np.broadcast_to(np.sum(x), (2, 3)),
         ["sum", "mul"],
     ),
-    "ones": (lambda x: x * np.broadcast_to(np.sum(x) * 0.0 + 1.0, (2, 3)), None),
+    "ones": (
+        lambda x: (
+            np.sum(x) * np.broadcast_to(tg.where(x[0, 0] < 9.0, 1.0, 1.0), (2, 3))
+        ),
+        ["sum", "broadcast_to"],
+    ),
+    "turned in space": (
+        lambda x: x.reshape(1, 2, 3).transpose(1, 2, 0).transpose(1, 2, 0) * 2.0,
+        ["reshape", "transpose", "const", "mul"],
+    ),
 }
 
 
