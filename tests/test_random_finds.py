@@ -6,6 +6,8 @@ import numpy as np
 
 import tapegrad as tg
 from tapegrad import Value, sweeps
+from tapegrad.apply import apply
+from tapegrad.rules import TABLE
 
 
 def test_a_tape_of_doubles_takes_a_value_of_single_precision():
@@ -22,3 +24,27 @@ def test_a_tape_of_doubles_takes_a_value_of_single_precision():
     (inner(np.sum(eager)) * 2.0).backward()
     assert eager.grad.dtype == np.float32
     assert eager.grad.tolist() == expected.tolist()
+
+
+def test_native_code_gathers_from_a_number_that_was_spread():
+    """A number in a register has no address to gather from."""
+
+    def f(x, y, i, j):
+        wide = np.broadcast_to(np.sin(y) * 2.0, (3,))
+        return np.sum(wide[i]) * np.sum(x[i, j])
+
+    x = np.arange(12.0).reshape(4, 3)
+    i, j = np.array([0, 2, 2, 0, 1]), np.array([1, 1, 0, 1, 2])
+    tape = tg.record(f, x, 0.5, i, j)
+    value, gradient = tape.compile().value_and_gradient(x, 0.5, i, j)
+    assert value == tape(x, 0.5, i, j)
+    for found, expected in zip(gradient, tape.gradient(x, 0.5, i, j), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+    def g(x, i, j):
+        first = apply(TABLE["gather"], x, i, j, key=("a", "a"))
+        return -np.sum(apply(TABLE["scatter_add"], first, j, key=("a",), shape=(3,)))
+
+    tape = tg.record(g, x, i, j)
+    _, gradient = tape.compile().value_and_gradient(x, i, j)
+    np.testing.assert_array_equal(gradient, tape.gradient(x, i, j))

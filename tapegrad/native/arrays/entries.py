@@ -222,6 +222,12 @@ class Entries:
         view = self.storage.view(node.args[0])
         if view is None:
             raise Stored(node.args[0])
+        if not view.base.shape:  # spread from one number, which may have no address
+            kind, name = KINDS[node.dtype], self.storage.register(view.base)
+            if name is not None:
+                return self.add("register", kind, extra=name)
+            if view.base.op == "const":
+                return self.value(view.base, ())
         terms, strides, indices = self.picked(node, terms, view, node.args[1:])
         place = self.linear(terms, strides, view.offset)
         args = tuple(place for place, _, _ in indices)
