@@ -159,12 +159,12 @@ MOVES = {
     ),
     "ones": (
         lambda x: (
-            np.sum(x) * np.broadcast_to(tg.where(x[0, 0] < 9.0, 1.0, 1.0), (2, 3))
+            np.broadcast_to(tg.where(x[0, 0] < 9.0, 1.0, 1.0), (2, 3)) * np.sum(x)
         ),
         ["sum", "broadcast_to"],
     ),
     "turned in space": (
-        lambda x: x.reshape(1, 2, 3).transpose(1, 2, 0).transpose(1, 2, 0) * 2.0,
+        lambda x: x.reshape(1, 2, 3).transpose(1, 2, 0).transpose(0, 2, 1) * 2.0,
         ["reshape", "transpose", "const", "mul"],
     ),
 }
