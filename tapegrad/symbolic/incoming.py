@@ -9,6 +9,7 @@ take a small multiple of the value's work, however many inputs there are.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,13 +34,15 @@ def from_sympy(expression: Any, symbols: Any = None) -> Tape:
     """Read a SymPy expression as a tape.
 
     Args:
-        expression: an expression, a ``Matrix`` or ``Array``, or a nesting of these in
-            lists, tuples and dicts. A matrix becomes an array output of its shape.
+        expression: an expression, a ``Matrix`` or ``Array``, an expression in
+            ``MatrixSymbol``s, or a nesting of these in lists, tuples and dicts. A
+            matrix becomes an array output of its shape.
         symbols: what the inputs are, in the order of the tape's arguments, as for
             SymPy's ``lambdify``: symbols, or functions such as ``theta(t)``, or names
             of symbols. A list or tuple among them is an argument that nests so. A
             ``Matrix`` of symbols, a ``MatrixSymbol`` or an ``IndexedBase`` with a
-            shape is an array. By default, all symbols by name.
+            shape is an array; a ``DeferredVector`` one as long as its last entry that
+            occurs. By default, all symbols by name.
 
     Returns:
         A tape; its inputs are real float64 numbers. It has no example. Equal parts are
@@ -156,6 +159,8 @@ class _Inputs:
                 self._matrix(leaf)
             elif isinstance(leaf, _Wholes):
                 self._whole(leaf)
+            elif isinstance(leaf, sp.DeferredVector):
+                self._deferred(leaf)
             else:
                 self._number(self._named(leaf) if isinstance(leaf, str) else leaf)
         return tree
@@ -204,10 +209,19 @@ class _Inputs:
                 f"{type(symbol).__name__}({str(symbol)!r}, ...) with numbers for it"
             )
             raise ParseError(msg)
-        sizes = tuple(map(int, shape))
-        slot = self._input(str(symbol), sizes)
-        for place in np.ndindex(sizes):
-            self._know(symbol[place], self._entry(slot, place))
+        self._know(symbol, self._input(str(symbol), tuple(map(int, shape))))
+
+    def _deferred(self, symbol: Any) -> None:
+        """A vector of any length: its entries are the symbols ``X[0]``, ``X[1]``, ...
+
+        It is as long as the last entry that occurs.
+        """
+        name = re.compile(rf"{re.escape(str(symbol))}\[(\d+)\]")
+        found = [(name.fullmatch(str(part)), part) for part in _found(self.forms)]
+        entries = {int(match[1]): part for match, part in found if match}
+        slot = self._input(str(symbol), (max(entries, default=-1) + 1,))
+        for place, entry in entries.items():
+            self._know(entry, self._entry(slot, (place,)))
 
     def _matrix(self, matrix: Any) -> None:
         entries = _entries(matrix)
@@ -220,4 +234,4 @@ class _Inputs:
             self._know(symbol, self._entry(slot, place))
 
     def _entry(self, slot: int, place: tuple[int, ...]) -> Any:
-        return lambda: self.steps.push_array(TABLE["index"], slot, key=place)
+        return lambda: self.steps.push(TABLE["index"], slot, key=place)

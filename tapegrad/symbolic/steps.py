@@ -21,6 +21,7 @@ import sympy as sp
 
 from tapegrad.errors import ParseError
 from tapegrad.rules import TABLE, Primitive
+from tapegrad.rules.shapes import broadcast
 from tapegrad.symbolic.heads import KINKED, closed_form, dummies
 from tapegrad.tape.recorder import Columns
 
@@ -55,40 +56,38 @@ class Steps:
         return slot
 
     def push(self, row: Primitive, *operands: int, **params: Any) -> int:
-        """The slot of a step of numbers."""
-        static = tuple(sorted(params.items()))
+        """The slot of a step, of numbers or of arrays."""
+        static = tuple(sorted(params.items())) if params else ()
         key = row.name, operands, static
         slot = self._found.get(key)
         if slot is None:
             slot = self._stable(key) if self.stable else None
             if slot is None:
-                slot = self.columns.push(row, operands, params, math.nan)
+                slot = self._pushed(row, operands, params)
                 self.made[slot] = key
             self._found[key] = slot
         return slot
 
-    def push_array(self, row: Primitive, *operands: int, **params: Any) -> int:
-        """The slot of a step of whole arrays."""
-        key = row.name, operands, tuple(sorted(params.items()))
-        slot = self._found.get(key)
-        if slot is None:
-            avals = [self.columns.aval_at(operand) for operand in operands]
+    def _pushed(self, row: Primitive, operands: tuple[int, ...], params: Any) -> int:
+        known = self.columns.avals
+        if not row.whole and known.keys().isdisjoint(operands):
+            return self.columns.push(row, operands, params, math.nan)
+        avals = [self.columns.aval_at(operand) for operand in operands]
+        if row.whole:
             made = row.shape(*avals, **params)  # type: ignore[misc]
-            (slot,) = self.columns.push_arrays(
-                row, operands, params, [math.nan], [made]
-            )
-            self._found[key] = slot
+        else:
+            shape = broadcast(*(aval[0] for aval in avals))
+            made = shape, "bool" if row.kind == "predicate" else "float64"
+        (slot,) = self.columns.push_arrays(row, operands, params, [math.nan], [made])
         return slot
 
     def matrix(self, entries: Sequence[int], shape: tuple[int, ...]) -> int:
         """Numbers in an array."""
         if not entries:
             return self.columns.constant(np.zeros(shape))
-        parts = [
-            self.push_array(TABLE["reshape"], entry, shape=(1,)) for entry in entries
-        ]
-        joined = self.push_array(TABLE["concatenate"], *parts, axis=0)
-        return self.push_array(TABLE["reshape"], joined, shape=shape)
+        parts = [self.push(TABLE["reshape"], entry, shape=(1,)) for entry in entries]
+        joined = self.push(TABLE["concatenate"], *parts, axis=0)
+        return self.push(TABLE["reshape"], joined, shape=shape)
 
     def power(self, slot: int, exponent: float | Any) -> int:
         """A power with a constant exponent; a parameter of the step, not an operand."""

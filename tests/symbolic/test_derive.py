@@ -74,7 +74,7 @@ def test_labels_that_look_like_names_of_others():
 
 
 def test_pi_in_an_exponent_is_pi():
-    assert derive("x^pi")["x"] == sp.pi * X ** (sp.pi - 1)
+    assert sp.simplify(derive("x^pi")["x"] - sp.pi * X**sp.pi / X) == 0
 
 
 def test_sympy_expressions_in_their_own_symbols():
