@@ -1,0 +1,283 @@
+"""The checks of a random program: `judged` makes them all.
+
+At 50 digits, where rounding plays no part: reverse, forward, the adjoint tape and the
+tangent tape agree, the derivative is what differences of the value say, and the second
+derivative what differences of the gradient say. In floats every tier is held to the
+exact result within a bound by conditioning (`randombounds`), and to the last bit where
+all rows are exact ones.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+from randombounds import BIG, MARGIN, distance, exact_entries
+from randomjudge import Judge, Verdict
+from randomtapes import Program
+
+import tapegrad as tg
+from tapegrad import bulk, sweeps
+from tapegrad.errors import BranchChanged
+from tapegrad.readings import FLOAT32
+from tapegrad.readings.mixed import MIXED
+
+mpf, nstr, isfinite = BIG.ctx.mpf, BIG.ctx.nstr, BIG.ctx.isfinite
+# The step of differences at 50 digits, in units of the inputs.
+STEP = "1e-20"
+# Dear checks are made of one program in so many.
+NATIVE, SECOND, SEVERAL, SAVED, SINGLE, TANGENT, DIFFERENCES = 24, 6, 6, 3, 3, 2, 2
+
+
+def judged(program: Program, turn: int = 0) -> Verdict:
+    """The checks of a program. An error that is raised is a failure, too.
+
+    Args:
+        program: the program.
+        turn: which of the dearer checks are made; 0 makes them all.
+    """
+    try:
+        judge = Judge(program)
+        judge.base.check()
+        many_digits(judge, turn)
+        floats(judge, turn)
+    except Exception as problem:  # noqa: BLE001 - whatever it is, the seed must be told
+        verdict = Verdict()
+        kind = type(problem).__name__
+        verdict.failures.append(f"raised: {kind}: {problem}")
+        return verdict
+    return judge.verdict
+
+
+# -- 50 digits -----------------------------------------------------------------------
+
+
+def many_digits(judge: Judge, turn: int) -> None:
+    """Reverse, forward, tapes of derivatives and differences, at 50 digits."""
+    tape, inputs = judge.tape, judge.inputs
+    value, gradient = tape.value_and_gradient(*inputs, arithmetic=BIG.name)
+    flat = exact_entries(np.asarray(value, object)[()])
+    for bar in judge.listed(gradient):
+        flat += exact_entries(bar)
+    for place, (a, b) in enumerate(zip(flat, judge.answers, strict=True)):
+        name = "50 digits: sweep, tape" if place else "50 digits: value"
+        judge.sharp(name, a, b, judge.size(place))
+    _, dot = tape.jvp(tuple(inputs), tuple(judge.direction), arithmetic=BIG.name)
+    slope = judge.slope = mpf(getattr(dot, "value", dot))
+    terms = [a * mpf(d) for a, d in zip(judge.answers[1:], judge.dots, strict=True)]
+    if not all(map(isfinite, terms)):  # 0 * inf: forward mode has no structural zeros
+        return
+    size = BIG.ctx.fsum(map(abs, terms))
+    size += sum(judge.size(1 + i) * abs(mpf(d)) for i, d in enumerate(judge.dots))
+    judge.sharp("50 digits: forward, reverse", slope, BIG.ctx.fsum(terms), size)
+    if turn % DIFFERENCES == 0:
+        differences(judge, slope, size)
+    if turn % SECOND == 0:
+        second_order(judge)
+    if turn % SEVERAL == 0:
+        several(judge)
+
+
+def differences(judge: Judge, slope: Any, size: Any) -> None:
+    """The slope beside differences of the value, on both sides and at two steps."""
+    h = BIG.number(STEP)
+    out = judge.base.outputs[0]
+    try:
+        found = [sweeps.replay(judge.base, BIG, judge.moved(h * k)) for k in (1, -1, 3)]
+    except BranchChanged:
+        judge.count("kink: differences")
+        return
+    here, up, down, far = (judge.answers[0], *(slots[out].value for slots in found))
+    middle, wide = (up - down) / (2 * h.value), (far - here) / (3 * h.value)
+    decided = [judge.conditions(judge.base, slots) for slots in found]
+    # beside a kink, or where the curvature is larger than 1 / h, they do not meet
+    room = 1e-9 * (size + abs(slope)) + 1e-26 * judge.size(0)
+    gap = abs(up + down - 2 * here) / h.value + abs(middle - wide)
+    if decided[0] != decided[1] or judge.jumps or not gap <= room:
+        judge.count("kink: differences")
+        return
+    judge.count("50 digits: differences")
+    if abs(middle - slope) > room:
+        words = f"{nstr(slope, 20)}, differences {nstr(middle, 20)}"
+        judge.wrong("50 digits: differences", words)
+
+
+def second_order(judge: Judge) -> None:
+    """Hessian times direction, beside differences of the gradient."""
+    inputs, dots = tuple(judge.inputs), tuple(judge.direction)
+    found = judge.tape.hvp(inputs, dots, arithmetic=BIG.name)
+    flat = [x for part in judge.listed(found) for x in exact_entries(part)]
+    h = BIG.number(STEP)
+    try:
+        up, down, far = (
+            sweeps.replay(judge.whole, BIG, judge.moved(h * k)) for k in (1, -1, 3)
+        )
+    except BranchChanged:
+        judge.count("kink: second order")
+        return
+    decided = [judge.conditions(judge.whole, slots) for slots in (up, down)]
+    if decided[0] != decided[1] or judge.jumps:
+        judge.count("kink: second order")
+        return
+    judge.count("50 digits: second order")
+    sides = [
+        [x for slot in judge.whole.outputs[1:] for x in exact_entries(slots[slot])]
+        for slots in (up, down, far)
+    ]
+    columns = zip(flat, judge.answers[1:], *sides, strict=True)
+    for place, (b, e, a, c, f) in enumerate(columns):
+        if not all(map(isfinite, (a, b, c, e, f))):
+            continue
+        slope, gap = (a - c) / (2 * h.value), abs(a + c - 2 * e) / h.value
+        gap += abs((f - e) / (3 * h.value) - slope)  # a jump has 1 / h
+        room = 1e-8 * (abs(b) + abs(slope) + abs(e) + judge.size(1 + place))
+        if abs(slope - b) > room and gap <= room:
+            words = f"entry {place}: {nstr(b, 20)}, differences {nstr(slope, 20)}"
+            judge.wrong("50 digits: second order", words)
+            return
+
+
+def several(judge: Judge) -> None:
+    """Many outputs: weights times tangents are adjoints times direction."""
+    tape = tg.record(judge.program.several, *judge.inputs)
+    inputs, dots = tuple(judge.inputs), tuple(judge.direction)
+    weights = [
+        np.round(judge.rng.normal(size=tape.aval_of(slot)[0]), 2)
+        for slot in tape.outputs
+    ]
+    _, tangents = tape.jvp(inputs, dots, arithmetic=BIG.name)
+    _, bars = tape.vjp(inputs, weights, arithmetic=BIG.name)
+    left = [
+        mpf(w) * x
+        for weight, dot in zip(weights, tangents, strict=True)
+        for w, x in zip(np.ravel(weight).tolist(), exact_entries(dot), strict=True)
+    ]
+    right = [
+        mpf(d) * x
+        for d, x in zip(
+            judge.dots,
+            [x for bar in judge.listed(bars) for x in exact_entries(bar)],
+            strict=True,
+        )
+    ]
+    if not all(map(isfinite, (*left, *right))):
+        return
+    size = BIG.ctx.fsum(map(abs, (*left, *right))) + judge.size(0)
+    judge.sharp(
+        "50 digits: several outputs", BIG.ctx.fsum(left), BIG.ctx.fsum(right), size
+    )
+
+
+# -- tiers of floats -----------------------------------------------------------------
+
+
+def floats(judge: Judge, turn: int) -> None:
+    """Every tier of floats, held to the exact result."""
+    tape, inputs = judge.tape, judge.inputs
+    first = [judge.floats[slot] for slot in judge.whole.outputs]
+    judge.within("adjoint tape", first)
+    value, gradient = tape.value_and_gradient(*inputs)
+    swept = [value, *judge.listed(gradient)]
+    judge.within("reverse", swept)
+    judge.bits("reverse", swept, first)
+    if not any(line.name == "slope_around" for line in judge.program.lines):
+        # a derivative inside would capture an eager Value, which is refused
+        eager = eagerly(judge)
+        judge.within("eager", eager)
+        judge.bits("eager", eager, swept)
+    forward(judge, turn)
+    if not judge.base.arrays:
+        lined = in_bulk(judge)
+        judge.within("bulk", lined)
+        judge.bits("bulk", lined, swept)
+    if turn % NATIVE == 0:
+        compiled = tape.compile()
+        value, gradient = compiled.value_and_gradient(*inputs)
+        found = [value, *judge.listed(gradient)]
+        judge.within("native", found)
+        judge.bits("native", found, swept)
+        alone = [compiled(*inputs), *judge.listed(compiled.gradient(*inputs))]
+        judge.within("native value", alone)
+    if turn % SINGLE == 0:
+        single(judge)
+    if turn % SAVED == 0:
+        saved(judge, swept)
+
+
+def forward(judge: Judge, turn: int) -> None:
+    """Forward mode beside reverse, in floats."""
+    inputs, dots = tuple(judge.inputs), tuple(judge.direction)
+    ways = {"forward": judge.tape.jvp(inputs, dots)[1]}
+    if turn % TANGENT == 0:
+        tape = judge.tape.tangent_tape()
+        with np.errstate(all="ignore"):
+            ways["tangent tape"] = tape(*inputs, *dots)
+        judge.bits("tangent tape", [ways["tangent tape"]], [ways["forward"]])
+    bound = 2 * MARGIN * judge.bound.of(judge.seeds([0.0, *judge.dots]))
+    terms = sum(abs(a * d) for a, d in zip(judge.answers[1:], judge.dots, strict=True))
+    if not (math.isfinite(bound) and isfinite(terms)):
+        return
+    room = bound + float(terms) * 2.0**-50 * (1 + len(judge.dots))
+    for name, one in ways.items():
+        judge.count(name)
+        if distance(one, judge.slope) > room:
+            words = f"{one!r}, not {nstr(judge.slope, 20)}, {room:.3g} allowed"
+            judge.miss(name, words)
+
+
+def eagerly(judge: Judge) -> list[Any]:
+    """Value and gradient of the program run on Values."""
+    leaves = [
+        tg.Value(x) if np.asarray(x).dtype.kind == "f" else x for x in judge.inputs
+    ]
+    with np.errstate(all="ignore"):
+        y = judge.program(*leaves)
+    if isinstance(y, tg.Value):
+        y.backward()
+        y = y.data
+    shapes = [np.shape(x) for x in judge.inputs]
+    return [y, *(leaves[i].grad + np.zeros(shapes[i]) for i in judge.free)]
+
+
+def in_bulk(judge: Judge) -> list[Any]:
+    """The sweep of scalars with all partials of one operation at once."""
+    base = judge.base
+    slots = judge.replayed(base, MIXED, judge.inputs)
+    with np.errstate(all="ignore"):
+        lines = bulk.lines_of_tape(base, np.array(slots, dtype=float))
+        bars, _ = bulk.adjoint(lines, {base.outputs[0]: 1.0})
+    return [slots[base.outputs[0]], *(bars[i] for i in base.inputs)]
+
+
+def single(judge: Judge) -> None:
+    """All arithmetic in single precision, where it decides as 50 digits do."""
+    inputs = judge.inputs
+    if judge.excuse:
+        return
+    try:
+        slots = judge.replayed(judge.whole, FLOAT32, inputs)
+        value, gradient = judge.tape.value_and_gradient(*inputs, arithmetic="float32")
+    except BranchChanged:
+        return
+    coarse, fine = (judge.conditions(judge.whole, x) for x in (slots, judge.exact))
+    if coarse != fine or not judge.moderate(slots):
+        return
+    found = [value, *judge.listed(gradient)]
+    judge.within("float32", found, room=2.0**29)
+
+
+def saved(judge: Judge, swept: list[Any]) -> None:
+    """The tape after a file and a pickle: the same content, the same bits."""
+    judge.count("saved")
+    kept = judge.tape.to_bytes()
+    again = tg.from_bytes(kept)
+    twin = pickle.loads(pickle.dumps(judge.tape))
+    value, gradient = again.value_and_gradient(*judge.inputs)
+    for a, b in zip(swept, [value, *judge.listed(gradient)], strict=True):
+        if not np.array_equal(a, b, equal_nan=True):
+            judge.wrong("saved", f"{b!r} after a file, not {a!r}")
+            return
+    if again != judge.tape or twin != judge.tape or again.to_bytes() != kept:
+        judge.wrong("saved", "another tape came back")
