@@ -14,7 +14,7 @@ import numpy as np
 
 from tapegrad import sweeps
 from tapegrad.errors import ShapeError
-from tapegrad.passes import prune
+from tapegrad.passes import tidy
 from tapegrad.readings.mixed import MIXED
 from tapegrad.real import frozen
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
@@ -239,4 +239,4 @@ def _frozen(
         structure=structure,
         example=tuple(handle._data for handle in inputs),
     )
-    return prune(grown)
+    return tidy(grown)
