@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 from randomchecks import judged
-from randomtapes import ROWS, Name, Program, program, shortened
+from randomprograms import Name, Program, shortened
+from randomtapes import ROWS, program
 
 import tapegrad as tg
 
@@ -58,6 +59,12 @@ def tally(seeds: Sequence[int]) -> Tally:
             checks["programs"] += 1
             failures += [[seed, words] for words in verdict.failures]
     return {"checks": dict(checks), "rows": dict(rows), "failures": failures}
+
+
+def say(*words: object) -> None:
+    """A line for whoever waits."""
+    sys.stdout.write("\n".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def added(parts: Sequence[Tally]) -> Tally:
@@ -133,11 +140,11 @@ def run(
                 with state.open("a", encoding="utf-8") as file:
                     file.write(json.dumps([start, found]) + "\n")
             for seed, words in found["failures"]:
-                print(f"seed {seed}: {words}"[:600], flush=True)
+                say(f"seed {seed}: {words}"[:600])
             if number % 20 == 0:
                 spent = time.monotonic() - began
                 rate = spent / (number * BLOCK) * 1000
-                print(f"{number * BLOCK} more, {rate:.0f} ms each", flush=True)
+                say(f"{number * BLOCK} more, {rate:.0f} ms each")
     return added(list(done.values()))
 
 
@@ -190,7 +197,7 @@ def show(seed: int) -> None:
     """A program with its verdict, and the shortest one that fails alike."""
     found = program(seed)
     verdict = judged(found)
-    print(found, *verdict.failures, sep="\n")
+    say(found, *verdict.failures)
     if verdict.failures:
         check = verdict.failures[0].split(":")[0]
 
@@ -199,7 +206,7 @@ def show(seed: int) -> None:
             return any(text.startswith(check) for text in words.failures)
 
         shorter = minimal(found, wrong)
-        print(shorter, *judged(shorter).failures, sep="\n")
+        say(shorter, *judged(shorter).failures)
 
 
 def main() -> int:
@@ -215,7 +222,7 @@ def main() -> int:
         show(given.seed)
         return 0
     total = run(given.first, given.last, given.state, given.processes)
-    print(report(total))
+    say(report(total))
     return 1 if total["failures"] or too_often(total) else 0
 
 

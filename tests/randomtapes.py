@@ -12,16 +12,14 @@ the last bit.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from randomwords import WORDS, WORDS_OF_NUMBERS, choose
+from randomprograms import Line, Name, Program
+from randomwords import WORDS, WORDS_OF_NUMBERS, choose, names
 
 import tapegrad as tg
-from tapegrad.apply import apply
 from tapegrad.proof.wholes import operand
 from tapegrad.rules import TABLE, Primitive
 
@@ -33,101 +31,21 @@ MOST_ENTRIES = 18
 
 # Rows that every tier computes alike, to the last bit.
 EXACT = frozenset(
-    "add sub mul div neg sqrt square reciprocal relu abs max min clip where less "
-    "less_equal greater greater_equal equal not_equal logical_and logical_or "
-    "logical_xor logical_not stop_gradient sign copysign floor ceil trunc round "
-    "reshape transpose broadcast_to index index_set scatter gather gather_set "
-    "concatenate tril triu argsort argmax argmin amax amin any all const input "
-    "guard".split()
+    names(
+        "add sub mul div neg sqrt square reciprocal relu abs max min clip where less "
+        "less_equal greater greater_equal equal not_equal logical_and logical_or "
+        "logical_xor logical_not stop_gradient sign copysign floor ceil trunc round "
+        "reshape transpose broadcast_to index index_set scatter gather gather_set "
+        "concatenate tril triu argsort argmax argmin amax amin any all const input "
+        "guard"
+    )
 )
 ROWS = [row for row in TABLE if row.kind != "structure"]
 EXACT_ROWS = [row for row in ROWS if row.name in EXACT]
-EXACT_WORDS = frozenset(
+EXACT_WORDS = names(
     "slice set fancy fancy_set reshape transpose flip stack concatenate sort "
-    "operators branch halve stop".split()
+    "operators branch halve stop"
 )
-
-
-@dataclass(frozen=True)
-class Name:
-    """An operand by name: input ``x3`` or result ``v7``."""
-
-    letter: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.letter}{self.number}"
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a program: a row of the table, or a word of NumPy, applied."""
-
-    word: bool
-    name: str
-    operands: tuple[Any, ...]
-    params: dict[str, Any]
-    results: tuple[Name, ...]
-
-    def run(self, operands: Any) -> Any:
-        if self.word:
-            return WORDS[self.name](*operands, **self.params)
-        return apply(TABLE[self.name], *operands, **self.params)
-
-    def __str__(self) -> str:
-        given = [str(x) if isinstance(x, Name) else repr(x) for x in self.operands]
-        given += [f"{name}={value!r}" for name, value in self.params.items()]
-        sign = "np:" if self.word else ""
-        return f"{', '.join(map(str, self.results))} = {sign}{self.name}({', '.join(given)})"
-
-
-@dataclass
-class Program:
-    """A function of its inputs, and the inputs."""
-
-    seed: int
-    flavour: str
-    inputs: list[Any] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
-    sinks: list[tuple[Name, float]] = field(default_factory=list)
-
-    def values(self, xs: Any) -> dict[Name, Any]:
-        found: dict[Name, Any] = {Name("x", i): x for i, x in enumerate(xs)}
-        for line in self.lines:
-            given = [found[x] if isinstance(x, Name) else x for x in line.operands]
-            made = line.run(given)
-            made = made if len(line.results) > 1 else (made,)
-            found.update(zip(line.results, made, strict=True))
-        return found
-
-    def __call__(self, *xs: Any) -> Any:
-        """One number: the sinks, summed with their weights."""
-        found = self.values(xs)
-        total = 0.0
-        for name, weight in self.sinks:
-            y = found[name]
-            if np.shape(y) and self.flavour == "exact":
-                for place in np.ndindex(np.shape(y)):
-                    total = total + weight * y[place]
-            else:
-                total = total + weight * (np.sum(y) if np.shape(y) else y)
-        return total
-
-    def several(self, *xs: Any) -> list[Any]:
-        """The sinks as they are."""
-        found = self.values(xs)
-        return [found[name] for name, _ in self.sinks]
-
-    def __str__(self) -> str:
-        head = [f"program {self.seed} ({self.flavour})"]
-        head += [f"  x{i} = {x!r}" for i, x in enumerate(self.inputs)]
-        head += [f"  {line}" for line in self.lines]
-        sinks = " + ".join(f"{weight} * {name}" for name, weight in self.sinks)
-        return "\n".join([*head, f"  return {sinks}"])
-
-    @property
-    def rows(self) -> set[str]:
-        return {line.name for line in self.lines if not line.word}
 
 
 class Grower:
@@ -438,8 +356,3 @@ def _own(y: Any) -> Any:
 def program(seed: int) -> Program:
     """The program of a seed. Each row comes first in one program of len(ROWS)."""
     return Grower(seed).build(ROWS[seed % len(ROWS)])
-
-
-def shortened(found: Program, lines: list[Line], sinks: Any) -> Program:
-    """The program with other lines, for the search of a smaller one."""
-    return dataclasses.replace(found, lines=lines, sinks=sinks)

@@ -13,6 +13,12 @@ import numpy as np
 
 import tapegrad as tg
 
+
+def names(text: str) -> tuple[str, ...]:
+    """Several names in a row."""
+    return tuple(text.split())
+
+
 # -- words of arrays -------------------------------------------------------------------
 
 
@@ -224,10 +230,10 @@ WORDS = {
     "call": _call,
     "single": _single,
 }
-WORDS_OF_NUMBERS = (
-    "operators powers remainder branch halve stop slope slope_around curve along call "
-    "masked_sqrt pick"
-).split()
+WORDS_OF_NUMBERS = names(
+    "operators powers remainder branch halve stop slope slope_around curve along "
+    "call masked_sqrt pick"
+)
 _OF_NUMBERS_ALONE = {"branch", "halve"}
 _MATRICES = {"square_product", "solve"}
 _REDUCTIONS = ("sum", "mean", "max", "min", "prod", "std", "var")

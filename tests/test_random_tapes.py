@@ -6,6 +6,7 @@ seed: `python tests/randomrun.py --seed 4711` shows the program, and a shorter o
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from tapegrad.rules import TABLE
 
 PROGRAMS, PART = 300, 25
 STARTS = range(0, PROGRAMS, PART)
+grown = functools.cache(program)
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -40,7 +42,7 @@ def test_all_tiers_agree(start):
 
 
 def test_every_row_and_every_flavour_occurs():
-    programs = [program(seed) for seed in range(PROGRAMS)]
+    programs = [grown(seed) for seed in range(PROGRAMS)]
     for row in ROWS:
         count = sum(row.name in found.rows for found in programs)
         assert count >= 3, row.name
@@ -79,7 +81,7 @@ def checks_that_fail(seeds):
 def seeds_with(name, count=3, wanted=lambda found: True):
     found, seed = [], 0
     while len(found) < count:
-        one = program(seed)
+        one = grown(seed)
         reached = any(line.name == name for line in one.lines)
         if reached and one.flavour == "tame" and wanted(one):
             found.append(seed)
@@ -87,14 +89,15 @@ def seeds_with(name, count=3, wanted=lambda found: True):
     return found
 
 
-def planted(monkeypatch, name, **fields):
+def planted(name, **fields):
     """A row of the table with another rule, for a while."""
     row = TABLE[name]
     before = {key: getattr(row, key) for key in fields}
-    undo = [(key, value) for key, value in before.items()]
     for key, value in fields.items():
         object.__setattr__(row, key, value)
-    return lambda: [object.__setattr__(row, key, value) for key, value in undo]
+    return lambda: [
+        object.__setattr__(row, key, value) for key, value in before.items()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -105,10 +108,10 @@ def planted(monkeypatch, name, **fields):
         ("mul", lambda m, y, a, b: (b, b)),
     ],
 )
-def test_a_wrong_partial_is_found(monkeypatch, name, partials):
+def test_a_wrong_partial_is_found(name, partials):
     seeds = [seed * 6 for seed in range(60)]
-    seeds = [s for s in seeds if name in program(s).rows][:6]
-    undo = planted(monkeypatch, name, partials=partials)
+    seeds = [s for s in seeds if name in grown(s).rows][:6]
+    undo = planted(name, partials=partials)
     try:
         failed = checks_that_fail(seeds)
     finally:
@@ -117,9 +120,8 @@ def test_a_wrong_partial_is_found(monkeypatch, name, partials):
     assert any(expected in check or check == "50 digits" for check in failed)
 
 
-def test_a_wrong_transpose_is_found(monkeypatch):
+def test_a_wrong_transpose_is_found():
     undo = planted(
-        monkeypatch,
         "cumsum",
         pull=lambda m, bar, y, x, axis: (m.cumsum(bar, axis=axis),),
     )
@@ -146,18 +148,18 @@ def test_a_lost_contribution_is_found(monkeypatch):
         return right(reads, np.where(reads == 0, 0.0, partials), *rest)
 
     monkeypatch.setattr(bulk, "sweep", wrong)
-    seeds = [s for s in range(40) if all(not np.shape(x) for x in program(s).inputs)]
+    seeds = [s for s in range(40) if all(not np.shape(x) for x in grown(s).inputs)]
     assert "bulk" in checks_that_fail(seeds)
 
 
 def test_a_dropped_mask_is_found(monkeypatch):
     """An unselected arm that is not absent: the classical NaN."""
     found = [
-        s for s in range(400) if any(x.name == "masked_sqrt" for x in program(s).lines)
+        s for s in range(400) if any(x.name == "masked_sqrt" for x in grown(s).lines)
     ]
     right = sweeps.contributions
 
-    def wrong(m, row, y, xs, bar, mask, params, wanted):
+    def wrong(m, row, y, xs, bar, _mask, params, wanted):
         return right(m, row, y, xs, bar, None, params, wanted)
 
     monkeypatch.setattr(sweeps, "contributions", wrong)
@@ -165,7 +167,7 @@ def test_a_dropped_mask_is_found(monkeypatch):
 
 
 def test_a_smaller_program_fails_alike():
-    found = program(seeds_with("exp", 1)[0])
+    found = grown(seeds_with("exp", 1)[0])
 
     def wrong(other):
         return "exp" in other.rows
