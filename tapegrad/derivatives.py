@@ -14,13 +14,17 @@ import numpy as np
 
 from tapegrad import sweeps
 from tapegrad.errors import ShapeError
-from tapegrad.passes import tidy
+from tapegrad.passes import prune, tidy
 from tapegrad.readings.mixed import MIXED
 from tapegrad.real import frozen
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.structure import Structure, Tree, flatten
 from tapegrad.tape.tape import Tape
+
+# Up to so many steps of scalars the tape of a derivative is tidied. On a longer one that
+# takes as long as making the tape, and steps of scalars cost next to nothing.
+SHORT = 4096
 
 
 def differentiable(tape: Tape) -> list[int]:
@@ -239,4 +243,4 @@ def _frozen(
         structure=structure,
         example=tuple(handle._data for handle in inputs),
     )
-    return tidy(grown)
+    return tidy(grown) if grown.arrays or len(grown) <= SHORT else prune(grown)
