@@ -228,6 +228,7 @@ class _Walk:
                 if node.name in {"__repr__", "__str__"}:
                     return
                 if isinstance(node, ast.FunctionDef):
+                    self.names = (*names, node.name)
                     for default in [*node.args.defaults, *node.args.kw_defaults]:
                         if default is not None:
                             yield from self._expression(default)

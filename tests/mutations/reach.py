@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from coverage import CoverageData
@@ -30,6 +32,8 @@ def measure(state: Path, tree: Path, jobs: int) -> None:
         "MUTATIONS_STATE": str(state),
         "MUTATIONS_PACKAGE": str(tree / "tapegrad"),
     }
+    # compiled files are wanted: every later run starts from them
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with (state / "measure.log").open("w") as log:
         done = subprocess.run(
             command, cwd=tree, env=environment, stdout=log, stderr=log, check=False
@@ -41,10 +45,16 @@ def measure(state: Path, tree: Path, jobs: int) -> None:
 
 
 class Reach:
-    """The map, read."""
+    """The map, read.
+
+    Args:
+        state: where it was made.
+        tree: the tree that is asked about: the one it was made of, or one much like it,
+            whose lines are then looked up where they stood.
+    """
 
     def __init__(self, state: Path, tree: Path) -> None:
-        self.tree = tree
+        self.tree, self.made_of = tree, state / "tree"
         self.files = sorted(state.glob("reach.*.data"))
         self.costs: dict[str, float] = {}
         for path in state.glob("costs.*.jsonl"):
@@ -64,14 +74,32 @@ class Reach:
         for file in self.files:
             data = CoverageData(str(file))
             data.read()
-            for line, names in data.contexts_by_lineno(str(self.tree / path)).items():
+            for line, names in data.contexts_by_lineno(
+                str(self.made_of / path)
+            ).items():
                 found.setdefault(line, set()).update(names)
         return found
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - as above
+    def _places(self, path: str) -> Callable[[int], int]:
+        """Where a line of the tree stood when the map was made; 0 for a new one."""
+        old = self.made_of / path
+        if self.tree == self.made_of:
+            return lambda line: line
+        before = old.read_text().splitlines() if old.exists() else []
+        after = (self.tree / path).read_text().splitlines()
+        found = {}
+        same = difflib.SequenceMatcher(None, before, after, autojunk=False)
+        for old_start, start, length in same.get_matching_blocks():
+            for each in range(1, length + 1):
+                found[start + each] = old_start + each
+        return lambda line: found.get(line, 0)
 
     def tests(self, path: str, lines: range) -> list[str]:
         """Tests that run any of the lines, the cheapest first."""
         known = self._lines(path)
-        names = set().union(*(known.get(line, set()) for line in lines))
+        places = self._places(path)
+        names = set().union(*(known.get(places(line), set()) for line in lines))
         return sorted(
             names & self.costs.keys(), key=lambda name: (self.cost(name), name)
         )

@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -34,8 +35,6 @@ STATE = ROOT / "build" / "mutations"
 
 # Tests of the first round: some of each file, cheap ones.
 FIRST_FILES, FIRST_TESTS, FIRST_SECONDS = 6, 12, 6.0
-# Processor seconds, without a fault, that the later rounds may take.
-MOST_SECONDS = 240.0
 
 
 def main() -> int:
@@ -46,7 +45,8 @@ def main() -> int:
         for choice in choose(tree, options.count, options.seed):
             _say(f"{choice.area:16} {choice.fault.name}")
         return 0
-    if not (state / "measured").exists():
+    options.map = options.map or state
+    if not (options.map / "measured").exists():
         _say(f"which tests run which lines: one run of the suite ({state})")
         measure(state, tree, options.jobs)
     choices = choose(tree, options.count, options.seed)
@@ -59,24 +59,27 @@ def main() -> int:
         _workers(options, state, tree, missing)
         known = _results(state)
     mine = [known[c.fault.name] for c in choices if c.fault.name in known]
+    if missing:
+        _control(mine, tree)
     return _report(mine, choices, state)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=TOTAL, help="faults, about")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--seed", default="", help="another choice of faults")
-    parser.add_argument(
-        "--only", nargs="*", help="faults with one of these in the name"
-    )
-    parser.add_argument("--again", action="store_true", help="forget earlier results")
-    parser.add_argument("--commit", default="HEAD", help="what is copied")
-    parser.add_argument("--state", type=Path, default=STATE, help="where results stay")
-    parser.add_argument(
-        "--tests", nargs="*", help="run these files or tests, no others"
-    )
-    parser.add_argument("--list", action="store_true", help="only name the faults")
+    for name, settings in {
+        "count": {"type": int, "default": TOTAL, "help": "faults, about"},
+        "jobs": {"type": int, "default": 1, "help": "processes"},
+        "seed": {"default": "", "help": "another choice of faults"},
+        "only": {"nargs": "*", "help": "faults with one of these in the name"},
+        "again": {"action": "store_true", "help": "forget earlier results"},
+        "commit": {"default": "HEAD", "help": "what is copied"},
+        "state": {"type": Path, "default": STATE, "help": "where results stay"},
+        "map": {"type": Path, "help": "results of a tree much like this one"},
+        "most": {"type": float, "default": 120.0, "help": "seconds a round"},
+        "tests": {"nargs": "*", "help": "run these files or tests, no others"},
+        "list": {"action": "store_true", "help": "only name the faults"},
+    }.items():
+        parser.add_argument(f"--{name}", **settings)
     return parser.parse_args()
 
 
@@ -119,8 +122,8 @@ def _copied(options: argparse.Namespace) -> tuple[Path, Path]:
 # -- one fault -----------------------------------------------------------------------
 
 
-def _rounds(choice: Choice, reach: Reach) -> list[list[str]]:
-    """Tests in rounds: a few cheap ones, all that reach the line, the area's own."""
+def _rounds(choice: Choice, reach: Reach, hint: str, most: float) -> list[list[str]]:
+    """In turn: a hint, a few cheap tests, all that reach the line, the area's own."""
     fault, area = choice.fault, AREAS[choice.area]
     reached = reach.tests(fault.path, fault.lines)
     own = [name for name in reached if name.startswith(area.tests)]
@@ -137,14 +140,27 @@ def _rounds(choice: Choice, reach: Reach) -> list[list[str]]:
             if spent < FIRST_SECONDS / FIRST_FILES or name is file[0]:
                 first.append(name)
     done = set(first)
-    second = _affordable([name for name in reached if name not in done], reach)
+    others = [name for name in dict.fromkeys([*own, *reached]) if name not in done]
+    second = _affordable(others, reach, most)
     done |= set(second)
     rest = [name for name in reach.within(area.tests) if name not in done]
-    return [first, second, _affordable(rest, reach)]
+    file = hint.partition("::")[0]
+    return [
+        [hint] if file and (reach.tree / file).exists() else [],
+        first,
+        second,
+        _affordable(rest, reach, most),
+    ]
 
 
-def _affordable(names: list[str], reach: Reach) -> list[str]:
-    """As many as there is time for; the first of each function before the second."""
+def _affordable(names: list[str], reach: Reach, most: float) -> list[str]:
+    """As many as there is time for; the first of each function before the second.
+
+    Args:
+        names: the tests.
+        reach: knows what they cost.
+        most: processor time, in seconds, that they may take without a fault.
+    """
     turn: Counter[str] = Counter()
     turns = []
     for name in names:
@@ -154,18 +170,19 @@ def _affordable(names: list[str], reach: Reach) -> list[str]:
     taken, spent = [], 0.0
     for _, name in sorted(turns, key=lambda pair: pair[0]):
         spent += reach.cost(name)
-        if spent > MOST_SECONDS:
+        if spent > most:
             break
         taken.append(name)
     return taken
 
 
-def _tried(choice: Choice, reach: Reach, work: Path, tests: list[str]) -> Outcome:
+def _tried(
+    choice: Choice, rounds: list[list[str]], reach: Reach, work: Path
+) -> Outcome:
     """Plant, run, and put the source back."""
     fault = choice.fault
     path = work / fault.path
     source, times = path.read_bytes(), path.stat()
-    rounds = [tests] if tests else _rounds(choice, reach)
     ran, seconds = 0, 0.0
     found = Outcome("passed", "", 0.0, 0)
     path.write_bytes(fault.planted(source))
@@ -178,7 +195,7 @@ def _tried(choice: Choice, reach: Reach, work: Path, tests: list[str]) -> Outcom
             limit = 60 + 8 * sum(map(reach.cost, names))
             found = server.run(work, names, limit)
             ran, seconds = ran + found.ran, seconds + found.seconds
-            if found.what != "passed":
+            if found.what not in {"passed", "nothing ran"}:
                 break
     finally:
         path.write_bytes(source)
@@ -194,7 +211,8 @@ def _workers(
 ) -> None:
     """Each worker has a copy of its own; the results go to one file."""
     server.preload()
-    reach = Reach(state, tree)
+    reach = Reach(options.map, tree)
+    hints = _hints(options.state)
     tests = reach.within(tuple(options.tests)) if options.tests else []
     pids = []
     for number in range(options.jobs):
@@ -204,23 +222,55 @@ def _workers(
             continue
         code = 1
         try:
-            work = state / f"work-{number}"
-            shutil.rmtree(work, ignore_errors=True)
+            work = state / f"work-{os.getpid()}"
             shutil.copytree(tree, work)  # times and compiled files too
             for choice in missing[number :: options.jobs]:
-                _one(choice, reach, work, tests, state)
+                hint = hints.get(choice.fault.name, "")
+                rounds = (
+                    [tests] if tests else _rounds(choice, reach, hint, options.most)
+                )
+                _one(choice, rounds, reach, work, state)
+            shutil.rmtree(work)
             code = 0
+        except BaseException:  # noqa: BLE001 - a fork ends here, whatever it was
+            traceback.print_exc()
         finally:
             os._exit(code)
     if any(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids):
         raise SystemExit("a worker stopped")
 
 
+def _control(results: list[dict], tree: Path) -> None:
+    """The tests that caught faults pass without one, in the same kind of run."""
+    names = sorted(
+        {r["by"] for r in results if "::" in r["by"] and r["what"] == "failed"}
+    )
+    while names:
+        found = server.run(tree, names, 3600)
+        if found.what == "passed":
+            return
+        _say(f"fails without a fault: {found.by}; what it caught is open")
+        names.remove(found.by)
+        for record in results:
+            if record["by"] == found.by:
+                record["what"] = "unsure"
+
+
+def _hints(state: Path) -> dict[str, str]:
+    """Which test caught a fault of that name in another tree."""
+    found = {}
+    for folder in state.iterdir():
+        for record in _results(folder).values():
+            if record["what"] == "failed" and "::" in record["by"]:
+                found[record["name"]] = record["by"]
+    return found
+
+
 def _one(
-    choice: Choice, reach: Reach, work: Path, tests: list[str], state: Path
+    choice: Choice, rounds: list[list[str]], reach: Reach, work: Path, state: Path
 ) -> None:
     fault = choice.fault
-    found = _tried(choice, reach, work, tests)
+    found = _tried(choice, rounds, reach, work)
     record = {
         "name": fault.name,
         "area": choice.area,
