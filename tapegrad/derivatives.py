@@ -22,8 +22,8 @@ from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.structure import Structure, Tree, flatten
 from tapegrad.tape.tape import Tape
 
-# Up to so many steps of scalars the tape of a derivative is tidied. On a longer one that
-# takes as long as making the tape, and steps of scalars cost next to nothing.
+# Up to so many steps of scalars the tape of a derivative is tidied. On a longer one
+# that takes as long as making the tape, and steps of scalars cost next to nothing.
 SHORT = 4096
 
 
