@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
-from tapegrad.passing import fit, partials_of, pushed, scaled
+from tapegrad.passing import applied, fit, partials_of, pushed, scaled
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import spread
+from tapegrad.sparse.pattern import last_uses
 from tapegrad.tape.tape import Tape
 
 # Whether each entry of a slot is reached by each colour: colours before the shape.
@@ -31,21 +32,29 @@ Marks = Callable[[int], Any]
 def tangents(
     tape: Tape,
     m: Any,
-    values: Sequence[Any],
+    inputs: Sequence[Any],
     seeds: Mapping[int, list[Any]],
     marks: Marks | None = None,
 ) -> list[Any]:
-    """The tangents of every slot for several seeds, None where structurally 0.
+    """The tangents of the outputs for several seeds, None where structurally 0.
+
+    Replay and sweep go together, and what no later step reads is let go: half of the
+    time would be spent on fresh pages for large arrays, and now their memory is used
+    again. A tape with guards is replayed beforehand, since a guard that fails shows the
+    numbers that it compared.
 
     Args:
         tape: a flat tape.
         m: the reading.
-        values: slot values of a replay in that reading.
+        inputs: one value an input, numbers of the reading.
         seeds: for each input slot a tangent a colour; None for none. For a tape of
             scalars one entry: an array over the colours.
         marks: what each colour reaches, where zeros are to be structural.
     """
     count = len(next(iter(seeds.values()), ()))
+    guarded = "guard" in tape.operations
+    values = sweeps.replay(tape, m, inputs) if guarded else _leaves(tape, m, inputs)
+    last = last_uses(tape, tape.outputs)
     dots: list[Any] = [None] * tape.slot_count
     for slot, seed in seeds.items():
         dots[slot] = seed
@@ -54,37 +63,51 @@ def tangents(
     statics = [dict(static) for static in tape.statics]
     first, offsets = tape.first.tolist(), tape.offsets.tolist()
     operands = tape.operands.tolist()
-    arrays = tape.arrays
     for step, (code, static) in enumerate(
         zip(tape.opcode.tolist(), tape.static.tolist(), strict=True)
     ):
         row, slot, end = rows[code], first[step], first[step + 1]
         reads = operands[offsets[step] : offsets[step + 1]]
-        if not reads or slot == end or not live[slot]:
-            continue
-        mine = [dots[i] if live[i] else None for i in reads]
-        if all(dot is None for dot in mine):
+        if not reads or slot == end:
             continue
         xs = [values[i] for i in reads]
-        masks = None
-        if marks is not None:
-            masks = [
-                None if dot is None else marks(i)
-                for dot, i in zip(mine, reads, strict=True)
-            ]
-        passed = _Step(m, row, xs, statics[static], masks)
-        if row.slots > 1:
-            ys = tuple(values[slot:end])
-            each = [passed.whole(ys, at) for at in _each(mine, count)]
-            for place in range(slot, end):
-                dots[place] = [found[place - slot] for found in each]
-            continue
-        found = passed.many(values[slot], _each(mine, count))
-        if arrays:
-            aval = tape.aval_of(slot)
-            found = [None if dot is None else fit(m, dot, aval) for dot in found]
-        dots[slot] = found
-    return dots
+        if not guarded:
+            values[slot:end] = _value(m, row, xs, statics[static], step)
+        mine = [dots[i] if live[i] else None for i in reads]
+        if live[slot] and any(dot is not None for dot in mine):
+            masks = marks and [marks(i) if live[i] else None for i in reads]
+            passed = _Step(m, row, xs, statics[static], masks)
+            ys = values[slot:end]
+            dots[slot:end] = passed.results(tape, slot, ys, _each(mine, count))
+        for i in last.get(step, ()):
+            values[i] = dots[i] = None
+    return [dots[slot] for slot in tape.outputs]
+
+
+def _leaves(tape: Tape, m: Any, inputs: Sequence[Any]) -> list[Any]:
+    """Slot values before any step with operands."""
+    values: list[Any] = [None] * tape.slot_count
+    for slot, x in zip(tape.inputs, inputs, strict=True):
+        values[slot] = x
+    if "const" in tape.operations:
+        code = tape.operations.index("const")
+        for step in np.flatnonzero(tape.opcode == code).tolist():
+            value = dict(tape.statics[tape.static[step]])["value"]
+            values[tape.first[step]] = m.number(value)
+    return values
+
+
+def _value(
+    m: Any, row: Primitive, xs: Sequence[Any], params: Mapping[str, Any], step: int
+) -> Sequence[Any]:
+    """What a step gives, one entry a slot."""
+    if row.nested:
+        return m.nested(row, xs, params)  # type: ignore[no-any-return]
+    function = getattr(m, row.name)
+    if not row.whole:
+        return (function(*xs, **params),)
+    found = applied(function, row, xs, params, f"step {step}: ")
+    return found if row.slots > 1 else (found,)
 
 
 def _each(dots: Sequence[Any], count: int) -> list[list[Any]]:
@@ -104,6 +127,20 @@ class _Step:
         masks: Sequence[Any] | None,
     ) -> None:
         self.m, self.row, self.xs, self.params, self.masks = m, row, xs, params, masks
+        self.y: Any = None
+
+    def results(
+        self, tape: Tape, slot: int, ys: Sequence[Any], dots: Sequence[list[Any]]
+    ) -> list[Any]:
+        """The tangents of each slot, as lists over the colours."""
+        if self.row.nested or self.row.slots > 1:
+            each = [self.whole(tuple(ys), at) for at in dots]
+            return [[found[place] for found in each] for place in range(len(ys))]
+        found = self.many(ys[0], dots)
+        if tape.arrays:
+            aval = tape.aval_of(slot)
+            found = [None if dot is None else fit(self.m, dot, aval) for dot in found]
+        return [found]
 
     def many(self, y: Any, dots: Sequence[list[Any]]) -> list[Any]:
         """The tangents of a step with one slot."""
@@ -114,22 +151,32 @@ class _Step:
             return [self.whole(y, at) for at in dots]
         if row.kind == "select":
             return [self._arms(y, at) for at in dots]
+        self.y = y
         partials = partials_of(self.m, row, y, self.xs, self.params)
         return [self._sum(partials, k, at) for k, at in enumerate(dots)]
 
     def whole(self, y: Any, dots: list[Any]) -> Any:
-        """The tangent of a step of whole arrays."""
+        """The tangent of a step of whole arrays, or of one with sub-tapes."""
         if all(dot is None for dot in dots):
-            return None if self.row.slots == 1 else [None] * len(y)
+            return [None] * len(y) if type(y) is tuple else None
+        if self.row.nested:
+            push: Any = self.row.push
+            return push(self.m, dots, y, self.xs, self.params)
         return pushed(self.m, self.row, y, self.xs, dots, self.params)
 
     def _sum(self, partials: Sequence[Any], colour: int, dots: Sequence[Any]) -> Any:
-        total = None
+        total, own = None, False
         for place, (dot, partial) in enumerate(zip(dots, partials, strict=True)):
             part = None if dot is None else scaled(dot, partial)
-            if part is not None:
-                part = self._masked(part, place, colour)
-                total = part if total is None else total + part
+            if part is None:
+                continue
+            part = self._masked(part, place, colour)
+            if total is None:
+                total, own = part, part is not dot
+            elif own and np.ndim(total) and np.shape(total) == np.shape(self.y):
+                total += part  # the same sum, in place
+            else:
+                total, own = total + part, True
         return total
 
     def _masked(self, part: Any, place: int, colour: int) -> Any:

@@ -54,7 +54,7 @@ class Reaches:
         self.found: list[Any] = [None] * tape.slot_count
         self.values: dict[int, Any] = dict(given)
         self._first = dict(zip(wrt, np.cumsum([0, *sizes]).tolist(), strict=False))
-        self._last = None if keep is None else _last_uses(tape, keep)
+        self._last = None if keep is None else last_uses(tape, keep)
         with np.errstate(all="ignore"):
             self._pass()
 
@@ -187,7 +187,7 @@ def _columns(tape: Tape) -> Iterator[tuple[int, int, list[int]]]:
         low = high
 
 
-def _last_uses(tape: Tape, keep: Sequence[int]) -> dict[int, list[int]]:
+def last_uses(tape: Tape, keep: Sequence[int]) -> dict[int, list[int]]:
     """The slots that no later step reads, by the step that reads them last."""
     owner = np.repeat(np.arange(len(tape)), np.diff(tape.offsets))
     last = np.full(tape.slot_count, -1)

@@ -58,17 +58,16 @@ class Plan:
 
     def entries(self, m: Any, inputs: Sequence[Any]) -> npt.NDArray[Any]:
         """The Jacobian's entries at numbers, in the order of the pattern."""
-        values = sweeps.replay(self.tape, m, inputs)
         find = self._by_rows if self.rows else self._by_columns
-        found = find(m, values, masked=False)
+        found = find(m, inputs, masked=False)
         if np.isnan(found).any():
-            found = find(m, values, masked=True)
+            found = find(m, inputs, masked=True)
         return found
 
     # -- the two directions ----------------------------------------------------
 
     def _by_columns(
-        self, m: Any, values: Sequence[Any], *, masked: bool
+        self, m: Any, inputs: Sequence[Any], *, masked: bool
     ) -> npt.NDArray[Any]:
         tape, count = self.tape, self.count
         seeds: dict[int, list[Any]] = {}
@@ -90,8 +89,13 @@ class Plan:
                     (mine == k).astype(dtype).reshape(shape) for k in range(count)
                 ]
         marks = self._marks() if masked else None
-        dots = tangents(tape, m, values, seeds, marks)
-        return self._picked([self._flat(dots[i], i, count) for i in tape.outputs])
+        dots = tangents(tape, m, inputs, seeds, marks)
+        return self._picked(
+            [
+                self._flat(dot, slot, count)
+                for dot, slot in zip(dots, tape.outputs, strict=True)
+            ]
+        )
 
     def _flat(self, dots: Any, slot: int, count: int) -> Any:
         """An output's tangents as a matrix, colours first."""
@@ -105,10 +109,11 @@ class Plan:
         return np.stack([np.ravel(zero if dot is None else dot) for dot in dots])
 
     def _by_rows(
-        self, m: Any, values: Sequence[Any], *, masked: bool
+        self, m: Any, inputs: Sequence[Any], *, masked: bool
     ) -> npt.NDArray[Any]:
         tape = self.tape
         lines = []
+        values = sweeps.replay(tape, m, inputs)
         for colour in range(self.count):
             seeds: list[Any] = []
             start = 0
@@ -130,7 +135,7 @@ class Plan:
 
     def _picked(self, parts: Sequence[Any]) -> npt.NDArray[Any]:
         whole = np.concatenate(parts, axis=1) if parts else np.zeros((0, 0))
-        return whole.ravel()[self.places]
+        return np.take(whole.ravel(), self.places)
 
     def _marks(self) -> Any:
         """What each colour reaches, slot by slot."""
