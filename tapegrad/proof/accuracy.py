@@ -17,19 +17,27 @@ import numpy as np
 
 from tapegrad import passing
 from tapegrad.proof.onestep import reading_for
-from tapegrad.proof.oracle import judges, sizes, slack_of, slack_of_terms, ulps
+from tapegrad.proof.oracle import (
+    DOUBLE,
+    SINGLE,
+    Format,
+    judges,
+    sizes,
+    slack_of,
+    slack_of_terms,
+    ulps,
+)
 from tapegrad.proof.points import Point, outside, spread
 from tapegrad.proof.report import Row
 from tapegrad.readings import NUMPY, SCALAR
 from tapegrad.rules import Primitive
 
-# Of a value: libm's and NumPy's own functions stay below 2, a body takes a few steps.
-# Of a partial: the goal of the edge page.
+# What tiers may differ by among each other. Values and partials are held to the same,
+# or to what the row says.
 LIMIT = 4.0
-# Of a partial of a helper row, which is a second derivative; and the operands, by their
-# size, between which it is judged: beyond, squares and cubes of them leave the floats.
-SECOND = 8.0
-BETWEEN = (1e-50, 1e50)
+# A partial of a helper row is a second derivative; the operands, by their size, between
+# which it is judged: beyond, squares and cubes of them leave the floats.
+BETWEEN = {DOUBLE: (1e-50, 1e50), SINGLE: (1e-7, 1e7)}
 
 # A row with many static parameters shares its points among them, down to this many.
 FEWEST = 60
@@ -45,6 +53,7 @@ class Sample:
         value: exact value, None where there is no real one.
         partials: exact partials; a condition's is missing.
         slack: what is added to the unit of each partial, and at -1 of the value.
+        form: what the floats that are judged have digits of.
     """
 
     params: Mapping[str, Any]
@@ -52,37 +61,61 @@ class Sample:
     value: Any
     partials: Mapping[int, Any]
     slack: Mapping[int, Any] = field(default_factory=dict)
+    form: Format = DOUBLE
 
 
 # Value and partials of a row at one point.
 Found = tuple[float, Mapping[int, float]]
 
 
-def samples(row: Primitive, points: int) -> list[Sample]:
-    """Points of a row, judged."""
+def samples(row: Primitive, points: int, form: Format = DOUBLE) -> list[Sample]:
+    """Points of a row, judged.
+
+    Args:
+        row: the row.
+        points: how many, shared among its static parameters.
+        form: the floats that the points are.
+    """
     found = []
-    count = max(FEWEST, points // len(row.params))
-    for seed, params in enumerate(row.params):
+    # an exponent that float32 cannot hold is another there
+    chosen = [p for p in row.params if form is DOUBLE or all(map(_short, p.values()))]
+    count = max(FEWEST, points // max(len(chosen), 1))
+    for seed, params in enumerate(chosen):
         known: dict[Any, Any] = {}
-        for point in spread(row, count, seed):
+        for point in spread(row, count, seed, single=form is SINGLE):
             key = tuple(x if isinstance(x, bool) else None for x in point)
             if key not in known:
                 known[key] = judges(row, params, point), sizes(row, params, point)
-            (value, partials), terms = known[key]
-            if row.helper and not all(BETWEEN[0] < abs(x) < BETWEEN[1] for x in point):
-                partials = ()
-            exact = {i: judge(point) for i, judge in enumerate(partials) if judge}
-            y = value(point)
-            slack = {} if terms is None else _slack(terms, point, y, exact)
-            found.append(Sample(params, point, y, exact, slack))
+            judge, terms = known[key]
+            found.append(_judged(row, params, point, judge, terms, form))
     return found
 
 
-def _slack(terms: Any, point: Point, y: Any, exact: Mapping[int, Any]) -> Any:
-    """What rows that cancel near zeros are allowed beside their ulps."""
-    value, partials = terms
-    slack = {i: slack_of_terms(p, partials[i].roughly(point)) for i, p in exact.items()}
-    return {-1: slack_of_terms(y, value.roughly(point)), **slack}
+def _short(parameter: Any) -> bool:
+    return not isinstance(parameter, float) or float(np.float32(parameter)) == parameter
+
+
+def _judged(
+    row: Primitive,
+    params: Mapping[str, Any],
+    point: Point,
+    judge: Any,
+    terms: Any,
+    form: Format,
+) -> Sample:
+    value, partials = judge
+    low, high = BETWEEN[form]
+    if row.helper and not all(low < abs(x) < high for x in point):
+        partials = ()
+    exact = {i: judge(point) for i, judge in enumerate(partials) if judge}
+    y = value(point)
+    slack = {}
+    if terms is not None:  # what rows that cancel near zeros are allowed
+        value, partials = terms
+        for i, partial in exact.items():
+            slack[i] = slack_of_terms(partial, partials[i].roughly(point), form)
+        slack[-1] = slack_of_terms(y, value.roughly(point), form)
+    return Sample(params, point, y, exact, slack, form)
 
 
 def evaluate(m: Any, row: Primitive, params: Mapping[str, Any], point: Point) -> Found:
@@ -132,15 +165,18 @@ def compared(
     """Rows of what some tier found against the judge."""
     value, partial = Worst(), Worst()
     for sample, (y, partials) in zip(judged, found, strict=True):
-        value.see(ulps(y, sample.value, sample.slack.get(-1, 0)), sample, "")
-        # a helper that underflows altogether is judged as one that is subnormal
-        primal = sample.value if row.helper and y == 0 else y
+        form = sample.form
+        off = ulps(y, sample.value, sample.slack.get(-1, 0), form)
+        value.see(off, sample, "")
+        # what underflows altogether is judged as what is subnormal
+        primal = y or sample.value
         for place, exact in sample.partials.items():
-            slack = slack_of(primal, exact) + sample.slack.get(place, 0)
-            u = ulps(partials[place], exact, slack)
-            partial.see(u, sample, f"d/dx{place + 1}")
-    yield value.row(row, f"value, {name}", LIMIT)
-    yield partial.row(row, f"partials, {name}", SECOND if row.helper else LIMIT)
+            slack = slack_of(primal, exact, form) + sample.slack.get(place, 0)
+            u = ulps(partials[place], exact, slack, form)
+            counted = place if form is DOUBLE else -1
+            partial.see(u, sample, f"d/dx{place + 1}", counted)
+    yield value.row(row, f"value, {name}", row.ulps)
+    yield partial.row(row, f"partials, {name}", row.ulps)
 
 
 class Worst:
@@ -151,10 +187,13 @@ class Worst:
         self.figure = -1.0
         self.at: Point = ()
         self.what = ""
+        self.each: dict[int, float] = {}
 
-    def see(self, figure: float, sample: Sample, what: str) -> None:
-        """Take one more figure into account."""
+    def see(self, figure: float, sample: Sample, what: str, place: int = -1) -> None:
+        """Take one more figure into account, of a partial by its place."""
         self.count += 1
+        if place >= 0:
+            self.each[place] = max(figure, self.each.get(place, 0.0))
         if figure > self.figure:
             self.figure, self.at, self.what = figure, sample.point, what
             if sample.params:
@@ -166,7 +205,9 @@ class Worst:
         figure = max(self.figure, 0.0)
         status = "held" if figure <= limit else "refuted"
         what = self.what if figure else ""  # where nothing is off no point is worst
-        return Row(row.name, check, status, self.count, figure, limit, self.at, what)
+        at = self.at if figure else None
+        each = tuple(figure for _, figure in sorted(self.each.items()))
+        return Row(row.name, check, status, self.count, figure, limit, at, what, each)
 
 
 def domain(row: Primitive, points: int) -> Iterator[Row]:

@@ -1,11 +1,13 @@
-"""The tiers against each other, and every row's edges in each of them. Floor 10.
+"""The tiers against the judge and each other, and every row's edges in each. Floor 10.
 
     floats      plain floats, the reference interpreter, reverse mode
     forward     the same, forward mode
     NumPy       the bulk reading
     recorded    the adjoint tape, replayed with floats
     mpmath      50 digits, rounded at the end
+    eager       a Value and its backward
     native      machine code for the step and its sweep
+    arrays      whole arrays in each of these ways, and in float32 (see `entries`)
 
 NaN equals NaN. The sign of a zero does not count.
 """
@@ -19,23 +21,38 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
-from tapegrad.proof.accuracy import LIMIT, Found, Sample, Worst, compared, evaluate
+from tapegrad.apply import apply
+from tapegrad.eager import backward
+from tapegrad.proof.accuracy import (
+    LIMIT,
+    Found,
+    Sample,
+    Worst,
+    compared,
+    evaluate,
+    samples,
+)
+from tapegrad.proof.entries import entries, ways
 from tapegrad.proof.onestep import one_step, partials_tape, reading_for
-from tapegrad.proof.oracle import slack_of, ulps
+from tapegrad.proof.oracle import SINGLE, slack_of, ulps
 from tapegrad.proof.points import Point
 from tapegrad.proof.report import Row
 from tapegrad.readings import NUMPY, SCALAR, reading
 from tapegrad.rules import Edge, Primitive
+from tapegrad.value import Value
 
 Tier = Callable[[Mapping[str, Any], Point], Found]
 MPMATH = "mpmath:50"
+# Tiers that are slow see this many of the points, evenly chosen.
+SOME = 1000
 
 
 class Tiers:
     """Each tier as a function of static parameters and a point.
 
     Args:
-        row: the row; one that is not the table's own has no native tier.
+        row: the row; of one that stands for another of its name eager code knows
+            nothing, and machine code the partials alone.
     """
 
     def __init__(self, row: Primitive) -> None:
@@ -49,7 +66,10 @@ class Tiers:
             "mpmath": self.mpmath,
         }
         if reading_for(SCALAR, row) is SCALAR:
+            self.by_name["eager"] = self.eager
             self.by_name["native"] = self.native
+        else:
+            self.by_name["native"] = self.native_partials
 
     def _tape(self, kind: str, params: Mapping[str, Any], point: Point) -> Any:
         """Tapes and native code of a step, made once."""
@@ -60,6 +80,8 @@ class Tiers:
                 made: Any = one_step(self.row, params, point)
             elif kind == "partials":
                 made = partials_tape(self._tape("step", params, point), self.row)
+            elif kind == "native partials":
+                made = self._tape("partials", params, point).compile()
             else:
                 made = self._tape("step", params, point).compile()
             self._tapes[key] = made
@@ -114,6 +136,22 @@ class Tiers:
         found = gradient if len(free) > 1 else [gradient]
         return float(value), _numbered(free, found)
 
+    def native_partials(self, params: Mapping[str, Any], point: Point) -> Found:
+        """Machine code for the recorded partials; the value is the interpreter's."""
+        compiled = self._tape("native partials", params, point)
+        free = _free(point)
+        found = compiled(*[float(point[i]) for i in free])
+        value, _ = evaluate(SCALAR, self.row, params, point)
+        return value, _numbered(free, found)
+
+    def eager(self, params: Mapping[str, Any], point: Point) -> Found:
+        """Values, and the backward of the result."""
+        free = _free(point)
+        leaves = {i: Value(float(point[i])) for i in free}
+        y = apply(self.row, *(leaves.get(i, x) for i, x in enumerate(point)), **params)
+        backward(y)
+        return float(y.data), _numbered(free, [leaf.grad for leaf in leaves.values()])
+
 
 def _free(point: Point) -> list[int]:
     return [place for place, x in enumerate(point) if not isinstance(x, bool)]
@@ -129,23 +167,39 @@ def _numbered(places: Sequence[int], found: Sequence[Any]) -> dict[int, float]:
 def agreement(row: Primitive, judged: Sequence[Sample]) -> Iterator[Row]:
     """Rows that compare the tiers at the judged points."""
     tiers = Tiers(row)
-    reference = [tiers.reverse(s.params, s.point) for s in judged]
+    some = judged[:: max(1, len(judged) // SOME)]
+    reference = [tiers.reverse(s.params, s.point) for s in some]
     # one arithmetic, one rule: nothing may differ
     for name in ("forward", "recorded"):
         tier = tiers.by_name[name]
         worst = Worst()
-        for sample, expected in zip(judged, reference, strict=True):
+        for sample, expected in zip(some, reference, strict=True):
             found = tier(sample.params, sample.point)
             for place, p in expected[1].items():
                 u = distance(found[1][place], p, expected[0])
                 worst.see(u, sample, f"d/dx{place + 1}")
         exact = name == "forward"
         yield worst.row(row, f"{name} against reverse", 0.0 if exact else LIMIT)
-    for name in ("mpmath", "native"):
+    yield from _judged(row, "mpmath", tiers.mpmath, some)
+    for name in ("eager", "native"):
         if name in tiers.by_name:
-            tier = tiers.by_name[name]
-            found_there = [tier(s.params, s.point) for s in judged]
-            yield from compared(row, name, judged, found_there)
+            yield from _judged(row, name, tiers.by_name[name], judged)
+    for name in ways(row):
+        yield from compared(row, name, judged, entries(name, row, judged))
+
+
+def _judged(
+    row: Primitive, name: str, tier: Tier, judged: Sequence[Sample]
+) -> Iterator[Row]:
+    yield from compared(row, name, judged, [tier(s.params, s.point) for s in judged])
+
+
+def single(row: Primitive, points: int) -> Iterator[Row]:
+    """Rows of what float32 gives, interpreted and in native code."""
+    judged = samples(row, points, SINGLE)
+    for name in ("arrays", "native arrays"):
+        found = entries(name, row, judged, "float32")
+        yield from compared(row, f"float32 {name}", judged, found)
 
 
 def distance(a: float, b: float, y: float = 1.0) -> float:

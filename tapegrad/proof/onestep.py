@@ -5,16 +5,23 @@ construction, a wrong one planted by a test), but sweeps look a step's row up by
 name. `Instead` hands a sweep the row in question in place of the table's own:
 
     m = Instead(SCALAR, row)      sweeps.adjoint(one_step(row), m, ...)
+
+A row of a name that the table has not is lent to it while it is judged.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tapegrad import passing, sweeps
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.readings import FLOAT32, NUMPY, SCALAR, reading
+from tapegrad.readings.mixed import MIXED
+from tapegrad.recorder import VALUES, Recorder, RecorderReading, recording_onto
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape import Tape
 from tapegrad.tape.recorder import Columns
@@ -43,6 +50,33 @@ class Instead:
 
     def _mine(self, row: Primitive) -> Primitive:
         return self._row if row.name == self._row.name else row
+
+
+_numbers = itertools.count()
+
+
+@contextmanager
+def lent(row: Primitive) -> Iterator[Primitive]:
+    """The row, in the table meanwhile: one of a new name is added and taken out again.
+
+    Its definition has a digest of its own, so that nothing that is kept by content
+    takes a later row of that name for this one.
+    """
+    if row.name in TABLE:
+        yield row
+        return
+    digest = row.digest or f"lent {next(_numbers)}"
+    mine = TABLE.add(dataclasses.replace(row, digest=digest))
+    try:
+        yield mine
+    finally:
+        if TABLE.rows[-1] is mine:  # else another came meanwhile, and it has to stay
+            TABLE.rows.pop()
+            del TABLE.by_name[row.name]
+            for name in ("sympy", "mpmath:50"):
+                vars(reading(name)).pop(row.name, None)
+            for m in (SCALAR, NUMPY, FLOAT32, MIXED, VALUES):
+                vars(m).pop(row.name, None)
 
 
 def reading_for(m: Any, row: Primitive) -> Any:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -165,7 +165,39 @@ def _agree(ctx: Any, a: Any, b: Any) -> bool:
     return bool(abs(a - b) <= abs(b) * ctx.mpf(10) ** -AGREE)
 
 
-def ulps(found: float, exact: Any, slack: Any = 0) -> float:
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A binary format of floats.
+
+    Args:
+        digits: of the significand, in bits.
+        least: exponent of the smallest positive number.
+        top: exponent of what overflows.
+    """
+
+    digits: int
+    least: int
+    top: int
+
+    def unit(self, exact: Any) -> Any:
+        """A unit of the last place of the float nearest to a number."""
+        ctx = contexts()[0]
+        power = self.least
+        if exact:
+            power = min(int(ctx.frexp(exact)[1]), self.top) - self.digits
+        return ctx.ldexp(1, max(self.least, power))
+
+    @property
+    def normal(self) -> float:
+        """The smallest number with all digits."""
+        return math.ldexp(1.0, self.least + self.digits - 1)
+
+
+DOUBLE = Format(53, -1074, 1024)
+SINGLE = Format(24, -149, 128)
+
+
+def ulps(found: float, exact: Any, slack: Any = 0, form: Format = DOUBLE) -> float:
     """The distance of a float from the exact number, in units of its last place.
 
     Overflow is judged as if exponents went on: infinity stands for 2^1024. None is a
@@ -176,43 +208,37 @@ def ulps(found: float, exact: Any, slack: Any = 0) -> float:
         found: the float.
         exact: the number it should be, an mpf or None.
         slack: added to the unit, see `slack_of`.
+        form: double precision, or single.
     """
     if exact is None:
         return math.inf if math.isfinite(found) else 0.0
     if math.isnan(found):
         return math.inf
     ctx = contexts()[0]
-    top = ctx.ldexp(1, 1024)
+    top = ctx.ldexp(1, form.top)
     exact = max(-top, min(top, ctx.mpf(exact)))
     given = math.copysign(1.0, found) * top if math.isinf(found) else ctx.mpf(found)
     if given == exact:
         return 0.0
-    return float(abs(given - exact) / (_unit(ctx, exact) + slack))
+    return float(abs(given - exact) / (form.unit(exact) + slack))
 
 
-def _unit(ctx: Any, exact: Any) -> Any:
-    """A unit of the last place of the float nearest to a number."""
-    exponent = min(int(ctx.frexp(exact)[1]), 1024) - 53 if exact else -1074
-    return ctx.ldexp(1, max(-1074, exponent))
-
-
-def slack_of_terms(exact: Any, size: Any) -> Any:
+def slack_of_terms(exact: Any, size: Any, form: Format = DOUBLE) -> Any:
     """What is added to the unit of a sum whose terms are larger than itself."""
     if exact is None or size is None:
         return 0
-    ctx = contexts()[0]
-    if not ctx.isfinite(size):
+    if not contexts()[0].isfinite(size):
         return 0
-    return max(0, _unit(ctx, size) - _unit(ctx, exact))
+    return max(0, form.unit(size) - form.unit(exact))
 
 
-def slack_of(y: Any, exact: Any) -> Any:
+def slack_of(y: Any, exact: Any, form: Format = DOUBLE) -> Any:
     """What the rounding of a subnormal primal makes of a partial, an absolute error.
 
     A rule may use the primal result y, and one below 2^-1022 carries the relative error
     2^-1075 / |y|, however well it was computed: gradual underflow. The partial's bound
     is scaled by that much; for every other y it is not.
     """
-    if exact is None or y == 0 or not abs(y) < sys.float_info.min:
+    if exact is None or y == 0 or not abs(y) < form.normal:
         return 0
-    return abs(exact) * contexts()[0].ldexp(1, -1074) / abs(y)
+    return abs(exact) * contexts()[0].ldexp(1, form.least) / abs(y)

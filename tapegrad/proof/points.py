@@ -7,8 +7,10 @@ half of the operands have an exponent drawn from all that a float has, and half 
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
+import struct
 import sys
 from collections.abc import Iterator
 
@@ -25,24 +27,46 @@ NORMAL = sys.float_info.min
 SPECIAL = (SMALLEST, NORMAL, LARGEST, 1.0, 0.5, 2.0, 1e-8, 1e8, 20.0, 700.0, 1e154)
 
 
-def spread(row: Primitive, count: int, seed: int = 0) -> list[Point]:
+def spread(
+    row: Primitive, count: int, seed: int = 0, *, single: bool = False
+) -> list[Point]:
     """Points inside a row's domain; the first operand of a ``where`` is a condition.
 
     Args:
         row: the row.
         count: how many points.
         seed: of the random numbers.
+        single: points whose operands are float32's.
     """
+    if single:
+        return list(itertools.islice(_singles(row, seed), count))
+    return list(itertools.islice(_doubles(row, count // 4, seed), count))
+
+
+def _doubles(row: Primitive, special: int, seed: int) -> Iterator[Point]:
+    """Points without an end; a part of them special ones."""
+    yield from itertools.islice(_special(row), special)
     rng = random.Random(f"{row.name} {seed}")
-    found = list(_special(row))[: count // 4]
-    while len(found) < count:
+    while True:
         point = [_number(rng, interval) for interval in row.domain]
         if len(point) > 1 and rng.random() < 0.2:  # operands of nearly one size
             close = point[0] * (1 + rng.uniform(-1, 1) * 2.0 ** -rng.randint(0, 50))
             if _inside(close, row.domain[-1]):
                 point[-1] = close
-        found.append(_conditioned(row, point, rng.random() < 0.5))
-    return found
+        yield _conditioned(row, point, rng.random() < 0.5)
+
+
+def _singles(row: Primitive, seed: int) -> Iterator[Point]:
+    """The same rounded to float32, those that stay numbers of the domain."""
+    for point in _doubles(row, 0, seed):
+        near = [x if isinstance(x, bool) else _single(x) for x in point]
+        pairs = zip(near, row.domain, strict=True)
+        if all(isinstance(x, bool) or _inside(x, interval) for x, interval in pairs):
+            yield tuple(near)
+
+
+def _single(x: float) -> float:
+    return struct.unpack("f", struct.pack("f", x))[0] if abs(x) < 2.0**127 else math.inf
 
 
 def outside(row: Primitive, count: int, seed: int = 0) -> list[Point]:

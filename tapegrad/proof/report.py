@@ -35,6 +35,7 @@ class Row:
         limit: what the figure may be.
         at: the operands of the worst point.
         detail: how it was proved, or what went wrong.
+        each: the worst of each partial, where first partials are judged in float64.
     """
 
     primitive: str
@@ -45,6 +46,7 @@ class Row:
     limit: float | None = None
     at: tuple[float, ...] | None = None
     detail: str = ""
+    each: tuple[float, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -52,7 +54,18 @@ class Row:
         return self.status in GOOD
 
 
-HEAD = ("primitive", "check", "status", "of", "worst ulps", "limit", "detail")
+HEAD = (
+    "primitive",
+    "check",
+    "status",
+    "of",
+    "worst ulps",
+    "limit",
+    "worst point",
+    "detail",
+)
+# What first partials are aimed at: all within the first, nine in ten within the second.
+GOALS = (4.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +110,41 @@ class Report:
         rows = f"{names} primitive{'s' * (names != 1)}, {len(self.rows)} checks"
         return f"{rows}: {said or 'nothing'}"
 
+    def partials(self) -> dict[tuple[str, int], float]:
+        """The worst ulps of each first partial over all float64 tiers.
+
+        Returns:
+            By primitive and place of the operand, from 1.
+        """
+        found: dict[tuple[str, int], float] = {}
+        for row in self.rows:
+            for place, figure in enumerate(row.each, 1):
+                key = row.primitive, place
+                found[key] = max(figure, found.get(key, 0.0))
+        return found
+
+    def goals(self) -> str:
+        """One line: how many first partials are within 4 ulps, and within 2."""
+        worst = self.partials().values()
+        if not worst:
+            return ""
+        counts = [sum(figure <= goal for figure in worst) for goal in GOALS]
+        within = ", ".join(
+            f"{count} within {goal:g} ulps ({count / len(worst):.0%})"
+            for count, goal in zip(counts, GOALS, strict=True)
+        )
+        return f"of {len(worst)} first partials {within}"
+
     def to_json(self) -> str:
         """The rows as JSON; infinite figures as the string "inf"."""
         rows = [{key: _plain(x) for key, x in asdict(row).items()} for row in self.rows]
-        return json.dumps({"ok": self.ok, "rows": rows}, indent=1, allow_nan=False)
+        worst = self.partials().values()
+        first = {"count": len(worst)} | {
+            f"within_{goal:g}": sum(figure <= goal for figure in worst)
+            for goal in GOALS
+        }
+        said = {"ok": self.ok, "first_partials": first, "rows": rows}
+        return json.dumps(said, indent=1, allow_nan=False)
 
     def to_markdown(self) -> str:
         """The rows as a Markdown table."""
@@ -108,7 +152,10 @@ class Report:
         for row in self.rows:
             cells = [cell.replace("|", "\\|") for cell in _cells(row)]
             lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join([*lines, "", self.summary()])
+        return "\n".join([*lines, "", "  \n".join(self._said())])
+
+    def _said(self) -> list[str]:
+        return [line for line in (self.summary(), self.goals()) if line]
 
     def __str__(self) -> str:
         table = [HEAD, *map(_cells, self.rows)]
@@ -118,7 +165,7 @@ class Report:
             for cells in table
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
-        return "\n".join([*lines, self.summary()])
+        return "\n".join([*lines, *self._said()])
 
     def __repr__(self) -> str:
         return f"<Report: {self.summary()}>"
@@ -130,14 +177,14 @@ class Report:
 
         body = "".join(line(_cells(row), "td") for row in self.rows)
         table = f"<table><thead>{line(HEAD, 'th')}</thead><tbody>{body}</tbody></table>"
-        return f"{table}<p>{html.escape(self.summary())}</p>"
+        return table + "".join(f"<p>{html.escape(line)}</p>" for line in self._said())
 
     def to_rich(self) -> Table:
         """The rows as a rich table, failures in colour."""
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title="Verification", caption=self.summary())
+        table = Table(title="Verification", caption="\n".join(self._said()))
         for name in HEAD:
             right = name in {"of", "worst ulps", "limit"}
             table.add_column(name, justify="right" if right else "left")
@@ -159,12 +206,9 @@ class Report:
 def _cells(row: Row) -> tuple[str, ...]:
     figure = "" if row.figure is None else f"{row.figure:.3g}"
     limit = "" if row.limit is None else f"{row.limit:g}"
-    detail = row.detail
-    if row.at is not None and (row.figure or not row.ok):
-        at = ", ".join(map(repr, row.at))
-        detail = f"{detail} at ({at})".strip()
+    at = "" if row.at is None else ", ".join(map(repr, row.at))
     name, status = row.primitive, row.status
-    return name, row.check, status, str(row.count), figure, limit, detail
+    return name, row.check, status, str(row.count), figure, limit, at, row.detail
 
 
 def _plain(x: Any) -> Any:

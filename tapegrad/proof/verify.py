@@ -2,8 +2,9 @@
 
     proof      diff(f, x_i) - partial_i == 0, per open piece, order by order (SymPy)
     accuracy   value and partials against 50 digits and more (mpmath)
+    orders     second and third derivatives against the same, scaled
     edges      what is expected at poles, kinks and ends of the domain, in every tier
-    tiers      forward, reverse, recorded, mpmath and native against each other
+    tiers      forward, recorded, mpmath, eager, native, arrays, float32
     arrays     rows of whole arrays at their samples (see ``arrays``)
 
 See Griewank & Walther section 3.2 for the sweeps that are compared.
@@ -13,13 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from tapegrad.proof import accuracy, agreement, arrays
+from tapegrad.proof.onestep import lent
+from tapegrad.proof.orders import higher
 from tapegrad.proof.prover import Prover
 from tapegrad.proof.report import Report, Row
 from tapegrad.proof.symbolic import Claim, claims
 from tapegrad.rules import TABLE, Primitive
+
+# Points in single precision, and of higher orders: some of those of the first.
+LEAST, MOST = 30, 500
 
 
 def verify(
@@ -52,7 +59,8 @@ def verify(
     """
     rows = [row for row in _rows(primitives) if row.kind != "structure"]
     # the proofs run in their process while the points are judged here
-    with Prover(seconds) as prover:
+    with Prover(seconds) as prover, ExitStack() as table:
+        rows = [table.enter_context(lent(row)) for row in rows]
         queue = ThreadPoolExecutor(1)
         try:
             begun = [Proofs(row, orders, prover, queue) for row in rows]
@@ -65,10 +73,15 @@ def verify(
 
 def _rows(primitives: Any) -> list[Primitive]:
     if primitives is None:
-        return [row for row in TABLE if row.differentiable or row.whole]
+        return list(filter(judgeable, TABLE))
     if isinstance(primitives, str | Primitive):
         primitives = [primitives]
     return [TABLE[name] if isinstance(name, str) else name for name in primitives]
+
+
+def judgeable(row: Primitive) -> bool:
+    """Whether there is a derivative, or an array, to judge."""
+    return row.differentiable or row.whole
 
 
 def _provable(row: Primitive) -> bool:
@@ -91,6 +104,8 @@ def _judged(row: Primitive, points: int) -> list[Row]:
         ("outside the domain", lambda: accuracy.domain(row, points)),
         ("edges", lambda: agreement.edges(row)),
         ("tiers", lambda: agreement.agreement(row, judged)),
+        ("float32", lambda: agreement.single(row, max(points // 4, LEAST))),
+        ("orders", lambda: higher(row, min(max(points // 10, LEAST), MOST))),
     ]
     found: list[Row] = []
     for check, part in parts:

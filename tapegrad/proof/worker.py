@@ -48,7 +48,7 @@ def decide(expression: Any) -> tuple[str, str]:
 
 def _order(expression: Any) -> list[str]:
     """Names of the strategies; what splits a case comes first where there are cases."""
-    cases = {"arm by arm": sp.Piecewise, "sign by sign": sp.Abs}
+    cases = {"sign by sign": sp.Abs, "arm by arm": sp.Piecewise}
     first = [name for name, kind in cases.items() if expression.has(kind)]
     return [*first, *(name for name in STRATEGIES if name not in first)]
 
@@ -133,8 +133,9 @@ def _signs(expression: Any) -> Any:
         if symbol.is_positive is None:
             p = sp.Symbol(f"{symbol}_p", positive=True)
             cases = [case.subs(symbol, v) for case in cases for v in (p, -p, 0)]
+    strategies = [_cases, *SIMPLE.values()]
     for case in cases:
-        if not any(_vanishes(strategy, case) for strategy in SIMPLE.values()):
+        if not any(_vanishes(strategy, case) for strategy in strategies):
             return case
     return sp.Integer(0)
 

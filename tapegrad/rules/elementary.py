@@ -107,13 +107,15 @@ RECIPROCAL = row(
 
 
 def _cbrt_partial(m: Any, y: Any, x: Any) -> Any:
-    """1 / (3 y^2), with one step of Newton's method on y first.
+    """y / (3 x), with one step of Newton's method on y first.
 
-    C libraries are up to 4 ulp off in their cbrt, and the square would double that.
+    C libraries are up to 4 ulp off in their cbrt, and 1 / (3 y^2) would double that; it
+    is for 0 and the infinities.
     """
     w = x / (y * y)
-    root = m.where(m.equal(w, w), y - (y - w) / 3, y)
-    return 1 / (3 * (root * root))
+    usual = m.equal(w, w)
+    root = m.where(usual, y - (y - w) / 3, y)
+    return m.where(usual, root / x / 3, 1 / (3 * (y * y)))
 
 
 CBRT = row(

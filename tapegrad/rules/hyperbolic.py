@@ -17,12 +17,12 @@ _REAL_LINE = (lambda s: (s.real("x"),),)
 def _sech2(m: Any, x: Any) -> Any:
     """4 e / (1 + e)^2 with e = exp(-2|x|): nothing cancels, nothing overflows.
 
-    What 1 + e loses by rounding is known exactly, and put into the square once.
+    The square as 1 + w with w = e (2 + e), and for small e the quotient as
+    4 (e - e w / (1 + w)): what the small term has lost hardly counts.
     """
     e = m.exp(-2 * m.abs(x))
-    r = 1 + e
-    lost = e - (r - 1)
-    return 4 * e / (r * (r + 2 * lost))
+    w = e * (2 + e)
+    return 4 * m.where(m.less(16 * e, 1), e - e * (w / (1 + w)), e / (1 + w))
 
 
 TANH = row(
@@ -110,12 +110,23 @@ ASINH = row(
         ),
     )
 )
+
+
+def _acosh_partial(m: Any, y: Any, x: Any) -> Any:
+    """1 / sqrt((x - 1) (x + 1)), NaN outside the domain, where y is.
+
+    As x sqrt(1 - 1/x^2) where the product would overflow, in float32 from 2^64 on.
+    """
+    far = m.less(2**60, x)
+    root = m.where(far, x * m.sqrt(1 - 1 / x / x), m.sqrt((x - 1) * (x + 1)))
+    return m.where(m.equal(y, y), 1 / root, y)
+
+
 ACOSH = row(
     Primitive(
         "acosh",
         1,
-        # two roots: the product under one would overflow, and be a number below -1
-        lambda m, y, x: (1 / (m.sqrt(x - 1) * m.sqrt(x + 1)),),
+        lambda m, y, x: (_acosh_partial(m, y, x),),
         sympy=lambda sp, x: sp.acosh(x),
         source="DLMF 4.37.19",
         ufunc="arccosh",

@@ -149,23 +149,26 @@ ATAN = row(
 
 
 def _inversion(m: Any, a: Any, b: Any) -> Any:
-    """a / (a^2 + b^2): directly where the squares are numbers, else by the ratio t.
+    """a / (a^2 + b^2): directly where the squares are numbers, else by the ratio.
 
     Squares overflow for large operands and vanish for small ones, in float32 from 2^64
-    and 2^-63 on. Beyond 2^60 and below 2^-60 the larger operand is taken out,
-    1/a / (1 + t^2) with t = b/a or t/b / (1 + t^2) with t = a/b; and half of it is made
-    first, since 1/a overflows where 1/(2a) does not.
+    and 2^-63 on. Beyond 2^60 and below 2^-60 it is 1 / (a + b t) with t = b/a, or, for
+    the larger b, u / (b + a u) with u = a/b; both terms of a sum have one sign. Of
+    large ones halves are added, since a + b t may overflow. Where b is small beside a
+    the first is the better anyway: what t has lost hardly counts.
     """
     p, q = m.abs(a), m.abs(b)
     huge = 2**60
     below = m.logical_and(m.less(p, huge), m.less(q, huge))
     above = m.logical_or(m.less(1, p * huge), m.less(1, q * huge))
     direct = a / (a * a + b * b)
+    k = m.where(below, 1, m.const("half"))
     t, u = b / a, a / b
-    wide = m.const("half") / a / (1 + t * t)
-    high = u * m.const("half") / b / (1 + u * u)
-    apart = 2 * m.where(m.less(q, p), wide, high)
-    return m.where(m.logical_and(below, above), direct, apart)
+    wide = k / (k * a + k * b * t)
+    high = k * u / (k * b + k * a * u)
+    apart = m.where(m.less(q, 2 * p), wide, high)
+    usual = m.logical_and(m.logical_and(below, above), m.less_equal(p, 4 * q))
+    return m.where(usual, direct, apart)
 
 
 def _inversion_partials(m: Any, y: Any, a: Any, b: Any) -> Any:
@@ -224,18 +227,28 @@ ATAN2 = row(
 
 
 def _direction(m: Any, a: Any, b: Any) -> Any:
-    """a / sqrt(a^2 + b^2) by the ratio of the smaller to the larger; 0 at (0, 0)."""
+    """a / sqrt(a^2 + b^2); 0 at (0, 0).
+
+    Very large and very small operands go by the ratio of the smaller to the larger:
+    hypot overflows, or has lost its digits.
+    """
+    p, q = m.abs(a), m.abs(b)
+    huge = 2**100
+    below = m.logical_and(m.less(p, huge), m.less(q, huge))
+    above = m.logical_or(m.less(1, p * huge), m.less(1, q * huge))
     t, u = b / a, a / b
     wide = m.where(m.less(a, 0), -1, 1) / m.sqrt(1 + t * t)
     high = m.where(m.less(b, 0), -u, u) / m.sqrt(1 + u * u)
+    apart = m.where(m.less(q, p), wide, high)
     corner = m.logical_and(m.equal(a, 0), m.equal(b, 0))
-    return m.where(corner, 0, m.where(m.less(m.abs(b), m.abs(a)), wide, high))
+    usual = m.logical_and(below, above)
+    return m.where(corner, 0, m.where(usual, a / m.hypot(a, b), apart))
 
 
 def _direction_partials(m: Any, y: Any, a: Any, b: Any) -> Any:
-    """With w = direction(b, a) and h = hypot(a, b): (w^2 / h, -y w / h)."""
-    w, h = m.direction(b, a), m.hypot(a, b)
-    return w / h * w, -(y / h * w)
+    """With w = direction(b, a) and z = inversion(b, a): (w z, -y z)."""
+    w, z = m.direction(b, a), m.inversion(b, a)
+    return w * z, -(y * z)
 
 
 DIRECTION = row(
