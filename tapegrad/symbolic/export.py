@@ -1,41 +1,39 @@
-"""Tapes as formulas: `to_sympy` and `latex`. Floor 9; loads SymPy.
+"""Tapes as SymPy expressions: `to_sympy`. Floor 9; loads SymPy.
 
-    to_sympy(tape)                    f(x, y) in the input labels
-    to_sympy(tape, derivative=True)   {"x": df/dx, "y": df/dy}
+    to_sympy(tape)                         f(x, y) in the input labels
+    to_sympy(tape, derivative=True)        {"x": df/dx, "y": df/dy}
+    to_sympy(tape, derivative="hessian")   a Matrix, by every pair of entries
 
 An array is written entry by entry: ``x`` of shape (2,) is the symbols x_0 and x_1, and
-what comes out is a ``sympy.Array``.
+what comes out is a ``Matrix`` where it has two axes, and an ``Array`` else.
 
 The derivatives are SymPy's own, of the closed form: a second opinion on the sweeps
-rather than their echo. Guards are assumptions of the formula; `latex` prints them.
+rather than their echo.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 import sympy as sp
-from sympy.logic.boolalg import Boolean
 
 from tapegrad import sweeps
-from tapegrad.derivatives import differentiable, gradient_tape
-from tapegrad.expanding import expanded
+from tapegrad.derivatives import differentiable, gradient_tape, scalar_output
+from tapegrad.errors import ShapeError
 from tapegrad.symbolic.budget import within
 from tapegrad.symbolic.closed import (
-    FORMULAS,
     careful,
     each,
     expressions,
     keys_of,
-    names_of,
     released,
     signed,
     symbols_of,
 )
-from tapegrad.symbolic.limits import limited
 from tapegrad.tape.tape import Tape
 
 # simplify() takes its time beyond this many operations, and seldom finds anything. Of
@@ -46,31 +44,31 @@ SIMPLIFY_CALLS = 3_000_000
 # In a power or product of powers beyond this, simplify() may multiply out.
 TAME = 16
 
-# What a notebook shows beside a tape: a line or two.
-SHOWN_STEPS = 60
-SHOWN_SIZE = 500
-SHOWN_LATEX = 1_500
+KINDS = (False, True, "jacobian", "hessian")
 
 
-def to_sympy(tape: Tape, *, derivative: bool = False) -> Any:
+def to_sympy(tape: Tape, *, derivative: bool | str = False) -> Any:
     """The outputs of a tape as SymPy expressions, or their derivatives.
 
     Args:
         tape: any tape whose written-out formula is of reasonable length.
-        derivative: give derivatives instead.
+        derivative: give derivatives instead: True for those by each input,
+            "jacobian" or "hessian" for one ``Matrix`` of all.
 
     Returns:
         Without `derivative`, the expressions, nested as the function returned its
-        results. With it, for one output a dict from input label to expression; for
+        results. With True, for one output a dict from input label to expression; for
         several, a list of such dicts. The symbols are real and carry the input labels
         (the label ``b[0]`` becomes the symbol ``b_0``); the entries of an array ``x``
-        are ``x_0_0``, ``x_0_1``, ... An array is a ``sympy.Array``, the derivative of
-        an array by an array one with the axes of both. Arrays of ints and truth values
-        keep the numbers of the recording, and have no derivative.
+        are ``x_0_0``, ``x_0_1``, ... An array of two axes is a ``sympy.Matrix``, any
+        other a ``sympy.Array``; the derivative of an array by an array has the axes of
+        both. Arrays of ints and truth values keep the numbers of the recording, and
+        have no derivative. A Jacobian has a row for each entry of the outputs, in
+        order, and a column for each entry of the inputs.
 
     Raises:
         ShapeError: the formula would be too long or too deeply nested, or the arrays
-            are too large.
+            are too large; a Hessian of several numbers.
         DomainError: there is no formula, as of eigenvalues or of sorted symbols.
 
     Example:
@@ -80,11 +78,23 @@ def to_sympy(tape: Tape, *, derivative: bool = False) -> Any:
         x*tanh(y)
         >>> tape.to_sympy(derivative=True)
         {'x': tanh(y), 'y': x/cosh(y)**2}
+        >>> tape.to_sympy(derivative="jacobian")
+        Matrix([[tanh(y), x/cosh(y)**2]])
     """
+    if derivative not in KINDS:
+        msg = (
+            f"derivative={derivative!r} is not known; write True for the derivatives "
+            'by each input, "jacobian" or "hessian" for a matrix of all'
+        )
+        raise ShapeError(msg)
     symbols = symbols_of(tape)
+    if derivative == "hessian":
+        return _hessian(tape, symbols)
+    if derivative == "jacobian":
+        return _jacobian(tape, symbols)
     if derivative and sweeps.ruled(tape):
         return _by_rules(tape, symbols)
-    outputs = expressions(tape, symbols, derivative=derivative)
+    outputs = expressions(tape, symbols, derivative=bool(derivative))
     if not derivative:
         return tape.structure.result.build(
             careful(
@@ -117,6 +127,59 @@ def _by_rules(tape: Tape, symbols: Sequence[Any]) -> Any:
     return dicts[0] if tape.structure.result.bare else dicts
 
 
+def entries_of(found: Iterable[Any]) -> list[Any]:
+    """The entries of arrays or expressions, one after the other."""
+    return [entry for part in found for entry in np.ravel(np.array(part, dtype=object))]
+
+
+def smooth_symbols(tape: Tape, symbols: Sequence[Any]) -> list[Any]:
+    """The symbols of all entries that there is a derivative by."""
+    return entries_of(symbols[place] for place in differentiable(tape))
+
+
+def _jacobian(tape: Tape, symbols: Sequence[Any]) -> Any:
+    """A row for each entry of the outputs, a column for each of the inputs."""
+    by = smooth_symbols(tape, symbols)
+    if sweeps.ruled(tape):
+        count = len(differentiable(tape))
+        found = expressions(gradient_tape(tape, values=False), symbols)
+        blocks = [
+            np.concatenate(
+                [
+                    np.array(part, dtype=object).reshape(-1, np.size(symbols[place]))
+                    for part, place in zip(row, differentiable(tape), strict=True)
+                ],
+                axis=1,
+            )
+            for row in (found[k : k + count] for k in range(0, len(found), count))
+        ]
+        rows = careful(
+            lambda: [[released(entry) for entry in row] for b in blocks for row in b],
+            "the derivative",
+        )
+        return sp.ImmutableMatrix(len(rows), len(by), entries_of(rows))
+    outputs = entries_of(expressions(tape, symbols, derivative=True))
+    entry = len(outputs) * len(by) > 1
+    return sp.ImmutableMatrix(
+        len(outputs),
+        len(by),
+        lambda i, j: differentiated(outputs[i], by[j], entry=entry),
+    )
+
+
+def _hessian(tape: Tape, symbols: Sequence[Any]) -> Any:
+    """By every pair of entries of the inputs; each pair is differentiated once."""
+    scalar_output(tape)
+    if sweeps.ruled(tape):
+        return _jacobian(gradient_tape(tape, values=False), symbols)
+    (output,) = expressions(tape, symbols, derivative=True)
+    by = smooth_symbols(tape, symbols)
+    known: dict[tuple[int, int], Any] = {}
+    for i, j in combinations_with_replacement(range(len(by)), 2):
+        known[i, j] = known[j, i] = differentiated(output, by[i], by[j], entry=True)
+    return sp.ImmutableMatrix(len(by), len(by), lambda i, j: known[int(i), int(j)])
+
+
 def _by_entry(output: Any, by: Any) -> Any:
     """Derivatives of one expression or all, by one symbol or all."""
     made = np.empty((*np.shape(output), *np.shape(by)), object)
@@ -133,6 +196,8 @@ def _shown(found: Any) -> Any:
     """An array of expressions as SymPy's own."""
     if not isinstance(found, np.ndarray):
         return found
+    if found.ndim == 2 and found.size:
+        return sp.ImmutableMatrix(found.tolist())
     return sp.Array(found.ravel().tolist(), found.shape)
 
 
@@ -193,90 +258,3 @@ def _tame(expression: Any) -> bool:
         for power in expression.atoms(sp.Pow)
         if power.exp.is_Rational and not power.base.is_Symbol
     ) and all(max(abs(n.p), n.q) < 10**6 for n in expression.atoms(sp.Rational))
-
-
-def latex(tape: Tape, *, derivative: bool = False) -> str:
-    r"""The outputs of a tape, or their derivatives, as LaTeX without dollar signs.
-
-    Args:
-        tape: any tape whose written-out formula is of reasonable length.
-        derivative: an aligned list of partial derivatives instead.
-
-    Example:
-        >>> import tapegrad as tg
-        >>> tg.record(lambda x: x**0.5, 2.0).latex()
-        '\\sqrt{x}'
-    """
-    if not derivative:
-        found = to_sympy(tape)
-        return _latex(found) + _assumptions(tape)
-    found = to_sympy(tape, derivative=True)
-    several = isinstance(found, list)
-    names = names_of(tape)
-    unders = [_latex(sp.Symbol(names[place])) for place in differentiable(tape)]
-    lines = []
-    for number, row in enumerate(found if several else [found], 1):
-        name = f"f_{{{number}}}" if several else "f"
-        for under, formula in zip(unders, row.values(), strict=True):
-            lines.append(
-                rf"\frac{{\partial {name}}}{{\partial {under}}} &= {_latex(formula)}"
-            )
-    body = " \\\\\n".join(lines)
-    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}" + _assumptions(tape)
-
-
-def latex_or_none(tape: Tape) -> str | None:
-    """What a notebook shows: the formula between dollar signs, or None when long."""
-    if len(tape) > SHOWN_STEPS:
-        return None
-    try:
-        if limited(expanded(tape)) > SHOWN_SIZE:
-            return None
-        text = latex(tape)
-    except Exception:  # noqa: BLE001 - a picture of a tape must not fail
-        return None
-    return f"$\\displaystyle {text}$" if len(text) <= SHOWN_LATEX else None
-
-
-def _latex(found: Any) -> str:
-    """LaTeX of an expression, or of expressions in lists, tuples and dicts."""
-    return careful(lambda: sp.latex(_symbolic(found)), "the formula")  # type: ignore[no-any-return]
-
-
-def _symbolic(found: Any) -> Any:
-    """Keys of dicts as symbols: SymPy would print a text as bare TeX."""
-    if isinstance(found, dict):
-        return {sp.Symbol(str(k)): _symbolic(value) for k, value in found.items()}
-    if isinstance(found, list | tuple):
-        return type(found)(map(_symbolic, found))
-    if isinstance(found, sp.NDimArray) and not len(found):
-        return sp.Symbol(r"\left[\ \right]")  # SymPy's printer trips over none
-    return found
-
-
-def _assumptions(tape: Tape) -> str:
-    """The guards of a tape: where the formula is the function."""
-    if not tape.guards:
-        return ""
-    base = expanded(tape)
-    slots = sweeps.replay(base, FORMULAS, symbols_of(tape))
-    found: list[Any] = []
-    for step in base:
-        if step.primitive.name == "guard":
-            (condition,) = np.ravel(np.array(slots[step.operands[0]], dtype=object))
-            condition = released(sp.sympify(condition))
-            found.append(_assumption(condition, step.params["guard"].outcome))
-    shown = dict.fromkeys(_latex(part) for part in found if part not in _TRUTHS)
-    return rf" \quad \text{{for }} {', '.join(shown)}" if shown else ""
-
-
-_TRUTHS: Sequence[Any] = (sp.true, sp.false)
-
-
-def _assumption(condition: Any, outcome: bool | int) -> Any:
-    """A guard as a relation."""
-    if not isinstance(outcome, bool):
-        return sp.Eq(sp.Function("int")(condition), outcome)
-    if not isinstance(condition, Boolean):
-        condition = sp.Ne(condition, 0)
-    return condition if outcome else sp.Not(condition)

@@ -160,15 +160,15 @@ class Doors:
 
     # -- symbolic --------------------------------------------------------------
 
-    def to_sympy(self: Any, *, derivative: bool = False) -> Any:
-        """The output expressions in the input labels, or their derivatives."""
+    def to_sympy(self: Any, *, derivative: bool | str = False) -> Any:
+        """The outputs in the input labels; derivatives, a "jacobian", a "hessian"."""
         from tapegrad.symbolic.export import to_sympy
 
         return to_sympy(self, derivative=derivative)
 
-    def latex(self: Any, *, derivative: bool = False) -> str:
-        """The outputs, or their derivatives, as LaTeX."""
-        from tapegrad.symbolic.export import latex
+    def latex(self: Any, *, derivative: bool | str = False) -> str:
+        """The outputs, or their derivatives, as LaTeX; Jacobians as matrices."""
+        from tapegrad.symbolic.latex import latex
 
         return latex(self, derivative=derivative)
 
@@ -224,6 +224,6 @@ class Doors:
         return svg(self)
 
     def _repr_latex_(self: Any) -> str | None:
-        from tapegrad.symbolic.export import latex_or_none
+        from tapegrad.symbolic.latex import latex_or_none
 
         return latex_or_none(self)

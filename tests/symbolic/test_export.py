@@ -16,9 +16,10 @@ import tapegrad as tg
 from tapegrad.errors import ShapeError
 from tapegrad.rules import TABLE
 from tapegrad.symbolic import closed
+from tapegrad.symbolic import latex as module
 from tapegrad.symbolic.budget import within
 from tapegrad.symbolic.closed import held, symbols_of, value_at
-from tapegrad.symbolic.export import latex_or_none
+from tapegrad.symbolic.latex import latex_or_none
 from tapegrad.symbolic.parse import parse
 
 SHOWN = [
@@ -172,7 +173,102 @@ def test_latex():
     )
     several = tg.record(lambda x: {"a": x, "b": [x**2]}, 1.0)
     assert several.latex() == r"\left\{ a : x, \  b : \left[ x^{2}\right]\right\}"
-    assert r"\partial f_{2}" in several.latex(derivative=True)
+    assert several.latex(derivative=True) == (
+        r"\frac{\partial \left(f_{1}, f_{2}\right)}{\partial \left(x\right)} = "
+        r"\left[\begin{matrix}1\\2 x\end{matrix}\right]"
+    )
+
+
+PART = "(x^2*y + exp(x*y) + 1)"
+SHARED = f"sin{PART}^2 + x*cos{PART}^3 + y*tanh{PART}"
+
+
+@pytest.mark.parametrize("derivative", [False, True, "jacobian", "hessian"])
+def test_what_is_shared_gets_a_name_where_that_is_shorter(derivative):
+    tape = parse(SHARED)
+    text = tape.latex(derivative=derivative)
+    assert r"\text{where}\quad v_{1} &=" in text
+    plain = sp.latex(tape.to_sympy(derivative=derivative))
+    assert len(text) < len(plain) or derivative is not False
+    # every name is defined once, and used
+    for number in range(1, text.count("v_{") + 1):
+        name = f"v_{{{number}}}"
+        if f"{name} &=" in text:
+            assert text.count(f"{name} &=") == 1
+            assert text.count(name) >= 3
+
+
+def test_names_stand_for_what_they_replaced():
+    """Put back in, the names give the very formulas."""
+    x, y = sp.symbols("x y", real=True)
+    forms = [sp.sin(x * y + 1) ** 2, sp.exp(sp.sin(x * y + 1)) * sp.sin(x * y + 1)]
+    shared, rest = module._named_parts([*forms, sp.Symbol("v_1", real=True) + x])
+    assert shared
+    assert all(str(name) != "v_1" for name, _ in shared)
+    for name, part in reversed(shared):
+        rest = [form.xreplace({name: part}) for form in rest]
+    assert rest[:2] == forms
+
+
+def test_short_formulas_are_written_out():
+    for text in ("x*tanh(y)", "x^2 + x^2*y", "(x + y)^2*(x - y)"):
+        for derivative in (False, True):
+            assert "where" not in parse(text).latex(derivative=derivative)
+
+
+def test_conditions_get_no_names():
+    x = sp.Symbol("x", real=True)
+    arms = [sp.Piecewise((x + k, x**2 + x > 3), (sp.sin(x * k), True)) for k in (1, 2)]
+    shared, _ = module._named_parts([arms[0] * arms[1], arms[0] + arms[1]])
+    assert not any(
+        isinstance(part, sp.core.relational.Relational) for _, part in shared
+    )
+
+
+def test_jacobians_and_hessians_are_matrices():
+    r, p = sp.symbols("r p", real=True)
+    tape = tg.record(lambda r, p: (r * np.cos(p), r * np.sin(p)), 1.0, 2.0)
+    assert tape.to_sympy(derivative="jacobian") == sp.Matrix(
+        [[sp.cos(p), -r * sp.sin(p)], [sp.sin(p), r * sp.cos(p)]]
+    )
+    assert r"\left[\begin{matrix}\cos" in tape.latex(derivative=True)
+    x, y = sp.symbols("x y", real=True)
+    form = parse("x^2*y + y^3")
+    assert form.to_sympy(derivative="hessian") == sp.Matrix(
+        [[2 * y, 2 * x], [2 * x, 6 * y]]
+    )
+    assert form.latex(derivative="hessian") == (
+        r"\frac{\partial^{2} f}{\partial \left(x, y\right)^{2}} = "
+        r"\left[\begin{matrix}2 y & 2 x\\2 x & 6 y\end{matrix}\right]"
+    )
+    with pytest.raises(ShapeError, match="2 outputs"):
+        tape.to_sympy(derivative="hessian")
+    with pytest.raises(ShapeError, match="is not known"):
+        tape.latex(derivative="gradient")
+
+
+def test_jacobians_and_hessians_of_arrays_are_what_the_sweep_gives():
+    point = [np.array([0.3, 0.7, 1.2]), 0.8]
+    tape = tg.record(lambda x, s: np.tanh(x * s) * x[::-1], *point)
+    found = at_point(tape.to_sympy(derivative="jacobian"), symbols_of(tape), point)
+    by_x, by_s = tape.jacobian(*point)
+    np.testing.assert_allclose(found, np.column_stack([by_x, by_s]), rtol=1e-12)
+    total = tg.record(lambda x: np.sum(x[1:] * x[:-1] ** 2), point[0])
+    found = at_point(total.to_sympy(derivative="hessian"), symbols_of(total), point[:1])
+    np.testing.assert_allclose(found, total.hessian(point[0]), rtol=1e-12)
+
+
+def test_rules_of_ones_own_in_matrices():
+    @tg.custom_gradient
+    def twice(x):
+        return x * x, lambda bar: 3 * bar * x
+
+    tape = tg.record(lambda x, y: twice(x) * y, 2.0, 3.0)
+    x, y = sp.symbols("x y", real=True)
+    assert tape.to_sympy(derivative="jacobian") == sp.Matrix([[3 * x * y, x**2]])
+    assert tape.to_sympy(derivative="hessian") == sp.Matrix(
+        [[3 * y, 3 * x], [3 * x, 0]]
+    )
 
 
 def test_guards_are_printed_as_assumptions():
@@ -328,7 +424,7 @@ def at_point(found, symbols, point):
             strict=True,
         )
     )
-    if not isinstance(found, sp.NDimArray):
+    if not isinstance(found, sp.NDimArray | sp.MatrixBase):
         return value_at(found, names)
     values = [value_at(entry, names) for entry in sp.flatten(found)]
     return np.array(values).reshape(found.shape)
@@ -353,7 +449,7 @@ def test_entries_are_symbols_named_by_their_place():
     tape = tg.record(lambda x, s: np.sum(x[1] * s), np.ones((2, 2)), 2.0)
     assert str(tape.to_sympy()) == "s*x_1_0 + s*x_1_1"
     found = tape.to_sympy(derivative=True)
-    assert found["x"] == sp.Array([[0, 0], [sp.Symbol("s", real=True)] * 2])
+    assert found["x"] == sp.Matrix([[0, 0], [sp.Symbol("s", real=True)] * 2])
     assert str(found["s"]) == "x_1_0 + x_1_1"
     assert [np.shape(s) for s in symbols_of(tape)] == [(2, 2), ()]
 
@@ -366,7 +462,7 @@ def test_arrays_come_out_as_arrays_nested_as_they_were():
     x0, x1 = sp.symbols("x_0 x_1", real=True)
     assert tape.to_sympy() == {"a": sp.Array([2 * x0, 2 * x1]), "b": [x0 + x1]}
     assert tape.to_sympy(derivative=True) == [
-        {"x": sp.Array([[2, 0], [0, 2]])},
+        {"x": sp.Matrix([[2, 0], [0, 2]])},
         {"x": sp.Array([1, 1])},
     ]
 
