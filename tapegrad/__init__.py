@@ -36,6 +36,7 @@ from tapegrad.errors import (
     TapeFormatError,
     TapegradError,
 )
+from tapegrad.loops import checkpoint, fori_loop, scan, while_loop
 from tapegrad.operations import no_record
 from tapegrad.recording import record
 from tapegrad.tape import Step, Tape
@@ -57,10 +58,12 @@ __all__ = [
     "Value",
     "array",
     "check_gradient",
+    "checkpoint",
     "compile",
     "custom_gradient",
     "derive",
     "draw",
+    "fori_loop",
     "from_bytes",
     "from_sympy",
     "grad",
@@ -82,6 +85,7 @@ __all__ = [
     "record",
     "relu",
     "rounding_error",
+    "scan",
     "sigmoid",
     "softmax",
     "softplus",
@@ -93,6 +97,7 @@ __all__ = [
     "verify",
     "vjp",
     "where",
+    "while_loop",
 ]
 
 __version__ = "0.1.0"

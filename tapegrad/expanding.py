@@ -28,6 +28,8 @@ class Expanding(RecorderReading):
         error: raised by a step that cannot be written out.
     """
 
+    records = False
+
     def __init__(self, recorder: Recorder, error: type[Exception]) -> None:
         super().__init__(recorder)
         self.error = error

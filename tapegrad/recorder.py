@@ -161,6 +161,7 @@ class RecorderReading(Reading):
     """The recorder as a reading: rule text becomes steps."""
 
     name = "recorder"
+    records = True
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import pickle
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,11 +46,7 @@ class Solver:
         module = getattr(self.function, "__module__", None)
         if not name.isidentifier() or not module:
             return False
-        try:
-            found = getattr(importlib.import_module(module), name, None)
-        except ImportError:
-            return False
-        return found is self.function
+        return getattr(sys.modules.get(module), name, None) is self.function
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Solver) and other.function is self.function

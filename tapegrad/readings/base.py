@@ -27,6 +27,8 @@ class Reading:
     name = "abstract"
     symbolic = False
     binary = False
+    # What it computes becomes steps of a tape, so a derivative should be short.
+    records = False
     # The recorder copies guards; plain floats have a quicker way to partials.
     guard: Callable[..., None] | None = None
 

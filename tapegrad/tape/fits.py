@@ -145,6 +145,9 @@ def _subscripts(value: Any) -> bool:
 VALID: dict[str, Callable[[Any], bool]] = {
     "axes": _integers,
     "axis": _integer,
+    "body": _tape,
+    "carry": lambda value: _integer(value) and value >= 0,
+    "cond": _tape,
     "count": lambda value: _integer(value) and value > 0,
     "ddof": _integer,
     "dtype": lambda value: isinstance(value, str) and value in DTYPES,
@@ -152,18 +155,23 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "guard": lambda value: isinstance(value, Guard) and isinstance(value.outcome, int),
     "k": _integer,
     "key": _key,
+    "length": lambda value: _integer(value) and value >= 0,
     "lower": _truth,
     "name": lambda value: isinstance(value, str),
     "n": lambda value: _integer(value) and 0 <= value <= HIGHEST,
+    "ops": lambda value: set(value) <= {"pull", "push"},
     "places": _integers,
     "pullback": _tape,
+    "reverse": _truth,
     "shape": _shape,
+    "snapshots": lambda value: _integer(value) and value >= 0,
     "solve": callable,
     "subscripts": _subscripts,
     "tape": _tape,
     "tolerance": _number,
     "transposed": _truth,
     "unit_diagonal": _truth,
+    "xs": lambda value: _integer(value) and value >= 0,
 }
 
 

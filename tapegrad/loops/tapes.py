@@ -1,0 +1,179 @@
+"""The bodies of a loop's derivatives, as tapes. Floor 9.
+
+A body takes ``carry, x, constants`` and gives ``carry, y``, each of several leaves:
+
+    stored    gives the carries that it got as further y
+    ahead     takes tangents beside carry, x and constants; gives the tangent of y
+    back      its carry are the adjoints of carry and constants; it takes the stored
+              carry, x and the adjoint of y, and gives the adjoint of x
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from tapegrad import sweeps
+from tapegrad.expanding import zeros
+from tapegrad.passes import prune
+from tapegrad.readings.mixed import MIXED
+from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.rules.shapes import FLOATING
+from tapegrad.tape.tape import Tape
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How the inputs and outputs of a body are divided.
+
+    Args:
+        tape: the body.
+        carry: number of leaves of the carry.
+        xs: number of leaves of x.
+    """
+
+    tape: Tape
+    carry: int
+    xs: int
+
+    @property
+    def ys(self) -> int:
+        """Number of leaves of y."""
+        return len(self.tape.outputs) - self.carry
+
+    def smooth(self, low: int, high: int | None = None) -> list[int]:
+        """Places of inputs that have a derivative, in a range."""
+        slots = self.tape.inputs[low:high]
+        return [
+            low + k for k, i in enumerate(slots) if self.tape.aval_of(i)[1] in FLOATING
+        ]
+
+    def smooth_out(self, low: int, high: int | None = None) -> list[int]:
+        """Places of outputs that have a derivative, in a range."""
+        slots = self.tape.outputs[low:high]
+        return [
+            low + k for k, i in enumerate(slots) if self.tape.aval_of(i)[1] in FLOATING
+        ]
+
+
+def stored(layout: Layout) -> Tape:
+    """The body with the carries that it got as further outputs."""
+    tape = sweeps.flat(layout.tape)
+    more = tape.inputs[: layout.carry]
+    kept = tape.outputs[: layout.carry]
+    return prune(dataclasses.replace(tape, outputs=(*kept, *more)))
+
+
+def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
+    """The body with tangents: carry, carry_dot; x, x_dot; constants, their dots.
+
+    Args:
+        layout: of the body.
+        moving: places of the x and constants that have a tangent. Those of the carry
+            all have one.
+
+    Returns:
+        A body whose outputs are the carry, its tangents, and the tangents of y.
+    """
+    base, carry = sweeps.flat(layout.tape), layout.carry
+    known = base._known
+    key = f"ahead {carry} {moving}"
+    if key in known:
+        return known[key]  # type: ignore[no-any-return]
+    recorder = Recorder(derives=True)
+    with recording_onto(recorder):
+        m = RecorderReading(recorder)
+        inputs = variables(recorder, base)
+        dotted = [*layout.smooth(0, carry), *moving]
+        dots = {
+            place: recorder.variable(MIXED.like(0, inputs[place]._data), "dot")
+            for place in dotted
+        }
+        slots = sweeps.replay(base, m, inputs)
+        seeds = {base.inputs[place]: dot for place, dot in dots.items()}
+        found = sweeps.tangent(base, m, slots, seeds)
+        places = [*layout.smooth_out(0, carry), *layout.smooth_out(carry)]
+        outputs = [slots[i] for i in base.outputs[:carry]]
+        for place in places:
+            slot = base.outputs[place]
+            outputs.append(
+                m.like(0, slots[slot]) if found[slot] is None else found[slot]
+            )
+        made = tuple(recorder.slot_of(output) for output in outputs)
+    ends = (0, carry, carry + layout.xs, len(inputs))
+    order = []
+    for low, high in itertools.pairwise(ends):
+        order += inputs[low:high]
+        order += [dots[place] for place in dotted if low <= place < high]
+    known[key] = prune(
+        recorder.freeze(
+            tuple(x._i for x in order), made, example=tuple(x._data for x in order)
+        )
+    )
+    return known[key]  # type: ignore[no-any-return]
+
+
+def back(layout: Layout, seeded: Sequence[int]) -> Tape:
+    """The adjoint of the body, as a body.
+
+    Args:
+        layout: of the body.
+        seeded: places of the y that have an adjoint.
+
+    Returns:
+        A body. Its carry: adjoints of the float carries, and sums of the adjoints of
+        the float constants. Its x: the carries, x, the adjoints of the seeded y. Its
+        constants: the constants. Its y: adjoints of the float x.
+    """
+    base, carry = sweeps.flat(layout.tape), layout.carry
+    known = base._known
+    key = f"back {carry} {seeded}"
+    if key in known:
+        return known[key]  # type: ignore[no-any-return]
+    constants = carry + layout.xs
+    recorder = Recorder(derives=True)
+    with recording_onto(recorder):
+        m = RecorderReading(recorder)
+        inputs = variables(recorder, base)
+        slots = sweeps.replay(base, m, inputs)
+
+        def zero(i: int, name: str) -> Any:
+            return recorder.variable(MIXED.like(0, slots[i]._data), name)
+
+        carries = layout.smooth_out(0, carry)
+        bars = [zero(base.outputs[place], "bar") for place in carries]
+        smooth = layout.smooth(constants)
+        sums = [zero(base.inputs[place], "sum") for place in smooth]
+        seeds = [zero(base.outputs[place], "y_bar") for place in seeded]
+        places = [base.outputs[place] for place in (*carries, *seeded)]
+        given = sweeps.summed(places, [*bars, *seeds])
+        found = sweeps.adjoint(base, m, slots, given)
+
+        def bar_of(place: int) -> Any:
+            slot = base.inputs[place]
+            return m.like(0, slots[slot]) if found[slot] is None else found[slot]
+
+        outputs = [bar_of(place) for place in layout.smooth(0, carry)]
+        for place, total in zip(smooth, sums, strict=True):
+            part = found[base.inputs[place]]
+            outputs.append(total if part is None else total + part)
+        outputs += [bar_of(place) for place in layout.smooth(carry, constants)]
+        made = tuple(recorder.slot_of(output) for output in outputs)
+    order = [*bars, *sums, *inputs[:constants], *seeds, *inputs[constants:]]
+    known[key] = prune(
+        recorder.freeze(
+            tuple(x._i for x in order), made, example=tuple(x._data for x in order)
+        )
+    )
+    return known[key]  # type: ignore[no-any-return]
+
+
+def variables(recorder: Recorder, base: Tape, low: int = 0) -> list[Any]:
+    """The inputs of a body from a place on, again, on another tape."""
+    example = base.example or [zeros(*base.aval_of(i)) for i in base.inputs]
+    return [
+        recorder.variable(value, base.labels.get(slot, ""))
+        for slot, value in zip(base.inputs[low:], example[low:], strict=True)
+    ]

@@ -1,0 +1,505 @@
+"""Loops as steps: scan, fori_loop, while_loop; checkpoint; few snapshots."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import Value
+from tapegrad.loops import revolve
+
+XS = np.array([0.5, -1.2, 2.0, 0.3])
+
+
+def cell(carry, x):
+    """A small recurrence with every kind of use of its arguments."""
+    h, n = carry["h"], carry["n"]
+    h = np.tanh(h * 1.5 + x) + 0.1 * n
+    return {"h": h, "n": n + h * x}, (h * h, x - n)
+
+
+def looped(h, xs):
+    carry, (squares, rest) = tg.scan(cell, {"h": h, "n": 1.0}, xs)
+    return carry["h"] * carry["n"] + np.sum(squares * rest)
+
+
+def written(h, xs, order=range(4)):
+    """The same with Python's loop."""
+    carry, total = {"h": h, "n": 1.0}, 0.0
+    for i in order:
+        carry, (square, rest) = cell(carry, xs[i])
+        total = total + square * rest
+    return carry["h"] * carry["n"] + total
+
+
+def close(one, two, rel=1e-12) -> bool:
+    if isinstance(one, tuple):
+        return all(close(a, b, rel) for a, b in zip(one, two, strict=True))
+    return np.allclose(one, two, rtol=rel, atol=1e-14)
+
+
+LOOP, WRITTEN = (tg.record(f, 0.3, XS) for f in (looped, written))
+AT = (-0.4, XS[::-1].copy())
+ALONG = (0.7, np.array([1.0, -2.0, 0.5, 3.0]))
+
+
+# -- scan --------------------------------------------------------------------------
+
+
+def test_a_scan_is_one_step() -> None:
+    assert [step.primitive.name for step in LOOP].count("scan") == 1
+    assert "scan cell" in str(LOOP)
+    assert LOOP(*AT) == pytest.approx(WRITTEN(*AT), rel=1e-15)
+
+
+def test_both_modes_and_orders() -> None:
+    assert close(LOOP.gradient(*AT), WRITTEN.gradient(*AT))
+    assert close(LOOP.jvp(AT, ALONG), WRITTEN.jvp(AT, ALONG))
+    assert close(LOOP.hessian(*AT), WRITTEN.hessian(*AT))
+    assert close(LOOP.hvp(AT, ALONG), WRITTEN.hvp(AT, ALONG))
+    forward, other = LOOP.tangent_tape(), WRITTEN.tangent_tape()
+    assert close(forward.gradient(*AT, *ALONG), other.gradient(*AT, *ALONG))
+    twice = (*ALONG, 0.0, np.zeros(4))
+    both = (*AT, *ALONG)
+    assert close(forward.jvp(both, twice)[1], other.jvp(both, twice)[1])
+    third = LOOP.adjoint_tape().tangent_tape().gradient if False else None
+    del third
+
+
+def test_third_derivatives() -> None:
+    def cubed(f):
+        return tg.grad(tg.grad(tg.grad(lambda h: f(h, XS))))(0.3)
+
+    assert cubed(looped) == pytest.approx(cubed(written), rel=1e-11)
+
+
+def test_derivatives_of_a_derivative_tape_are_scans() -> None:
+    names = [step.primitive.name for step in LOOP.adjoint_tape()]
+    assert names.count("scan") in {2, 3}
+    assert len(names) < 60
+
+
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_lengths(length: int) -> None:
+    xs = XS[:length]
+    expected = tg.grad(lambda h: written(h, xs, range(length)))(0.3)
+    assert tg.grad(lambda h: looped(h, xs))(0.3) == pytest.approx(expected, rel=1e-14)
+
+
+def test_reverse() -> None:
+    def backward(h, xs):
+        carry, (squares, rest) = tg.scan(cell, {"h": h, "n": 1.0}, xs, reverse=True)
+        return carry["h"] * carry["n"] + np.sum(squares * rest)
+
+    tape = tg.record(backward, 0.3, XS)
+    other = tg.record(lambda h, xs: written(h, xs, range(3, -1, -1)), 0.3, XS)
+    assert close(tape.gradient(*AT), other.gradient(*AT))
+    assert close(tape.hessian(*AT), other.hessian(*AT))
+    assert close(tape.compile().gradient(*AT), other.gradient(*AT))
+
+
+def test_outputs_keep_their_places_in_reverse() -> None:
+    _, ys = tg.scan(lambda c, x: (c + x, c), 0.0, np.arange(4.0), reverse=True)
+    assert np.array_equal(ys, [6.0, 5.0, 3.0, 0.0])
+
+
+def test_arrays_in_carry_and_xs() -> None:
+    rng = np.random.default_rng(1)
+    a, x0 = rng.normal(size=(3, 3)) / 2, rng.normal(size=3)
+    drive = rng.normal(size=(5, 3))
+
+    def loop(a, x0, drive):
+        end, ys = tg.scan(lambda x, u: (np.tanh(a @ x) + u, x), x0, drive)
+        return np.sum(end**2) + np.sum(ys[1:] * ys[:-1])
+
+    def plain(a, x0, drive):
+        rows, x = [], x0
+        for i in range(5):
+            rows.append(x)
+            x = np.tanh(a @ x) + drive[i]
+        ys = np.stack(rows)
+        return np.sum(x**2) + np.sum(ys[1:] * ys[:-1])
+
+    one, two = tg.record(loop, a, x0, drive), tg.record(plain, a, x0, drive)
+    assert one(a, x0, drive) == pytest.approx(two(a, x0, drive), rel=1e-14)
+    assert close(one.gradient(a, x0, drive), two.gradient(a, x0, drive))
+    along = (a + 1, x0 * 2, drive)
+    point = (a, x0, drive)
+    assert close(one.hvp(point, along), two.hvp(point, along), rel=1e-11)
+    assert close(one.compile().gradient(*point), two.gradient(*point))
+
+
+def test_what_the_body_reads_becomes_an_input() -> None:
+    def outer(w):
+        inner = tg.grad(
+            lambda v: tg.scan(lambda c, x: (c * w + v * x, None), 0.0, XS)[0]
+        )
+        return inner(2.0) * w
+
+    def plain(w):
+        def f(v):
+            c = 0.0
+            for x in XS:
+                c = c * w + v * x
+            return c
+
+        return tg.grad(f)(2.0) * w
+
+    assert tg.grad(outer)(0.7) == pytest.approx(tg.grad(plain)(0.7), rel=1e-14)
+
+
+def test_eager_values_and_what_they_capture() -> None:
+    w, x = Value(0.7), Value(2.0)
+    end, ys = tg.scan(lambda c, u: (c * w + u, c), x, XS)
+    (end + np.sum(ys)).backward()
+    v, y = Value(0.7), Value(2.0)
+    c, total = y, 0.0
+    for u in XS:
+        total = total + c
+        c = c * v + u
+    (c + total).backward()
+    assert end.data == c.data
+    assert w.grad == pytest.approx(v.grad, rel=1e-14)
+    assert x.grad == pytest.approx(y.grad, rel=1e-14)
+
+
+def test_scans_nest() -> None:
+    grid = np.arange(6.0).reshape(2, 3) / 5
+
+    def row(c, xs):
+        c, ys = tg.scan(lambda d, x: (np.sin(d + x), d * x), c, xs)
+        return c, np.sum(ys)
+
+    def loop(c, grid):
+        c, sums = tg.scan(row, c, grid)
+        return c + np.sum(sums)
+
+    def plain(c, grid):
+        total = 0.0
+        for i in range(2):
+            for j in range(3):
+                total = total + c * grid[i, j]
+                c = np.sin(c + grid[i, j])
+        return c + total
+
+    one, two = tg.record(loop, 0.2, grid), tg.record(plain, 0.2, grid)
+    assert close(one.gradient(0.2, grid), two.gradient(0.2, grid))
+    assert close(one.hessian(0.2, grid), two.hessian(0.2, grid))
+    assert close(one.compile().hessian(0.2, grid), two.hessian(0.2, grid))
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "mpmath:30"])
+def test_other_arithmetics(arithmetic: str) -> None:
+    found = LOOP.gradient(*AT, arithmetic=arithmetic)
+    expected = WRITTEN.gradient(*AT, arithmetic=arithmetic)
+    rel = 1e-5 if arithmetic == "float32" else 1e-28
+    assert abs(found[0] - expected[0]) <= rel * abs(expected[0])
+    for one, two in zip(found[1], expected[1], strict=True):
+        assert abs(one - two) <= rel * abs(two)
+
+
+def test_native_code() -> None:
+    native = LOOP.compile()
+    assert native(*AT) == pytest.approx(WRITTEN(*AT), rel=1e-14)
+    assert close(native.gradient(*AT), WRITTEN.gradient(*AT))
+    assert close(native.hessian(*AT), WRITTEN.hessian(*AT))
+    assert close(native.hvp(AT, ALONG), WRITTEN.hvp(AT, ALONG))
+
+
+def test_native_code_of_a_loop_that_is_too_long() -> None:
+    tape = tg.record(lambda x: tg.fori_loop(0, 10**6, lambda i, y: np.sin(y), x), 1.0)
+    with pytest.raises(tg.CompileError, match=r"1,000,000 iterations of 3 steps"):
+        tape.compile()(1.0)
+
+
+def test_files_pickles_formulas_and_pictures() -> None:
+    again = tg.from_bytes(LOOP.to_bytes())
+    assert again == LOOP
+    assert close(again.hessian(*AT), LOOP.hessian(*AT))
+    assert pickle.loads(pickle.dumps(LOOP)) == LOOP
+    short = tg.record(lambda x: tg.scan(lambda c, x: (c * x, None), 1.0, x)[0], XS[:2])
+    assert str(short.to_sympy()) == "x_0*x_1"
+    assert "pull_scan" in str(LOOP.trace())
+    assert LOOP.draw().source
+    assert "scan cell" in LOOP.to_json()
+
+
+def test_gradients_pass_their_check() -> None:
+    assert tg.check_gradient(looped, 0.3, XS).ok
+
+
+# -- what is refused ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "init", "words"),
+    [
+        (
+            lambda c, x: ([{"w": c[0]["w"] + XS}], x),
+            [{"w": 0.0}],
+            r"carry\[0\]\['w'\] st",
+        ),
+        (lambda c, x: ((c[0], c[1], x), x), (0.0, 1.0), "the carry starts as"),
+        (lambda c, x: (None, x), 0.0, "starts as one number or array, and .* None"),
+        (lambda c, x: c, 0.0, r"it returns \(carry, y\)"),
+    ],
+)
+def test_a_carry_that_changes(body, init, words) -> None:
+    with pytest.raises((tg.ShapeError, tg.RecordError), match=words):
+        tg.scan(body, init, XS)
+
+
+@pytest.mark.parametrize(
+    ("xs", "length", "words"),
+    [
+        ((XS, XS[:2]), None, r"xs\[0\] 4, xs\[1\] 2"),
+        (XS, 3, "length= 3"),
+        (None, None, "needs length="),
+        (2.0, None, "single number"),
+        (None, -1, "length= is -1"),
+    ],
+)
+def test_lengths_that_do_not_fit(xs, length, words) -> None:
+    with pytest.raises(tg.ShapeError, match=words):
+        tg.scan(lambda c, x: (c, None), 0.0, xs, length)
+
+
+def test_branches_in_a_body_are_guarded_in_every_iteration() -> None:
+    def body(c, x):
+        return (c + x if x > 0 else c - x), None
+
+    assert tg.scan(body, 0.0, np.array([1.0, 2.0]))[0] == 3.0
+    with pytest.raises(tg.BranchChanged, match=r"test_loops.py:\d+"):
+        tg.scan(body, 0.0, np.array([1.0, -2.0]))
+    tape = tg.record(lambda xs: tg.scan(body, 0.0, xs)[0], np.array([1.0, 2.0]))
+    with pytest.raises(tg.BranchChanged, match="test_loops.py"):
+        tape.gradient(np.array([1.0, -2.0]))
+    with pytest.raises(tg.BranchChanged, match="test_loops.py"):
+        tape.compile()(np.array([1.0, -2.0]))
+
+
+# -- fori_loop and while_loop ------------------------------------------------------
+
+
+def test_fori_loop() -> None:
+    def power(x):
+        return tg.fori_loop(0, 5, lambda i, y: y * x, 1.0)
+
+    assert power(2.0) == 32.0
+    assert tg.grad(power)(2.0) == 80.0
+    assert tg.grad(tg.grad(power))(2.0) == 160.0
+    assert tg.record(power, 1.0).compile().value_and_gradient(2.0) == (32.0, 80.0)
+    # i is a place
+    dot = tg.record(lambda x: tg.fori_loop(1, 4, lambda i, s: s + x[i] * i, 0.0), XS)
+    expected = sum(i * XS[i] for i in range(1, 4))
+    assert dot(XS) == pytest.approx(expected, rel=1e-15)
+    assert dot.compile()(XS) == pytest.approx(expected, rel=1e-15)
+    assert np.array_equal(dot.gradient(XS), [0.0, 1.0, 2.0, 3.0])
+
+
+def test_fori_loop_to_a_value() -> None:
+    def power(x, n):
+        return tg.fori_loop(0, n, lambda i, y: y * x, 1.0)
+
+    tape = tg.record(power, 2.0, 3.0)
+    assert tape(2.0, 5.0) == 32.0
+    assert tape.gradient(2.0, 5.0) == (80.0, 0.0)
+
+
+def newton(a):
+    """A square root; the number of laps depends on a."""
+    return tg.while_loop(
+        lambda x: abs(x * x - a) > 1e-13 * a, lambda x: 0.5 * (x + a / x), a
+    )
+
+
+def test_while_loop() -> None:
+    tape = tg.record(newton, 4.0)
+    assert [step.primitive.name for step in tape] == ["input", "while_loop"]
+    for a in (0.01, 2.0, 900.0):
+        assert tape(a) == pytest.approx(a**0.5, rel=1e-13)
+        first, second = 0.5 * a**-0.5, -0.25 * a**-1.5
+        assert tape.gradient(a) == pytest.approx(first, rel=1e-9)
+        assert tape.jvp((a,), (1.0,))[1] == pytest.approx(first, rel=1e-9)
+        assert tape.hessian(a) == pytest.approx(second, rel=1e-6)
+        assert tape.hvp(a, 1.0) == pytest.approx(second, rel=1e-6)
+        assert tg.grad(tg.grad(newton))(a) == pytest.approx(second, rel=1e-6)
+        forward = tape.tangent_tape()
+        assert forward.gradient(a, 1.0)[0] == pytest.approx(second, rel=1e-6)
+
+
+def test_while_loop_is_the_loop_that_was_run() -> None:
+    def doubled(x):
+        return tg.while_loop(lambda y: y < 10.0, lambda y: y * x, 1.0)
+
+    tape = tg.record(doubled, 2.0)
+    # 2^4 = 16, 3^3 = 27, 9^2
+    assert [tape(x) for x in (2.0, 3.0, 9.0)] == [16.0, 27.0, 81.0]
+    assert [tape.gradient(x) for x in (2.0, 3.0, 9.0)] == [32.0, 27.0, 18.0]
+    assert [tape.hessian(x) for x in (2.0, 3.0, 9.0)] == [48.0, 18.0, 2.0]
+    third = tape.adjoint_tape().adjoint_tape()
+    assert [third.gradient(x) for x in (2.0, 3.0, 9.0)] == [48.0, 6.0, 0.0]
+    assert tape.gradient(11.0) == 1.0
+    assert float(tape.gradient(3.0, arithmetic="mpmath:30")) == 27.0
+    again = tg.from_bytes(tape.to_bytes())
+    assert again == tape
+    assert again.hessian(3.0) == 18.0
+
+
+def test_while_loop_of_eager_values() -> None:
+    x = Value(3.0)
+    y = tg.while_loop(lambda y: y < 10.0, lambda y: y * x, 1.0)
+    y.backward()
+    assert x.grad == 27.0
+
+
+def test_while_loop_without_native_code_says_so() -> None:
+    tape = tg.record(newton, 4.0)
+    with pytest.raises(tg.CompileError, match="tg.scan with a fixed length"):
+        tape.compile()(4.0)
+    with pytest.raises(tg.DomainError, match="no formula"):
+        tape.to_sympy()
+
+
+def test_while_loop_needs_a_condition() -> None:
+    with pytest.raises(tg.RecordError, match="one truth value"):
+        tg.while_loop(lambda x: x, lambda x: x, 1.0)
+    with pytest.raises(tg.ShapeError, match="carry starts with shape"):
+        tg.while_loop(lambda x: x < 1.0, lambda x: x + XS, 0.0)
+
+
+# -- checkpoint --------------------------------------------------------------------
+
+
+def block(x, w):
+    return {"a": np.sin(np.exp(x) * w), "b": x * w}
+
+
+def test_checkpoint_changes_no_number() -> None:
+    def model(block, x, w):
+        for _ in range(3):
+            out = block(x, w)
+            x = out["a"] + out["b"]
+        return x
+
+    one = tg.record(lambda x, w: model(tg.checkpoint(block), x, w), 0.3, 0.7)
+    two = tg.record(lambda x, w: model(block, x, w), 0.3, 0.7)
+    assert [step.primitive.name for step in one].count("checkpoint") == 3
+    assert one.gradient(0.5, 0.9) == two.gradient(0.5, 0.9)
+    assert close(one.hessian(0.5, 0.9), two.hessian(0.5, 0.9))
+    assert close(one.hvp((0.5, 0.9), (1.0, 2.0)), two.hvp((0.5, 0.9), (1.0, 2.0)))
+    assert close(one.jvp((0.5, 0.9), (1.0, 2.0)), two.jvp((0.5, 0.9), (1.0, 2.0)))
+    assert close(one.compile().hessian(0.5, 0.9), two.hessian(0.5, 0.9))
+    assert tg.checkpoint(block)(0.3, 0.7) == block(0.3, 0.7)
+
+
+def test_checkpoint_captures() -> None:
+    def outer(w):
+        inner = tg.checkpoint(lambda x: np.sin(x * w))
+        return inner(2.0) * w
+
+    assert tg.grad(outer)(0.7) == pytest.approx(
+        np.sin(1.4) + 0.7 * 2 * np.cos(1.4), rel=1e-15
+    )
+
+
+def peak(work) -> int:
+    tracemalloc.start()
+    work()
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found
+
+
+def test_checkpoint_saves_memory() -> None:
+    def stretch(x):
+        for _ in range(20):
+            x = np.sin(x)
+        return x
+
+    def model(piece, x):
+        for _ in range(5):
+            x = piece(x)
+        return np.sum(x)
+
+    x = np.linspace(0.0, 1.0, 20_000)
+    kept = tg.record(lambda x: model(stretch, x), x)
+    forgot = tg.record(lambda x: model(tg.checkpoint(stretch), x), x)
+    first = kept.gradient(x)
+    assert np.array_equal(forgot.gradient(x), first)
+    assert peak(lambda: forgot.gradient(x)) < 0.4 * peak(lambda: kept.gradient(x))
+
+
+# -- few snapshots -----------------------------------------------------------------
+
+
+@functools.cache
+def fewest(length: int, snapshots: int) -> int:
+    """Iterations that must be run again, by trying every place of a snapshot."""
+    if length == 1:
+        return 0
+    if snapshots == 1:
+        return length * (length - 1) // 2
+    return min(
+        k + fewest(length - k, snapshots - 1) + fewest(k, snapshots)
+        for k in range(1, length)
+    )
+
+
+@pytest.mark.parametrize("snapshots", [1, 2, 3, 5, 8])
+def test_recomputations_are_the_fewest_there_are(snapshots: int) -> None:
+    for length in (1, 2, 7, 20, 45):
+        counted: list[int] = []
+
+        def advance(state: int, low: int, high: int, counted=counted) -> int:
+            assert state == low < high
+            counted.append(high - low)
+            return high
+
+        found = list(revolve.states(length, snapshots, 0, advance))
+        assert found == [(i, i) for i in range(length - 1, -1, -1)]
+        assert sum(counted) == fewest(length, snapshots)
+        assert sum(counted) == revolve.advances(length, snapshots)
+
+
+def test_a_million_iterations_need_four_passes_with_100_snapshots() -> None:
+    assert revolve.repeats(10**6, 100) == 4
+    assert revolve.advances(10**6, 100) == 4 * 10**6 - revolve.beta(101, 3)
+
+
+@pytest.mark.parametrize("snapshots", [1, 2, 5])
+def test_few_snapshots_change_no_number(snapshots: int) -> None:
+    xs = np.sin(np.arange(60.0))
+
+    def loop(h, xs, **kept):
+        carry, ys = tg.scan(cell, {"h": h, "n": 1.0}, xs, **kept)
+        return carry["h"] * carry["n"] + np.sum(ys[0] * ys[1])
+
+    few = tg.record(lambda h, xs: loop(h, xs, snapshots=snapshots), 0.3, xs)
+    all_ = tg.record(loop, 0.3, xs)
+    one, two = few.gradient(0.3, xs), all_.gradient(0.3, xs)
+    assert one[0] == two[0]
+    assert np.array_equal(one[1], two[1])
+    assert close(few.hessian(0.3, xs[:60]), all_.hessian(0.3, xs))
+    assert close(
+        few.gradient(0.3, xs, arithmetic="float32"),
+        all_.gradient(0.3, xs, arithmetic="float32"),
+    )
+
+
+def test_few_snapshots_bound_the_memory() -> None:
+    def loop(x, **kept):
+        end, _ = tg.scan(lambda c, _: (np.sin(c), None), x, None, 3000, **kept)
+        return np.sum(end)
+
+    x = np.linspace(0.0, 1.0, 1000)  # 8 kB a carry
+    few = tg.record(lambda x: loop(x, snapshots=20), x)
+    all_ = tg.record(loop, x)
+    assert np.array_equal(few.gradient(x), all_.gradient(x))
+    assert peak(lambda: all_.gradient(x)) > 3000 * 8000
+    assert peak(lambda: few.gradient(x)) < 40 * 8000 + 200_000
