@@ -1,6 +1,7 @@
 """Verification: rows proved by SymPy, judged by mpmath, tiers compared. Floor 10."""
 
-from tapegrad.proof.gradient import GradientReport, check_gradient
+from tapegrad.proof.gradient import check_gradient
+from tapegrad.proof.gradientreport import GradientReport
 from tapegrad.proof.report import Report, Row
 from tapegrad.proof.rounding import rounding_error
 from tapegrad.proof.roundingreport import RoundingReport

@@ -5,11 +5,14 @@ where there are too many entries for a row each, by all at once:
 
     reverse      <bar, d>
     forward      <seed, dot>, with d for the tangent
-    differences  of f(x + h d), fourth order
+    SymPy        the derivative of the closed form, at 50 digits
+
+`differences` holds the one that needs no tape.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +22,12 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
-from tapegrad.errors import BranchChanged, DomainError, ShapeError
+from tapegrad.errors import DomainError, ShapeError
 from tapegrad.proof.oracle import Judge
 from tapegrad.readings import SCALAR, reading
 from tapegrad.readings.mixed import MIXED
 from tapegrad.rules.shapes import FLOATING
+from tapegrad.symbolic.budget import within
 from tapegrad.tape import Tape
 from tapegrad.value import Value
 
@@ -31,10 +35,14 @@ DIGITS = "mpmath:50"
 # Steps, and entries of all arrays together, beyond which SymPy is not asked; and the
 # size of matrices whose inverse it can still differentiate.
 SYMBOLIC, SYMBOLIC_ENTRIES, SYMBOLIC_MATRIX = 300, 400, 2
+# Calls of functions that SymPy may make for one derivative.
+SYMBOLIC_CALLS = 3_000_000
+# Steps of which SymPy is asked for third derivatives.
+SYMBOLIC_THIRD = 60
 # Entries of all arrays together beyond which many digits take too long.
 BIG_ENTRIES = 1_000_000
-# Entries that have a row each, at order 1 and 2.
-MOST = {1: 64, 2: 16}
+# Entries that have a row each, by order.
+MOST = {1: 64, 2: 16, 3: 5}
 
 Witness = list[float | None]
 # Gives a witness's derivative along each of some directions.
@@ -79,7 +87,6 @@ class Point:
 
     def __init__(self, base: Tape) -> None:
         self.base = base
-        self.m: Any = MIXED if base.arrays else SCALAR
         self.inputs = list(base.example or ())
         self.floating = [
             place
@@ -141,6 +148,11 @@ class Point:
         return int(np.sum(sizes[tape.aval]))
 
 
+def floats_of(tape: Tape) -> Any:
+    """The reading of floats that a tape asks for: with arrays or without."""
+    return MIXED if tape.arrays else SCALAR
+
+
 Weights = Mapping[int, Any]
 
 
@@ -180,7 +192,7 @@ def forward(
     tape: Tape, point: Point, directions: Sequence[Direction], weights: Weights
 ) -> Witness:
     """Tangents of the weighted outputs, one sweep a direction."""
-    m = point.m
+    m = floats_of(tape)
     slots = sweeps.replay(tape, m, [m.number(x) for x in point.inputs])
     found: Witness = []
     for direction in directions:
@@ -219,67 +231,128 @@ def many_digits(tape: Tape, point: Point, weights: Weights) -> Ask:
     """The reverse sweep at 50 digits, swept once for all directions."""
     if point.entries(tape) > BIG_ENTRIES:
         return lambda directions: [None] * len(directions)
-    bars = reverse(tape, reading(DIGITS), point.inputs, weights)
-    return lambda directions: [direction.along(bars) for direction in directions]
+    bars: list[Any] = []
+
+    def ask(directions: Sequence[Direction]) -> Witness:
+        if not bars:
+            bars.extend(reverse(tape, reading(DIGITS), point.inputs, weights))
+        return [direction.along(bars) for direction in directions]
+
+    return ask
 
 
-def formulas(
-    tape: Tape, point: Point, directions: Sequence[Direction], by: Direction | None
-) -> Witness:
-    """SymPy's derivatives of the closed form; None where it has no answer."""
-    nothing: Witness = [None] * len(directions)
-    if len(tape) > SYMBOLIC or point.entries(tape) > SYMBOLIC_ENTRIES:
-        return nothing
-    if by is not None and by.place < 0:
-        return nothing
-    import sympy as sp
+class ClosedForm:
+    """SymPy's derivatives of a tape's formula, each of them worked out once.
 
-    from tapegrad.readings.sympy import SYMPY
-    from tapegrad.readings.sympymatrices import MATRICES
-    from tapegrad.symbolic.closed import careful
-    from tapegrad.symbolic.limits import limited
+    Args:
+        tape: a flat tape with one output.
+        point: where.
+    """
 
-    if any(
-        step.primitive.name in MATRICES
-        and max(tape.aval_of(step.operands[0])[0], default=0) > SYMBOLIC_MATRIX
-        for step in tape.steps
-    ):
-        return nothing
-    symbols: list[Any] = []
-    at: list[float] = []
-    names: dict[tuple[int, tuple[int, ...]], Any] = {}
-    inputs = list(map(SYMPY.number, point.inputs))
-    for place in point.floating:
-        shape = np.shape(point.inputs[place])
-        box = np.empty(shape, object)
-        for index in np.ndindex(shape):
-            names[place, index] = box[index] = sp.Symbol(f"x{len(symbols)}", real=True)
-            symbols.append(box[index])
-            at.append(float(np.asarray(point.inputs[place])[index]))
-        inputs[place] = box if shape else box[()]
-    try:
-        limited(tape)
-        form = careful(
-            lambda: sp.sympify(sweeps.replay(tape, SYMPY, inputs)[tape.outputs[0]]),
-            "the formula",
-        )
-    except (DomainError, ShapeError, np.linalg.LinAlgError):
-        return nothing
-    if Judge(symbols, form)(at) is None:  # outside the domain formulas go on
-        return nothing
-    if by is not None:
-        form = sp.diff(form, names[by.place, by.index])
-    where = dict(zip(symbols, at, strict=True))
-    found = list(nothing)
-    for row, direction in enumerate(directions):
-        if direction.place < 0:
-            continue
-        derivative = sp.diff(form, names[direction.place, direction.index])
+    def __init__(self, tape: Tape, point: Point) -> None:
+        self.tape = tape
+        self.point = point
+        self._asked = False
+        self._form: Any = None
+        self._names: dict[tuple[int, tuple[int, ...]], Any] = {}
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def along(
+        self, directions: Sequence[Direction], by: Sequence[Direction] = ()
+    ) -> Witness:
+        """Derivatives along directions, of the one by others; None without an answer.
+
+        Args:
+            directions: along which.
+            by: what the form is differentiated by before.
+        """
+        nothing: Witness = [None] * len(directions)
+        long = len(by) > 1 and len(self.tape) > SYMBOLIC_THIRD
+        if long or any(one.place < 0 for one in by) or self._formula() is None:
+            return nothing
+        at = [float(x) for x in self._numbers()]
+        where = dict(zip(self._names.values(), at, strict=True))
+        found = list(nothing)
+        for row, direction in enumerate(directions):
+            if direction.place < 0 or self._form is None:
+                continue
+            task = functools.partial(self._judged, (*by, direction), at, where)
+            found[row] = within(SYMBOLIC_CALLS, task, self._given_up)
+        return found
+
+    def _judged(
+        self, by: Sequence[Direction], at: Sequence[float], where: Mapping[Any, float]
+    ) -> float | None:
+        derivative = self._derivative(by)
         if _at_kink(derivative, where):
-            continue
-        exact = Judge(symbols, derivative)(at)
-        found[row] = None if exact is None else float(exact)
-    return found
+            return None
+        exact = Judge(list(self._names.values()), derivative)(at)
+        return None if exact is None else float(exact)
+
+    def _given_up(self) -> None:
+        """SymPy took too long, and will over the next derivative, too."""
+        self._form = None
+
+    def _derivative(self, by: Sequence[Direction]) -> Any:
+        import sympy as sp
+
+        form = self._form
+        names = tuple(self._names[one.place, one.index] for one in by)
+        for count, name in enumerate(names, 1):
+            key = names[:count]
+            if key not in self._known:
+                self._known[key] = sp.diff(form, name)
+            form = self._known[key]
+        return form
+
+    def _numbers(self) -> list[Any]:
+        return [
+            np.asarray(self.point.inputs[place])[index] for place, index in self._names
+        ]
+
+    def _formula(self) -> Any:
+        """The closed form; None where there is none, or too long a one."""
+        if not self._asked:
+            self._asked = True
+            self._form = within(SYMBOLIC_CALLS, self._written, lambda: None)
+        return self._form
+
+    def _written(self) -> Any:
+        tape, point = self.tape, self.point
+        if len(tape) > SYMBOLIC or point.entries(tape) > SYMBOLIC_ENTRIES:
+            return None
+        import sympy as sp
+
+        from tapegrad.readings.sympy import SYMPY
+        from tapegrad.readings.sympymatrices import MATRICES
+        from tapegrad.symbolic.closed import careful
+        from tapegrad.symbolic.limits import limited
+
+        if any(
+            step.primitive.name in MATRICES
+            and max(tape.aval_of(step.operands[0])[0], default=0) > SYMBOLIC_MATRIX
+            for step in tape.steps
+        ):
+            return None
+        inputs = list(map(SYMPY.number, point.inputs))
+        for place in point.floating:
+            shape = np.shape(point.inputs[place])
+            box = np.empty(shape, object)
+            for index in np.ndindex(shape):
+                name = sp.Symbol(f"x{len(self._names)}", real=True)
+                self._names[place, index] = box[index] = name
+            inputs[place] = box if shape else box[()]
+        try:
+            limited(tape)
+            form = careful(
+                lambda: sp.sympify(sweeps.replay(tape, SYMPY, inputs)[tape.outputs[0]]),
+                "the formula",
+            )
+        except (DomainError, ShapeError, np.linalg.LinAlgError):
+            return None
+        # outside the domain formulas go on
+        at = list(map(float, self._numbers()))
+        return None if Judge(list(self._names.values()), form)(at) is None else form
 
 
 def _at_kink(derivative: Any, point: Mapping[Any, float]) -> bool:
@@ -300,46 +373,16 @@ def plainly(f: Callable[..., Any], tape: Tape) -> Callable[[Sequence[Any]], floa
             Value(x) if dtype in FLOATING else x
             for x, dtype in zip(at, dtypes, strict=True)
         )
-        arguments = [
+        built = [
             tree.build([next(leaves) for _ in tree.dynamic])
             for tree in structure.arguments
         ]
-        return float(f(*arguments))
+        count = structure.positional
+        return float(
+            f(
+                *built[:count],
+                **dict(zip(structure.keywords, built[count:], strict=True)),
+            )
+        )
 
     return call
-
-
-def differences(
-    f: Callable[[Sequence[Any]], float], point: Point, directions: Sequence[Direction]
-) -> Witness:
-    """Central differences of fourth order; the two steps that agree best."""
-    return [_difference(f, point, direction) for direction in directions]
-
-
-def _difference(
-    f: Callable[[Sequence[Any]], float], point: Point, direction: Direction
-) -> float | None:
-    def at(offset: float) -> float:
-        return f(point.moved(direction, offset))
-
-    scale = max(point.size(direction), 1e-3)
-    found, gaps = [], []
-    try:
-        middle = at(0.0)
-        for step in (1e-2, 1e-3, 1e-4, 1e-5):
-            h = step * scale
-            up, down = at(h), at(-h)
-            found.append((8 * (up - down) - at(2 * h) + at(-2 * h)) / (12 * h))
-            gaps.append(abs(up + down - 2 * middle) / h)
-    except (BranchChanged, DomainError):
-        return None
-    # the slopes left and right come together as h falls, but not at a kink
-    noise = 1e3 * 2.0**-52 * abs(middle) / (1e-4 * scale)
-    if gaps[2] > 0.3 * gaps[0] and gaps[2] > noise + 1e-6 * abs(found[2]):
-        return None
-    # ... and where the function itself jumps, as a gradient does at a kink, they grow
-    sizes = list(map(abs, found))
-    if sizes[0] > 0 and all(b > 5 * a for a, b in itertools.pairwise(sizes)):
-        return None
-    best = min(itertools.pairwise(found), key=lambda pair: abs(pair[0] - pair[1]))
-    return best[1] if math.isfinite(best[1]) else None

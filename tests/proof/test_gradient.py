@@ -168,10 +168,10 @@ def test_a_wrong_pull_is_found():
 
 
 def test_bad_input():
-    with pytest.raises(ShapeError, match="order 1 or 2"):
-        check_gradient(rosenbrock, 1.0, 2.0, order=3)
-    with pytest.raises(ShapeError, match="2 outputs"):
-        check_gradient(lambda x: [x, x], 1.0)
+    with pytest.raises(ShapeError, match="order 1, 2 or 3"):
+        check_gradient(rosenbrock, 1.0, 2.0, order=4)
+    with pytest.raises(ShapeError, match="no floats .int64 of shape"):
+        check_gradient(lambda x, i: i[::-1], 1.0, np.array([1, 2]))
     with pytest.raises(RecordError):
         check_gradient(lambda x: "text", 1.0)
     with pytest.raises(RecordError, match="needs a function"):
@@ -385,5 +385,3 @@ def test_a_wrong_second_derivative_is_found():
 def test_random_numbers_in_arrays_are_found():
     with pytest.raises(RecordError, match="random"):
         check_gradient(lambda x: np.sum(x * RNG.normal(size=3)), np.ones(3))
-    with pytest.raises(ShapeError, match="jacobian"):
-        check_gradient(lambda x: x * 2.0, np.ones(3))
