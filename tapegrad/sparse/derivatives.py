@@ -18,6 +18,7 @@ from tapegrad.derivatives import differentiable, gradient_tape, scalar_output
 from tapegrad.errors import ShapeError
 from tapegrad.recording import record
 from tapegrad.sparse.plan import Plan, hessian_plan, jacobian_plan
+from tapegrad.sparse.written import Written, written
 from tapegrad.tape.tape import Tape
 
 Argnums = int | tuple[int, ...]
@@ -31,11 +32,20 @@ class Sparse:
         tape: the function, recorded at the example.
     """
 
-    def __init__(self, tape: Tape, derived: Tape, argnums: Argnums, maker: Any) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        derived: Tape,
+        argnums: Argnums,
+        maker: Maker,
+        *,
+        plan: Plan | None = None,
+        level: str | None = None,
+    ) -> None:
         self.tape = tape
         self._argnums = argnums
         self._base = sweeps.flat(derived)
-        self._maker: Maker = maker
+        self._maker = maker
         self._square = maker is hessian_plan
         chosen, self._cuts = chosen_places(tape, argnums)
         self._wrt = [self._base.inputs[place] for place in chosen]
@@ -45,7 +55,11 @@ class Sparse:
             for place, slot in enumerate(self._base.inputs)
             if place not in smooth
         ]
-        self._plan = self._made(self._numbers(tape.example or ()))
+        self._plan = plan or self._made(self._numbers(tape.example or ()))
+        self._level = level
+        self._written: tuple[Plan, Written] | None = None
+        if level is not None:
+            self._kernel(self._plan)
 
     @property
     def pattern(self) -> sp.csr_array:
@@ -87,11 +101,34 @@ class Sparse:
         if self._still and not plan.fits(self._fixed(inputs)):
             self._plan = plan = self._made(inputs)
         with np.errstate(all="ignore"):
-            found = plan.entries(arithmetic_of(self._base, "float64"), inputs)
+            found = None
+            if self._level is not None:
+                found = self._kernel(plan).entries(args, kwargs)
+            # the interpreter tells a NaN of the function from one of a seed's zero
+            if found is None or np.isnan(found).any():
+                found = plan.entries(arithmetic_of(self._base, "float64"), inputs)
         made = plan.pattern
         shape = made.shape
         parts = (found, made.indices.copy(), made.indptr.copy())
         return self._nested(sp.csr_array(parts, shape=shape))
+
+    def compile(self, level: str = "auto") -> Sparse:
+        """The same derivative with all its sweeps as native code.
+
+        Args:
+            level: of optimisation, as for `Tape.compile`.
+
+        Raises:
+            CompileError: a step has no native code.
+        """
+        parts = self.tape, self._base, self._argnums, self._maker
+        return Sparse(*parts, plan=self._plan, level=level)
+
+    def _kernel(self, plan: Plan) -> Written:
+        """The native code for a plan; another plan has other seeds."""
+        if self._written is None or self._written[0] is not plan:
+            self._written = (plan, written(plan, self.tape, self._level or "auto"))
+        return self._written[1]
 
     def _numbers(self, leaves: Sequence[Any]) -> list[Any]:
         return numbers(self._base, arithmetic_of(self._base, "float64"), leaves)

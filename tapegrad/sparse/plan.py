@@ -66,28 +66,41 @@ class Plan:
 
     # -- the two directions ----------------------------------------------------
 
+    @property
+    def sizes(self) -> list[int]:
+        """Entries of what a sweep gives: of each output, or each input for rows."""
+        slots = self.wrt if self.rows else self.tape.outputs
+        return [math.prod(self.tape.aval_of(slot)[0]) for slot in slots]
+
+    def seeds(self, slots: Sequence[int], colour: int) -> dict[int, Any]:
+        """The seeds of one colour; none for a slot that has no entry of it."""
+        found: dict[int, Any] = {}
+        start = 0
+        for slot in slots:
+            shape, dtype = self.tape.aval_of(slot)
+            size = math.prod(shape)
+            mine = self.colours[start : start + size] == colour
+            start += size
+            if not mine.any() or dtype not in FLOATING:
+                continue
+            one = np.float32(1) if dtype == "float32" else 1.0
+            seed = mine.astype(dtype).reshape(shape) if shape else one
+            found[slot] = found[slot] + seed if slot in found else seed
+        return found
+
     def _by_columns(
         self, m: Any, inputs: Sequence[Any], *, masked: bool
     ) -> npt.NDArray[Any]:
         tape, count = self.tape, self.count
-        seeds: dict[int, list[Any]] = {}
-        start = 0
-        for slot in self.wrt:
-            shape, dtype = tape.aval_of(slot)
-            size = math.prod(shape)
-            mine = self.colours[start : start + size]
-            start += size
-            if not tape.arrays:
-                unit = np.zeros(count)
-                unit[mine[0]] = 1.0
-                seeds[slot] = [unit]
-            elif not shape:
-                one = np.float32(1) if dtype == "float32" else 1.0
-                seeds[slot] = [one if k == mine[0] else None for k in range(count)]
-            else:
-                seeds[slot] = [
-                    (mine == k).astype(dtype).reshape(shape) for k in range(count)
-                ]
+        if tape.arrays:
+            each = [self.seeds(self.wrt, colour) for colour in range(count)]
+            seeds = {slot: [seed.get(slot) for seed in each] for slot in self.wrt}
+        else:
+            units = np.eye(count)
+            seeds = {
+                slot: [units[colour]]
+                for slot, colour in zip(self.wrt, self.colours, strict=True)
+            }
         marks = self._marks() if masked else None
         dots = tangents(tape, m, inputs, seeds, marks)
         return self._picked(
@@ -115,20 +128,7 @@ class Plan:
         lines = []
         values = sweeps.replay(tape, m, inputs)
         for colour in range(self.count):
-            seeds: list[Any] = []
-            start = 0
-            for slot in tape.outputs:
-                shape, dtype = tape.aval_of(slot)
-                size = math.prod(shape)
-                mine = self.colours[start : start + size] == colour
-                start += size
-                if not mine.any() or dtype not in FLOATING:
-                    seeds.append(None)
-                elif not shape:
-                    seeds.append(np.float32(1) if dtype == "float32" else m.number(1))
-                else:
-                    seeds.append(mine.astype(dtype).reshape(shape))
-            given = sweeps.summed(tape.outputs, seeds)
+            given = self.seeds(tape.outputs, colour)
             bars = adjoints(tape, m, values, given, self.wrt, masked=masked)
             lines.append([_ravelled(tape, bars[slot], slot) for slot in self.wrt])
         return self._picked([np.stack(parts) for parts in zip(*lines, strict=True)])
