@@ -93,7 +93,9 @@ def best(
         found.append((lost, name, code, errors))
     best_one = found[0]
     for other in found[1:]:
-        if other[0] < best_one[0] * (1 - MARGIN) - 1e-9:
+        # better on the whole, and not much worse at most points
+        saves = other[0] < best_one[0] * (1 - MARGIN) - 1e-9
+        if saves and _most(other[3]) <= 2 * _most(best_one[3]) + 1:
             best_one = other
     written = found[0][3]
     worst = int(np.argmax(written)) if written else -1

@@ -103,7 +103,11 @@ def _checked(tape: Tape, outputs: int, what: str) -> None:
 def value_code(function: Callable[..., Any], names: Sequence[str]) -> tuple[Tape, Code]:
     """The value of a primitive."""
     tape = recorded(function, len(names), 1, "the function")
-    return tape, tape_code(tape, argument_names(names))
+    code = tape_code(tape, argument_names(names))
+    if code.outputs[0] in code.constants:
+        msg = "the function is the same number for all arguments; that is no primitive"
+        raise RecordError(msg)
+    return tape, code
 
 
 def derived(tape: Tape, names: Sequence[str]) -> Code:

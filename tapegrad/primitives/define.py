@@ -23,8 +23,16 @@ from tapegrad.primitives.choice import Form, best, joined
 from tapegrad.primitives.draft import Draft
 from tapegrad.primitives.handle import DEFINED, Defined
 from tapegrad.primitives.intervals import gate_lines, given_domain, narrowed
+from tapegrad.primitives.oracle import LESS_PATIENCE, SLOW
 from tapegrad.primitives.pieces import pieces
-from tapegrad.primitives.points import beside, domain_of, kinks, spread, switches
+from tapegrad.primitives.points import (
+    beside,
+    domain_of,
+    kinks,
+    moderate,
+    spread,
+    switches,
+)
 from tapegrad.primitives.text import Code, RuleText, argument_names, restricted, write
 from tapegrad.readings import NUMPY, Reading
 from tapegrad.rules import TABLE, Primitive
@@ -158,6 +166,8 @@ def _made(
     words = argument_names(draft.names)
     candidates = list(draft.values)
     first = candidates[0][1]
+    if SLOW & {name for _, name, _, _ in first.needed()}:
+        draft.witness.patience = LESS_PATIENCE
     natural = domain_of(first)
     inside = narrowed(
         natural, narrowed(draft.assumed, wanted, draft.names), draft.names
@@ -169,12 +179,16 @@ def _made(
         if all(a < x < b for x, (a, b) in zip(point, inside, strict=True))
     ]
     points += [near for corner in corners[:6] for near in beside(corner, inside)]
+    for known in [first, *([draft.written] if draft.written else [])]:
+        points = moderate(known, points)
     form, code = _value(candidates, draft, points)
     gates = gate_lines(words, natural, inside)
     value = _gated_value(code, gates)
-    found, rule, partials = _partials(draft, code, words, points, gated=bool(gates))
+    found, rule, partials, last = _partials(
+        draft, code, words, points, gated=bool(gates)
+    )
     rules = Rules(name, draft.names, value.function, rule, draft.witness, draft.second)
-    compared = check(rules, points, corners)
+    compared = check(rules, moderate(last, points), corners)
     row = Primitive(
         name,
         len(words),
@@ -232,13 +246,13 @@ def _partials(
     points: Sequence[Sequence[float]],
     *,
     gated: bool,
-) -> tuple[list[Form], Callable[..., Any], Any]:
-    """Forms that were chosen, the rule, and what is shown of it."""
+) -> tuple[list[Form], Callable[..., Any], Any, Code]:
+    """Forms that were chosen, the rule, what is shown of it, and its code."""
     gated = gated or bool(restricted(value))
-    if draft.rule is not None:
-        return [], _gated_rule(draft.rule, gated=gated), draft.rule
     found: list[Form] = []
     code = draft.written
+    if draft.rule is not None and code is not None:
+        return [], _gated_rule(draft.rule, gated=gated), draft.rule, code
     if draft.partials is not None:
         columns = list(np.array(points, dtype=np.float64).T)
         with np.errstate(all="ignore"):
@@ -251,7 +265,7 @@ def _partials(
             )
             found.append(form)
             chosen.append(mine)
-        code = joined(chosen)
+        code = _with_value(value, chosen)
     if code is None:
         msg = "a draft has candidates, a rule, or partials as code"
         raise RecordError(msg)
@@ -259,7 +273,25 @@ def _partials(
     arguments = {slots.get(word, -9 - i): word for i, word in enumerate(["y", *words])}
     code = Code(code.steps, arguments, code.constants, code.outputs)
     text = write("partials", code, end=_ends(code, gated=gated))
-    return found, text.function, str(text)
+    return found, text.function, str(text), code
+
+
+def _with_value(value: Code, partials: Sequence[Code]) -> Code:
+    """Codes of partials as one, in which y stands where the value is computed again."""
+    whole = joined([value, *partials])
+    slot, *outputs = whole.outputs
+    arguments = dict(whole.arguments)
+    if slot not in arguments and slot not in whole.constants:
+        before = {old for old, name in arguments.items() if name == "y"}
+        put = dict.fromkeys(before, slot)
+        steps = [
+            (made, name, tuple(put.get(x, x) for x in operands), params)
+            for made, name, operands, params in whole.steps
+        ]
+        arguments = {s: name for s, name in arguments.items() if s not in before}
+        outputs = [put.get(x, x) for x in outputs]
+        return Code(steps, {slot: "y", **arguments}, whole.constants, outputs)
+    return Code(whole.steps, arguments, whole.constants, outputs)
 
 
 def _ends(code: Code, *, gated: bool) -> str:

@@ -12,6 +12,7 @@ from sympy.core.function import AppliedUndef
 
 from tapegrad.errors import ParseError, RecordError
 from tapegrad.primitives import code as codes
+from tapegrad.primitives.choice import joined
 from tapegrad.primitives.forms import forms
 from tapegrad.primitives.intervals import of_assumptions
 from tapegrad.primitives.lower import (
@@ -22,7 +23,7 @@ from tapegrad.primitives.lower import (
     symbols_of,
 )
 from tapegrad.primitives.oracle import Witness, of_code, of_expression
-from tapegrad.primitives.text import Code, argument_names, write
+from tapegrad.primitives.text import Code, RuleText, argument_names, write
 from tapegrad.readings.sympy import SYMPY
 from tapegrad.rules.primitive import REAL, Interval
 from tapegrad.symbolic.heads import KINKED
@@ -180,7 +181,8 @@ def of_function(
         rule = partials if by_reading else None
         rule_text = str(write("partials", written))
     else:
-        written, rule_text = codes.derived(tape, names), "derived"
+        # equal steps of the sweep are one
+        written, rule_text = joined([codes.derived(tape, names)]), "derived"
     closed, second = _closed(sympy, symbols, names)
 
     def by_reading_of(*xs: Any) -> Any:
@@ -195,10 +197,18 @@ def of_function(
         second,
         [REAL] * len(names),
         f"code {text}\n{rule_text}",
-        getattr(function, "__name__", "code").replace("<lambda>", "code"),
+        _told(text, function, names),
         rule,
         written,
     )
+
+
+def _told(text: RuleText, function: Callable[..., Any], names: Sequence[str]) -> str:
+    """Short code as its formula, other code by the function's name."""
+    if text.source.count("\n") <= 2:
+        symbols = [sp.Symbol(name, real=True) for name in names]
+        return _short(text(SYMPY, *symbols))
+    return f"the code of {getattr(function, '__name__', 'a function')}"
 
 
 def _closed(

@@ -20,9 +20,10 @@ from sympy.codegen.rewriting import expm1_opt, log1p_opt, logaddexp_opt, optimiz
 from tapegrad.symbolic.heads import KINKED
 
 # Larger expressions are taken as they are: rewriting them takes SymPy too long.
-LARGE = 250
-# Of these `simplify` still answers at once.
-SMALL = 40
+LARGE = 60
+# Of these `factor` and the like still answer at once; and of these, `simplify`.
+MEDIUM = 40
+SMALL = 20
 
 
 def forms(expression: Any) -> Iterator[tuple[str, Any]]:
@@ -35,15 +36,15 @@ def forms(expression: Any) -> Iterator[tuple[str, Any]]:
     if expression.has(*KINKED, sp.Heaviside, sp.DiracDelta):
         return
     for name, rewrite in (
-        ("factored", sp.factor),
-        ("together", sp.together),
-        ("cancelled", sp.cancel),
+        ("factored", sp.factor if size <= MEDIUM else None),
+        ("together", sp.together if size <= MEDIUM else None),
         ("simplified", sp.simplify if size <= SMALL else None),
     ):
         form = _tried(rewrite, expression)
         if form is not None:
             yield name, stable(form)
-    yield from balanced(expression)
+    if size <= MEDIUM:
+        yield from balanced(expression)
 
 
 def _tried(rewrite: Any, expression: Any) -> Any:

@@ -23,12 +23,22 @@ from tapegrad.readings import reading
 from tapegrad.readings.bigatoms import ATOMS
 from tapegrad.readings.mpmath import Big
 
-# Digits, one rung after the other. exp(x) - 1 at 1e-300 keeps none of the first 300.
-RUNGS = (50, 110, 450, 1500)
+# Digits, one rung after the other. exp(x) - 1 - x at 1e-100 loses the first 200.
+RUNGS = (50, 110, 320, 800)
 # Two rungs agree to so many digits.
 AGREE = 20
-# What is beside the point in a comparison: this much of |f / x|.
-NOISE = 1e-24
+# So many times the last rung is asked; then points that need it are left out. Without a
+# limit, a function that is 0 on a half line takes a minute where erf is part of it.
+PATIENCE = 100
+LESS_PATIENCE = 16
+SLOW = frozenset(
+    {"erf", "erfc", "gaussian", "lgamma", "loggamma", "digamma", "polygamma"}
+)
+# Numbers beyond are infinite as floats, and not compared.
+LARGEST = "1e320"
+
+# What mpmath raises at poles, outside of domains, and where a number is too large.
+FAILS = (ArithmeticError, ValueError, TypeError, MemoryError, NotImplementedError)
 
 # A value at one precision: a context, and numbers of it, to a number or None.
 Value = Callable[[Any, Sequence[Any]], Any]
@@ -50,7 +60,9 @@ def of_expression(form: Any, symbols: Sequence[Any]) -> Value:
         if ctx.dps not in made:
             own = {n: getattr(ctx, n) for n in dir(ctx) if not n.startswith("_")}
             own["erfc"] = functools.partial(ATOMS["erfc"], ctx)
-            made[ctx.dps] = sp.lambdify(symbols, form, modules=[own, "mpmath"])
+            made[ctx.dps] = sp.lambdify(
+                symbols, form, modules=[own, "mpmath"], cse=True
+            )
         return _real(ctx, made[ctx.dps], point)
 
     return value
@@ -79,7 +91,7 @@ def _real(ctx: Any, function: Callable[..., Any], point: Sequence[Any]) -> Any:
         if isinstance(found, (bool, complex, ctx.mpc)):
             return None
         found = ctx.mpf(found)
-    except (ArithmeticError, ValueError, TypeError, MemoryError, NotImplementedError):
+    except FAILS:
         return None
     return found if ctx.isfinite(found) else None
 
@@ -95,12 +107,13 @@ class Witness:
         self.value_at = value
         self._values: dict[Any, Any] = {}
         self._slopes: dict[Any, Any] = {}
+        self.patience = PATIENCE
 
     def value(self, point: Sequence[float]) -> Any:
         """The value, an mpf; None where it is not real, or not finite."""
         key = tuple(point)
         if key not in self._values:
-            self._values[key] = self._settled(lambda ctx: self.value_at(ctx, point), 0)
+            self._values[key] = self._settled(lambda ctx: self.value_at(ctx, point))
         return self._values[key]
 
     def derivative(self, point: Sequence[float], place: int) -> Any:
@@ -111,19 +124,16 @@ class Witness:
         return self._slopes[key]
 
     def _derivative(self, point: Sequence[float], place: int) -> Any:
-        size = abs(point[place])
-        value = self.value(point)
-        if value is None:
+        if self.value(point) is None:
             return None
-        noise = abs(value) / size * NOISE if size else 0
-        return self._settled(lambda ctx: self._quotient(ctx, point, place, 0), noise)
+        return self._settled(lambda ctx: self._quotient(ctx, point, place, 0))
 
     def sides(self, point: Sequence[float], place: int) -> tuple[Any, Any] | None:
         """The derivatives to the left and right of a kink; None at a jump."""
         found = []
         for side in (-1, 1):
             ask = functools.partial(self._quotient, point=point, place=place, side=side)
-            found.append(self._settled(ask, 0, digits=8))
+            found.append(self._settled(ask, digits=8))
         return None if None in found else (found[0], found[1])
 
     def _quotient(self, ctx: Any, point: Sequence[float], place: int, side: int) -> Any:
@@ -137,21 +147,29 @@ class Witness:
             return None
         return (ends[0] - ends[1]) / (step if side else 2 * step)
 
-    def _settled(
-        self, ask: Callable[[Any], Any], noise: Any, digits: int = AGREE
-    ) -> Any:
-        """What two rungs agree on."""
+    def _settled(self, ask: Callable[[Any], Any], digits: int = AGREE) -> Any:
+        """What two rungs agree on; a zero is one only where all of them find it.
+
+        (1 + erf(x))/2 is 0 at x = -20 as long as there are less than 176 digits.
+        """
         before = None
         for rung in RUNGS:
+            if rung == RUNGS[-1]:
+                if not self.patience or before is None:
+                    return None
+                self.patience -= 1
             ctx = context(rung)
             found = ask(ctx)
-            if found is None:
+            if found is None:  # 1/(exp(x) - 1) exists with more digits
+                before = None
+                continue
+            if abs(found) > ctx.mpf(LARGEST):
                 return None
-            near = ctx.mpf(10) ** -digits * abs(found) + noise
-            if before is not None and abs(found - before) <= near:
+            near = ctx.mpf(10) ** -digits * abs(found)
+            if before is not None and found and abs(found - before) <= near:
                 return found
             before = found
-        return None
+        return None if before else before  # zero, or nothing
 
 
 # -- figures ---------------------------------------------------------------------------

@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.primitives.text import Code, Constant, restricted
+from tapegrad.primitives.text import Code, Constant, restricted, write
 from tapegrad.readings import NUMPY
 from tapegrad.rules import TABLE
 from tapegrad.rules.primitive import REAL, Interval
+
+# Exponents of 2 up to 1e100. What is beyond shows in the verifier, which has longer.
+WIDE = 333
 
 # a*x + b of one argument: its slot, a and b.
 Affine = tuple[int, float, float]
@@ -90,8 +93,9 @@ def spread(domains: Sequence[Interval], count: int, seed: str) -> list[list[floa
     rng = random.Random(seed)
     found = []
     for number in range(count):
-        # most of moderate size, some all of any, some one of any
-        wide = number % 4 == 0
+        # most of moderate size, some all of any, some one of any; of many arguments
+        # of any size most functions overflow
+        wide = number % (4 if len(domains) < 3 else 12) == 0
         several = len(domains) > 1 and number % 4 == 1
         odd = rng.randrange(len(domains)) if several else -1
         found.append(
@@ -106,13 +110,14 @@ def spread(domains: Sequence[Interval], count: int, seed: str) -> list[list[floa
 def _number(rng: random.Random, interval: Interval, *, wide: bool) -> float:
     low, high = interval
     for _ in range(200):
-        exponent = rng.randint(-1022, 1023) if wide else rng.randint(-4, 4)
+        near = rng.choice((rng.randint(-4, 4), rng.randint(-30, 8)))
+        exponent = rng.randint(-WIDE, WIDE) if wide else near
         x = math.ldexp(1 + rng.random(), exponent) * rng.choice((1, -1))
         bound = rng.choice(interval)
         if math.isfinite(bound) and bound and rng.random() < 0.3:
-            near = math.ldexp(rng.random() * abs(bound), -rng.randint(1, 50))
-            x = bound + near if bound == low else bound - near
-        elif math.isfinite(low) and math.isfinite(high) and not wide:
+            gap = math.ldexp(rng.random() * abs(bound), -rng.randint(1, 50))
+            x = bound + gap if bound == low else bound - gap
+        elif math.isfinite(high - low) and not wide and rng.random() < 0.5:
             x = low + (high - low) * rng.random()
         elif math.isfinite(low) and low:
             x = low + abs(x)
@@ -123,6 +128,32 @@ def _number(rng: random.Random, interval: Interval, *, wide: bool) -> float:
         if low < x < high:
             return x
     return (max(low, -1.0) + min(high, 1.0)) / 2
+
+
+def moderate(code: Code, points: Sequence[list[float]]) -> list[list[float]]:
+    """The points where no function in the code is taken at infinity, as floats go.
+
+    At exp(exp(1e9)) mpmath would fill the memory with the digits of an exponent.
+    """
+    watched: list[int] = []
+    for _, name, operands, _ in code.needed():
+        if not TABLE[name].operator and TABLE[name].kind == "elementwise":
+            watched += [x for x in operands if x not in code.constants]
+    if not watched or not points:
+        return list(points)
+    probe = Code(
+        code.steps, code.arguments, code.constants, list(dict.fromkeys(watched))
+    )
+    ends = "".join(f"{{{i}}}, " for i in range(len(probe.outputs)))
+    names = list(code.arguments.values())
+    columns = list(np.array(points, dtype=np.float64).T)
+    given = [np.zeros(len(points))] * (names[0] == "y") + columns
+    with np.errstate(all="ignore"):
+        seen = write("probe", probe, end=f"({ends})")(NUMPY, *given)
+    infinite = np.zeros(len(points), bool)
+    for column in seen:
+        infinite |= np.isinf(column)
+    return [point for point, odd in zip(points, infinite, strict=True) if not odd]
 
 
 # -- kinks -----------------------------------------------------------------------------

@@ -178,6 +178,9 @@ class _Writer:
         results = [self._result(slot) for slot in self.code.outputs]
         end = end or ", ".join(f"{{{i}}}" for i in range(len(results)))
         words = ", ".join(["m", *self.code.arguments.values()])
+        if end.count("{0}") > 1 and not results[0].isidentifier():
+            self.lines.append(f"y = {results[0]}")
+            results[0] = "y"
         heads = [f"{c.lower()} = m.exact({c})" for c in self.names]
         body = [*heads, *self.lines, *gates, f"return {end.format(*results)}"]
         source = f"def {name}({words}):\n    " + "\n    ".join(body) + "\n"
@@ -249,10 +252,11 @@ _TAKEN = {"m", "y", "inside"}
 def argument_names(names: Sequence[str]) -> list[str]:
     """Names for arguments in rule text: the user's, where they can be."""
     found: list[str] = []
-    for place, name in enumerate(names):
+    for place, word in enumerate(names):
+        name = f"{word}_" if word in _TAKEN else word
         numbered = name[:1] in {"v", "c"} and name[1:].isdigit()
         good = name.isidentifier() and not keyword.iskeyword(name)
-        good = good and name not in _TAKEN and not numbered and name not in found
+        good = good and not numbered and name not in found
         found.append(name if good else f"x{place}_")
     return found
 
