@@ -214,10 +214,12 @@ class Lowering(MatrixLowering):
         raise ParseError(_unknown(e))
 
     def _by_name(self, e: Any) -> tuple[Sequence[Any], Build] | None:
-        own = (type(e).__module__ or "").startswith("sympy.")
-        if own and not isinstance(e, AppliedUndef):
+        name, place = e.func.__name__, type(e).__module__ or ""
+        if place.startswith("sympy.codegen."):  # those of C: exp2, hypot, Sqrt
+            name = name.lower()
+        elif place.startswith("sympy.") and not isinstance(e, AppliedUndef):
             return None  # SymPy's own of a row's name may be another function
-        row = by_name(e.func.__name__, len(e.args))
+        row = by_name(name, len(e.args))
         if row is None:
             return None
         return e.args, functools.partial(self._apply, row, {})

@@ -17,17 +17,16 @@ from tapegrad.derivatives import differentiable, gradient_tape
 from tapegrad.errors import DomainError
 from tapegrad.expanding import expanded
 from tapegrad.rules.shapes import FLOATING
-from tapegrad.symbolic.source import (
-    LONG,
-    Lines,
-    SourceReading,
-    Text,
-    called,
-    number,
-    usable,
-)
+from tapegrad.symbolic.source import SourceReading, usable
+from tapegrad.symbolic.text import LONG, Lines, Text, called, number
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.tape import Step, Tape
+
+# How a function takes its inputs: in their precision, or as what is being recorded.
+GIVEN = '''def given(x, kind):
+    """A number or an array in its precision; anything else, such as a tracer, as is."""
+    plain = isinstance(x, (int, float, list, tuple, np.generic, np.ndarray))
+    return np.asarray(x, kind)[()] if plain else x'''
 
 
 def to_python(tape: Tape) -> str:
@@ -59,7 +58,7 @@ def to_python(tape: Tape) -> str:
     base = sweeps.flat(tape)
     plain = expanded(base)
     names = _names(base)
-    helpers: dict[str, str] = {}
+    helpers: dict[str, str] = {"given": GIVEN} if base.inputs else {}
     functions = [_function("value", plain, names, helpers, _results)]
     places = differentiable(base)
     floats = all(base.aval_of(slot)[1] in FLOATING for slot in base.outputs)
@@ -114,10 +113,7 @@ def _function(
     for slot, name in zip(tape.inputs, names, strict=True):
         aval = tape.aval_of(slot)
         kind = "bool_" if aval[1] == "bool" else aval[1]
-        convert = (
-            f"np.{kind}({name})" if not aval[0] else (f"np.asarray({name}, np.{kind})")
-        )
-        lines.add(f"{name} = {convert}")
+        lines.add(f"{name} = given({name}, np.{kind})")
         slots[slot] = Text(name, lines, aval)
     for step in tape:
         if step.primitive.name == "input":

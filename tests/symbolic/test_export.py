@@ -179,8 +179,8 @@ def test_latex():
     )
 
 
-PART = "(x^2*y + exp(x*y) + 1)"
-SHARED = f"sin{PART}^2 + x*cos{PART}^3 + y*tanh{PART}"
+PART = "(x^2*y + exp(x*y)*sqrt(x + y) + 1)"
+SHARED = f"sin{PART}^2 + x*cos{PART}^3 + y*tanh{PART} + log{PART}*{PART}"
 
 
 @pytest.mark.parametrize("derivative", [False, True, "jacobian", "hessian"])
