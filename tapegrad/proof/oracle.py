@@ -24,6 +24,8 @@ from tapegrad.rules import Primitive
 # Digits carried, one rung after the other, until two agree. 1 - tanh(x)^2 leaves the
 # range of a float at x = 373, where it has lost 324 digits.
 LADDER = (60, 100, 450, 1500)
+# Up to this rung what is missing may be for want of digits.
+ROOM = 2
 # Two rungs agree to this, more than any float can tell.
 AGREE = 30
 
@@ -63,6 +65,9 @@ class Judge:
                 self.rungs.append(_lambdified(ctx, self.symbols, self.form))
             found = _real(self.rungs[rung], ctx, point)
             if found is None:
+                # 1/(exp(x) - 1) at 1e-300 is a pole until there are digits for it
+                if rung < ROOM and self.cancels:
+                    continue
                 return None
             if before is not None and _agree(ctx, before, found):
                 return found
