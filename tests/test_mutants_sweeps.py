@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import Value
+from tapegrad import Value, sweeps
+from tapegrad.passes import prune
+from tapegrad.readings import NUMPY
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -38,3 +40,56 @@ def test_the_tape_of_each_output_of_a_step_with_several():
     found = three(Value(2.0), Value(3.0))
     for value, expected in zip(found, (10.0, 5.0, -2.0), strict=True):
         assert value.tape(5.0, 2.0) == expected
+
+
+def test_derivative_tapes_where_linear_algebra_has_no_answer():
+    a = np.array([[2.0, 1.0], [0.0, 4.0]])
+    tape = tg.record(lambda a: np.linalg.inv(a).sum(), a)
+    bare = dataclasses.replace(tape, example=())  # zeros stand in: a singular matrix
+    dot = np.array([[0.0, 0.0], [0.0, 1.0]])
+    expected = -(np.linalg.inv(a) @ dot @ np.linalg.inv(a)).sum()
+    assert bare.tangent_tape()(a, dot) == pytest.approx(expected, rel=1e-14)
+    assert bare.adjoint_tape()(a)[1, 1] == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_a_mask_at_a_matrix_product_counts_as_a_whole(columns):
+    a = np.arange(1.0, 2 * columns + 1).reshape(2, columns)
+    x = np.arange(5.0, columns + 5)
+    one = np.array([True, False])
+
+    def f(a, x, which):
+        return np.where(which, a @ x, 0.0).sum()
+
+    tape = tg.record(f, a, x, one)
+    a_bar, x_bar = tape.gradient(a, x, one)
+    assert np.array_equal(a_bar, [x, 0 * x])
+    assert np.array_equal(x_bar, a[0])
+    # nothing selected: absent, even where a partial is no number
+    a_bar, x_bar = tape.gradient(a, np.inf * x, np.array([False, False]))
+    assert np.array_equal(a_bar, 0 * a)
+    assert np.array_equal(x_bar, 0 * x)
+
+
+def test_long_tapes_are_read_block_by_block(monkeypatch):
+    tape = tg.record(lambda x, y: np.sin(x * y + x) / (x + 2 * y), 1.0, 2.0)
+    expected = sweeps.replay(tape, NUMPY, [3.0, 4.0])
+    monkeypatch.setattr(sweeps, "BLOCK", 2)
+    assert sweeps.replay(tape, NUMPY, [3.0, 4.0]) == expected
+    assert expected[-1] == pytest.approx(np.sin(15.0) / 11, rel=1e-15)
+    found = sweeps.tangent(tape, NUMPY, expected, {0: 1.0})
+    slope = (5 * np.cos(15.0) * 11 - np.sin(15.0)) / 121
+    assert found[-1] == pytest.approx(slope, rel=1e-14)
+
+
+def test_dead_steps_of_a_tape_without_inputs():
+    tape = tg.record(lambda: (2.0, 3.0, 4.0))
+    pruned = prune(dataclasses.replace(tape, outputs=tape.outputs[1:]))
+    assert len(pruned) == 2
+    assert sweeps.replay(pruned, NUMPY, []) == [3.0, 4.0]
+    assert pruned.statics[0] == ()
+    assert len(set(pruned.statics)) == len(pruned.statics) == 3
+    more = tg.record(lambda x: (x + 2.0, x * 3.0), 1.0)
+    pruned = prune(dataclasses.replace(more, outputs=more.outputs[1:]))
+    assert sweeps.replay(pruned, NUMPY, [5.0])[-1] == 15.0
+    assert len(set(pruned.statics)) == len(pruned.statics) == 2
