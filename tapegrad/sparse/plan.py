@@ -114,7 +114,7 @@ class Plan:
         """An output's tangents as a matrix, colours first."""
         shape, dtype = self.tape.aval_of(slot)
         size = math.prod(shape)
-        if dots is None:
+        if dots is None or not count:
             return np.zeros((count, size), dtype if dtype in FLOATING else float)
         if not self.tape.arrays:
             return np.reshape(dots[0], (count, 1))

@@ -50,9 +50,7 @@ SAME = frozenset({"reshape", "astype"})
 # Rows over stacks of matrices.
 STACKED = frozenset(
     {
-        "solve",
         "inv",
-        "solve_triangular",
         "cofactor",
         "det",
         "logabsdet",
@@ -61,6 +59,8 @@ STACKED = frozenset(
         "eigh",
     }
 )
+# Rows that solve for each column of their second operand.
+SYSTEMS = frozenset({"solve", "solve_triangular", "lstsq"})
 
 
 class Operand(NamedTuple):
@@ -114,6 +114,8 @@ def through(
     if name == "einsum":
         given, output = params["subscripts"].split("->")
         return _product(operands, shape, given.split(","), output)
+    if name in SYSTEMS and len(operands) == 2:
+        return _solved(operands, shape)
     if name in STACKED and all(len(operand.shape) >= 2 for operand in operands):
         return _stacked(operands, shape)
     return everything(operands, shape)
@@ -285,9 +287,25 @@ def _nonzero(value: Any, names: str, letters: str) -> Any:
     return _ordered(marks, names, letters)
 
 
-def _stacked(operands: Sequence[Operand], shape: Shape) -> Reach:
+def _solved(operands: Sequence[Operand], shape: Shape) -> Reach | None:
+    """A column of solutions reads the whole matrix, and its own right side."""
+    matrix, right = operands
+    parts = []
+    if matrix.reach is not None:
+        parts.append(_stacked([matrix], shape, shape[:-2]))
+    if right.reach is not None:
+        names, output = _matrix_letters(operands)
+        still = Operand(matrix.shape, None)
+        parts.append(_product([still, right], shape, names, output))
+    return reaches.union(parts)
+
+
+def _stacked(
+    operands: Sequence[Operand], shape: Shape, stack: Shape | None = None
+) -> Reach:
     """Linear algebra: everything of the same matrix in a stack."""
-    stack = broadcast(*(operand.shape[:-2] for operand in operands))
+    if stack is None:
+        stack = broadcast(*(operand.shape[:-2] for operand in operands))
     count = math.prod(stack)
     if shape[: len(stack)] != stack or not count:
         return everything(operands, shape)
