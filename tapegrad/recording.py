@@ -274,6 +274,9 @@ def _stacked(objects: Any) -> Any:
 def _check_result(f: Any, result: Any, leaves: Sequence[Any], tree: Tree) -> None:
     if not leaves or tree.statics:
         other = tree.statics[0][1] if tree.statics else result
+        if isinstance(other, complex):
+            msg = f"{_name(f)} returned the complex number {other!r}; return its parts"
+            raise RecordError(msg)
         msg = (
             f"{_name(f)} returned {other!r}; a recorded function returns Values, "
             "numbers or arrays, nested in lists, tuples, dicts or dataclasses. Is a "
@@ -339,9 +342,9 @@ def _differs(
             f"two recordings at the same inputs differ at step {one.number}: {what[0]} "
             f"and {what[1]}{_place(first, one)}; {advice}"
         )
+    sizes = [f"{len(x)} steps and {len(x.outputs)} results" for x in (first, second)]
     return RecordError(
-        f"two recordings at the same inputs have {len(first)} and {len(second)} steps; "
-        f"{advice}"
+        f"two recordings at the same inputs have {sizes[0]}, and {sizes[1]}; {advice}"
     )
 
 

@@ -17,6 +17,7 @@ from tapegrad.errors import ParseError
 
 COMMANDS = (
     *("derive", "record", "replay", "gradient", "show", "draw", "verify", "demo"),
+    *("check", "rounding"),
 )
 
 SCRIPT = """

@@ -44,9 +44,7 @@ def opened(
     Raises:
         TapegradError: no such script or function; it fails; a point that does not fit.
     """
-    if sum(map(bool, (at, csv, npy))) > 1:
-        msg = "give the points once: --at, --csv or --npy"
-        raise ParseError(msg)
+    _once(at, csv, npy)
     script = SCRIPT.fullmatch(target.strip())
     if script is not None:
         return _of_script(target, script, at, csv, npy)
@@ -73,6 +71,26 @@ def opened(
     return dataclasses.replace(tape, example=tuple(calls[0].leaves(tape))), calls
 
 
+def asked(
+    target: str, at: str = "", csv: Path | None = None, npy: Path | None = None
+) -> tuple[Any, list[Call]]:
+    """The function of a script, or the tape of another target, and the points.
+
+    For those who call the function themselves. Arguments as of `opened`.
+    """
+    script = SCRIPT.fullmatch(target.strip())
+    if script is None:
+        return opened(target, at, csv, npy)
+    _once(at, csv, npy)
+    return _points(script, at, csv, npy)
+
+
+def _once(*given: object) -> None:
+    if sum(map(bool, given)) > 1:
+        msg = "give the points once: --at, --csv or --npy"
+        raise ParseError(msg)
+
+
 def is_file(target: str) -> bool:
     """Whether a target names a tape file. A name alone is a formula, ``x``."""
     if target.isidentifier() or target.endswith(".py"):
@@ -83,9 +101,10 @@ def is_file(target: str) -> bool:
         return False
 
 
-def _of_script(
-    target: str, script: re.Match[str], at: str, csv: Path | None, npy: Path | None
-) -> tuple[Tape, list[Call]]:
+def _points(
+    script: re.Match[str], at: str, csv: Path | None, npy: Path | None
+) -> tuple[Any, list[Call]]:
+    """The function of a script, and the points."""
     function = function_of(Path(script["path"]), script["name"])
     if csv is not None:
         calls = [row_call(row) for row in rows_of(csv)]
@@ -96,6 +115,13 @@ def _of_script(
     if not calls[0].args and not calls[0].kwargs:
         msg = f"say where to record {script['name']}: --at 1.2,0.7"
         raise ParseError(msg)
+    return function, calls
+
+
+def _of_script(
+    target: str, script: re.Match[str], at: str, csv: Path | None, npy: Path | None
+) -> tuple[Tape, list[Call]]:
+    function, calls = _points(script, at, csv, npy)
     from tapegrad.recording import record
 
     tape: Tape = guarded(

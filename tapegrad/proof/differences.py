@@ -88,7 +88,7 @@ def _judged(at: Callable[[float], float], scale: float) -> Found:
         found.append((8 * (up - down) - at(2 * step) + at(-2 * step)) / (12 * h))
         gaps.append(abs(up + down - 2 * middle) / h)
     if not math.isfinite(middle):
-        return Found()
+        return Found(note=f"the function is {middle} here")
     # the slopes left and right come together as h falls, but not at a kink
     noise = 1e3 * 2.0**-52 * abs(middle) / (STEPS[2] * scale)
     if gaps[2] > 0.3 * gaps[0] and gaps[2] > noise + 1e-6 * abs(found[2]):
@@ -116,7 +116,8 @@ def _one_sided(
 ) -> float:
     """The slope on one side, second order."""
     step = side * STEPS[2]
-    return (4 * at(step) - at(2 * step) - 3 * middle) / (2 * step * scale)
+    slope = (4 * at(step) - at(2 * step) - 3 * middle) / (2 * step * scale)
+    return slope + 0.0  # and no -0
 
 
 def _steady(at: Callable[[float], float], middle: float, scale: float) -> bool:

@@ -13,6 +13,7 @@ and reverse read one rule, and agree on a wrong one: SymPy and differences do no
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,6 +109,9 @@ def check_gradient(
         for view in views(tape):
             one = view.of(function)
             mine = record(one, *args, **kwargs) if view.name else tape
+            if isinstance(function, Tape):  # its inputs have names, its call has none
+                names = dict(zip(mine.inputs, function.input_labels(), strict=True))
+                mine = dataclasses.replace(mine, labels=names)
             check = _Check(one, mine, rtol, f"{view.name} by " if view.name else "")
             if compiled is not None:
                 check.native = _native(compiled, tape, view, args, kwargs)

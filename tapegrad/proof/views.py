@@ -6,6 +6,7 @@ of its own; where there are many, some are taken, and all at once with random si
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ class View:
         if not self.name:
             return f
 
+        @functools.wraps(f)  # for the names of its arguments
         def number(*args: Any, **kwargs: Any) -> Any:
             leaves, _ = flatten(f(*args, **kwargs), is_output)
             if self.signs is None:

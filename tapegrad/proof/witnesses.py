@@ -286,7 +286,10 @@ class ClosedForm:
         derivative = self._derivative(by)
         if _at_kink(derivative, where):
             return None
-        exact = Judge(list(self._names.values()), derivative)(at)
+        try:
+            exact = Judge(list(self._names.values()), derivative)(at)
+        except NotImplementedError:  # floor' and the like stay unevaluated
+            return None
         return None if exact is None else float(exact)
 
     def _given_up(self) -> None:

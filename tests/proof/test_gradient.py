@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import tapegrad as tg
-from tapegrad import GradientMismatch, RecordError, ShapeError, Value, check_gradient
+from tapegrad import (
+    DomainError,
+    GradientMismatch,
+    RecordError,
+    ShapeError,
+    Value,
+    check_gradient,
+)
 from tapegrad.rules import TABLE
 
 
@@ -191,6 +202,7 @@ def test_a_report_as_text_and_json():
         "worst",
         "error",
         "disagrees",
+        "note",
     ]
     assert line.split()[:5] == ["x", "nan", "nan", "nan", "-"]
     found = json.loads(report.to_json())
@@ -385,3 +397,256 @@ def test_a_wrong_second_derivative_is_found():
 def test_random_numbers_in_arrays_are_found():
     with pytest.raises(RecordError, match="random"):
         check_gradient(lambda x: np.sum(x * RNG.normal(size=3)), np.ones(3))
+
+
+# -- several results, keywords, orders, tolerances -----------------------------------
+
+
+def test_each_of_several_results_has_rows():
+    report = check_gradient(
+        lambda x: [x * x, {"a": np.sin(x) * np.ones(2)}], 1.3, order=2
+    )
+    assert report.ok, str(report)
+    labels = [row.derivative for row in report.rows]
+    assert labels == [
+        *("f[0] by x", "f[0] by x, x"),
+        *("f[1]['a'][0] by x", "f[1]['a'][0] by x, x"),
+        *("f[1]['a'][1] by x", "f[1]['a'][1] by x, x"),
+    ]
+    assert [row.reverse for row in report.rows[:2]] == [2.6, 2.0]
+    ints = check_gradient(lambda x, i: (x * x, i[::-1]), 2.0, np.array([1, 2]))
+    assert [row.derivative for row in ints.rows] == ["f[0] by x"]
+
+
+def test_many_results_are_sampled_and_taken_together():
+    report = check_gradient(np.exp, np.linspace(0.0, 1.0, 30))
+    assert report.ok, str(report)
+    heads = {row.derivative.partition(" by ")[0] for row in report.rows}
+    assert len(heads) == 8
+    assert "all 30 results at once" in heads
+
+
+def test_a_lost_derivative_of_one_result_is_found():
+    def f(x):
+        y = x * x
+        return [y, y * Value(y._data)]
+
+    report = check_gradient(f, 1.5)
+    assert [(row.derivative, row.disagrees) for row in report.rows] == [
+        ("f[0] by x", ""),
+        ("f[1] by x", "differences"),
+    ]
+
+
+def test_keywords_are_arguments():
+    def f(x, *, k, power=2):
+        return k["a"] * x**power
+
+    report = check_gradient(f, 2.0, k={"a": 3.0}, power=3, order=2)
+    assert report.ok, str(report)
+    assert [row.reverse for row in report.rows] == [36.0, 8.0, 36.0, 12.0, 12.0, 0.0]
+    assert report.rows[1].derivative == "k['a']"
+
+
+def test_third_derivatives():
+    report = check_gradient(lambda x, y: np.sin(x * y) * np.exp(y), 0.4, 0.8, order=3)
+    assert report.ok, str(report)
+    assert [row.derivative.count(",") for row in report.rows] == [0] * 2 + [1] * 4 + [
+        2
+    ] * 8
+    assert report.worst < 1e-14
+    for row in report.rows:
+        assert None not in row.witnesses.values()
+    arrays = check_gradient(lambda x: np.sum(x**4) * x[0], np.arange(1.0, 8.0), order=3)
+    assert arrays.ok, str(arrays)
+    third = {row.derivative: row.reverse for row in arrays.rows}
+    assert third["x[0], x[0], x[0]"] == 60.0
+    assert "all 7 at once, all 7 at once, all 7 at once" in third
+
+
+@pytest.mark.usefixtures("plant")
+def test_a_wrong_third_derivative_is_found():
+    """Right twice, and wrong when it is differentiated again."""
+
+    def partials(m, y, x):
+        flat = m.stop_gradient(x) - x
+        return (y + flat * flat,)
+
+    replaced("exp", partials=partials)
+    report = check_gradient(np.exp, 0.3, order=3)
+    assert [row.derivative for row in report.failures] == ["x, x, x"]
+    assert report.rows[2].reverse == pytest.approx(2 + np.exp(0.3))
+
+
+def test_tapes_and_compiled_functions():
+    tape = tg.record(lambda a, b: a * np.exp(b), 1.0, 2.0)
+    report = check_gradient(tape, 1.0, 2.0, order=2)
+    assert report.ok
+    assert [row.derivative for row in report.rows[:3]] == ["a", "b", "a, a"]
+    native = check_gradient(tape.compile(), 1.0, 2.0)
+    assert native.ok
+    assert "native" in str(native)
+    assert [row.witnesses["native"] for row in native.rows] == list(
+        tape.gradient(1.0, 2.0)
+    )
+    several = tg.compile(lambda x: (x * 2.0, np.sum(np.sin(x))), np.ones(2))
+    assert check_gradient(several, np.array([0.5, 1.5])).ok
+
+
+def test_wrong_native_code_is_found(monkeypatch):
+    compiled = tg.compile(lambda x, y: x * y, 2.0, 3.0)
+    right = compiled.gradient
+    monkeypatch.setitem(
+        compiled.__dict__, "gradient", lambda *xs: tuple(2 * g for g in right(*xs))
+    )
+    report = check_gradient(compiled, 2.0, 3.0)
+    assert [row.disagrees for row in report.rows] == ["native", "native"]
+
+
+def test_custom_gradients_and_user_rows():
+    @tg.custom_gradient
+    def wrong(x):
+        return np.sin(x), lambda bar: (-bar * np.cos(x),)
+
+    report = check_gradient(wrong, 0.3)
+    assert report.rows[0].disagrees in {"SymPy", "differences"}
+
+    @tg.custom_gradient
+    def right(x):
+        return np.sin(x), lambda bar: (bar * np.cos(x),)
+
+    assert check_gradient(right, 0.3, order=2).ok
+
+
+def test_a_tolerance_may_be_asked_for():
+    def f(x):
+        return np.sin(x * 1e8)
+
+    assert check_gradient(f, 0.3, rtol=1e-7).ok
+    report = check_gradient(f, 0.3, rtol=1e-14)
+    assert report.rows[0].disagrees == "mpmath"
+    assert "rounding: the same sweep with 50 digits is" in report.rows[0].note
+    for rtol in (1e-20, -1.0, 0.0, math.nan, math.inf):
+        with pytest.raises(DomainError, match="cannot be met"):
+            check_gradient(f, 0.3, rtol=rtol)
+    with pytest.raises(DomainError, match=r"1\.2e-07 apart"):
+        check_gradient(np.sum, np.ones(2, np.float32), rtol=1e-9)
+
+
+# -- kinks, edges, branches ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "left", "right", "derivative"),
+    [
+        (abs, -1, 1, 0.0),
+        (lambda x: abs(x) * 3 + x, -2, 4, 1.0),
+        (lambda x: np.maximum(x, 2 * x), 1, 2, 1.5),
+        (tg.relu, 0, 1, 0.0),
+        (lambda x: x * x if x > 1 else x, 1, 2, 1.0),
+    ],
+)
+def test_a_kink_is_said_and_is_no_alarm(f, left, right, derivative):
+    report = check_gradient(f, 1.0 if derivative == 1.0 and left == 1 else 0.0)
+    assert report.ok
+    row = report.rows[0]
+    assert row.reverse == derivative
+    assert row.witnesses["differences"] is None
+    assert row.note.startswith(f"a kink: slope {left}")
+    assert f"and {right}" in row.note
+    assert "a kink" in str(report)
+    assert "a kink" in report.to_markdown()
+
+
+def test_a_number_outside_the_slopes_of_a_kink_is_an_alarm():
+    @tg.custom_gradient
+    def wrong(x):
+        return abs(x), lambda bar: (bar * 5.0,)
+
+    row = check_gradient(wrong, 0.0).rows[0]
+    assert (row.reverse, row.disagrees) == (5.0, "differences")
+    assert row.witnesses["differences"] == pytest.approx(1.0)
+
+
+def test_edges_and_jumps_are_said():
+    def note(f, x):
+        report = check_gradient(f, x)
+        assert report.ok, str(report)
+        return report.rows[0].note
+
+    assert note(np.sqrt, 0.0) == "the edge of the domain: no value to the left"
+    assert note(np.log, -1.0) == "the function is nan here"
+    assert "a jump" in note(np.floor, 1.0)
+    assert note(lambda x: x * x, 2.0) == ""
+
+
+def test_a_branch_that_many_digits_take_otherwise():
+    def f(x):
+        y = x - 1e-17
+        return y * y if y >= 1.0 else -y
+
+    report = check_gradient(f, 1.0)
+    assert report.ok
+    assert report.rows[0].witnesses["mpmath"] is None
+    assert "with 50 digits the branch at" in report.rows[0].note
+
+
+def test_functions_that_fail_beside_the_point():
+    def f(x):
+        if x != 1.0:
+            message = "only at 1"
+            raise ValueError(message)
+        return x * x
+
+    report = check_gradient(f, 1.0)
+    assert report.ok
+    assert "f raises ValueError: only at 1" in report.rows[0].note
+
+
+# -- functions that are none ---------------------------------------------------------
+
+
+def test_what_changes_between_calls_is_named_with_its_line():
+    calls = [0]
+
+    def random(x):
+        y = x * x
+        return y * RNG.random()  # the number enters here
+
+    def clock(x):
+        return x * time.perf_counter()
+
+    def grows(x):
+        calls[0] += 1
+        return np.sum(x[: calls[0]])
+
+    def turns(x):
+        calls[0] += 1
+        return [x] * (2 + calls[0] % 2)
+
+    lines = Path(__file__).read_text().splitlines()
+    line = 1 + next(n for n, text in enumerate(lines) if "number enters" in text)
+    with pytest.raises(
+        RecordError, match=rf"step 2: const .*test_gradient.py:{line}\)"
+    ):
+        check_gradient(random, 2.0)
+    with pytest.raises(RecordError, match=r"step 1: const .* a clock or global"):
+        check_gradient(clock, 2.0)
+    with pytest.raises(RecordError, match=r"of shape .*\(3,\).* of shape .*\(4,\)"):
+        check_gradient(grows, np.ones(9))
+    with pytest.raises(RecordError, match="1 steps and . results, and 1 steps and"):
+        check_gradient(turns, 2.0)
+
+
+def test_complex_results_are_refused():
+    for f in (lambda x: x * 1j, lambda x: 2j, lambda x: np.sqrt(x) * np.array([1j])):
+        with pytest.raises(RecordError, match="complex"):
+            check_gradient(f, 2.0)
+
+
+def test_a_report_on_a_console():
+    console = Console(width=140, file=io.StringIO())
+    console.print(check_gradient(abs, 0.0))
+    text = console.file.getvalue()
+    assert "a kink: slope -1" in text
+    assert "1 derivative, 0 in doubt" in text
