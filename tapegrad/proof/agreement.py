@@ -14,8 +14,9 @@ NaN equals NaN. The sign of a zero does not count.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from tapegrad.readings import NUMPY, SCALAR, reading
 from tapegrad.rules import Edge, Primitive
 from tapegrad.value import Value
 
+Part = tuple[str, Callable[[], Iterable[Row]]]
 Tier = Callable[[Mapping[str, Any], Point], Found]
 MPMATH = "mpmath:50"
 # Tiers that are slow see this many of the points, evenly chosen.
@@ -164,14 +166,25 @@ def _numbered(places: Sequence[int], found: Sequence[Any]) -> dict[int, float]:
     }
 
 
-def agreement(row: Primitive, judged: Sequence[Sample]) -> Iterator[Row]:
-    """Rows that compare the tiers at the judged points."""
-    tiers = Tiers(row)
+def tiers(row: Primitive, judged: Sequence[Sample]) -> Iterator[Part]:
+    """The tiers at the judged points, by name: each gives its rows of the report."""
+    each = Tiers(row)
     some = judged[:: max(1, len(judged) // SOME)]
-    reference = [tiers.reverse(s.params, s.point) for s in some]
-    # one arithmetic, one rule: nothing may differ
+    yield "forward, recorded", functools.partial(_alike, row, each, some)
+    yield "mpmath", functools.partial(_judged, row, "mpmath", each.mpmath, some)
+    for name in ("eager", "native"):
+        if name in each.by_name:
+            tier = each.by_name[name]
+            yield name, functools.partial(_judged, row, name, tier, judged)
+    for name in ways(row):
+        yield name, functools.partial(_entries, row, name, judged)
+
+
+def _alike(row: Primitive, each: Tiers, some: Sequence[Sample]) -> Iterator[Row]:
+    """One arithmetic, one rule: forward gives what reverse does."""
+    reference = [each.reverse(s.params, s.point) for s in some]
     for name in ("forward", "recorded"):
-        tier = tiers.by_name[name]
+        tier = each.by_name[name]
         worst = Worst()
         for sample, expected in zip(some, reference, strict=True):
             found = tier(sample.params, sample.point)
@@ -180,18 +193,16 @@ def agreement(row: Primitive, judged: Sequence[Sample]) -> Iterator[Row]:
                 worst.see(u, sample, f"d/dx{place + 1}")
         exact = name == "forward"
         yield worst.row(row, f"{name} against reverse", 0.0 if exact else LIMIT)
-    yield from _judged(row, "mpmath", tiers.mpmath, some)
-    for name in ("eager", "native"):
-        if name in tiers.by_name:
-            yield from _judged(row, name, tiers.by_name[name], judged)
-    for name in ways(row):
-        yield from compared(row, name, judged, entries(name, row, judged))
 
 
 def _judged(
     row: Primitive, name: str, tier: Tier, judged: Sequence[Sample]
 ) -> Iterator[Row]:
     yield from compared(row, name, judged, [tier(s.params, s.point) for s in judged])
+
+
+def _entries(row: Primitive, name: str, judged: Sequence[Sample]) -> Iterator[Row]:
+    yield from compared(row, name, judged, entries(name, row, judged))
 
 
 def single(row: Primitive, points: int) -> Iterator[Row]:
@@ -210,11 +221,11 @@ def distance(a: float, b: float, y: float = 1.0) -> float:
 
 def edges(row: Primitive) -> Iterator[Row]:
     """The row's edges, value and partials, in every tier."""
-    tiers = Tiers(row)
+    each = Tiers(row)
     failures, count = [], 0
     at: tuple[float, ...] | None = None
     for edge in row.edges:
-        for name, tier in tiers.by_name.items():
+        for name, tier in each.by_name.items():
             count += 1
             problem = _at_edge(tier, edge)
             if problem:

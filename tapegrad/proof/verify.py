@@ -103,7 +103,7 @@ def _judged(row: Primitive, points: int) -> list[Row]:
         ("accuracy", lambda: accuracy.accuracy(row, judged)),
         ("outside the domain", lambda: accuracy.domain(row, points)),
         ("edges", lambda: agreement.edges(row)),
-        ("tiers", lambda: agreement.agreement(row, judged)),
+        *agreement.tiers(row, judged),
         ("float32", lambda: agreement.single(row, max(points // 4, LEAST))),
         ("orders", lambda: higher(row, min(max(points // 10, LEAST), MOST))),
     ]

@@ -207,20 +207,43 @@ def _positive_polygamma(m: Any, z: Any, n: int) -> Any:
     return factorial * (last * (1 + n / (2 * a) + series) + recurred)
 
 
-def _sine(pi: Any, r: Any) -> Any:
-    """sin(pi r) / pi for |r| <= 1/2, as r (1 - q): exact beside the pole r = 0.
+def _angle_squared(m: Any, r: Any) -> Any:
+    """(pi r)^2 for |r| <= 1/2, nearly rounded once.
 
-    Powers of it would magnify the rounding of pi r, and that of pi.
+    The upper 12 bits of r times 201/64, which is pi but for a thousandth, are exact.
     """
-    w = (pi * r) * (pi * r)
+    high = m.round(4096 * r) / 4096
+    first = 201 * high / 64
+    rest = 201 * (r - high) / 64 + (64 * m.const("pi") - 201) / 64 * r
+    return first * first + rest * (2 * first + rest)
+
+
+def _series(w: Any, first: int) -> Any:
+    """1 - sin(t) / t for first = 3, 1 - cos(t) for first = 2; w = t^2."""
     q, factorial = 0, 1
     terms = []
-    for k in range(1, 13):
-        factorial *= 2 * k * (2 * k + 1)
+    for k in range(1, 12):
+        factorial *= (2 * k) * (2 * k + 1 if first == 3 else 2 * k - 1)
         terms.append((1 if k % 2 else -1) / factorial)
     for term in reversed(terms):
         q = w * (term + q)
-    return r * (1 - q)
+    return q
+
+
+def _sine_power(m: Any, r: Any, n: int) -> Any:
+    """(sin(pi r) / pi)^-n for |r| <= 1/2.
+
+    Powers of the sine would magnify its rounding, and that of pi r. So beside the pole
+    it is r^-n (1 - q)^-n, and beside a half (cos(pi (1/2 - |r|)) / pi)^-n.
+    """
+    a = m.abs(r)
+    rest = m.const("half") - a
+    steep = m.less(10 * a, 3)
+    w = _angle_squared(m, m.where(steep, a, rest))
+    beside = m.pow(r, -n) * m.pow(1 - _series(w, 3), -n)
+    apart = m.pow(m.const("pi"), n) * m.pow(1 - _series(w, 2), -n)
+    turned = -apart if n % 2 else apart
+    return m.where(steep, beside, m.where(m.less(r, 0), turned, apart))
 
 
 def _polygamma(m: Any, x: Any, n: int) -> Any:
@@ -234,7 +257,7 @@ def _polygamma(m: Any, x: Any, n: int) -> Any:
     polynomial = 0
     for coefficient in reversed(cosines(n)):
         polynomial = polynomial * cosine + coefficient
-    reflected = polynomial * m.pow(_sine(pi, r), -n - 1)
+    reflected = polynomial * _sine_power(m, r, n + 1)
     # (-1)^(n+1) of psi_n is the first, and psi_n(x) = (-1)^n psi_n(1 - x) - pi cot^(n)
     sign = 1 if n % 2 else -1
     left = -found + sign * reflected
@@ -253,10 +276,10 @@ POLYGAMMA = row(
         floats=_polygamma,
         cancels=True,
         helper=True,
-        ulps=8.0,  # left of 0 powers of a sine magnify its rounding
+        ulps=6.0,  # left of 0 powers of a sine magnify its rounding
         domain=(REAL,),
         pieces=_SIDES,
-        params=({"n": 1},),  # its partial is the next
+        params=({"n": 1}, {"n": 2}, {"n": 4}),  # its partial is the next
         edges=(
             Edge(
                 (1.0,),
