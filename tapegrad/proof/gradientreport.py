@@ -128,7 +128,8 @@ class GradientReport:
         table = Table(caption=self.summary(), caption_justify="left")
         for name in head:
             right = name not in {"derivative", "disagrees", "note"}
-            table.add_column(name, justify="right" if right else "left")
+            side: Any = "right" if right else "left"
+            table.add_column(name, justify=side, overflow="fold")
         for cells, row in zip(rows, self.rows, strict=True):
             style = "red" if not row.ok else "yellow" if row.note else ""
             table.add_row(*(Text(cell, style) for cell in cells))

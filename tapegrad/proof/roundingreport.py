@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SHOWN, WRITTEN = 12, 100
 # Characters of a source line in a table.
 WIDTH = 60
+# How much larger than their sum errors are when their cancelling is worth a word.
+CANCELS = 1e3
 # What an estimate may be off by and still count.
 FACTOR = 10.0
 
@@ -183,6 +185,9 @@ class RoundingReport:
             f"first order {sees}: error {self.true_error:.3g} by the replay at "
             f"{self.digits} digits, {self.estimate:.3g} by the estimate; {sure}"
         )
+        least = max(abs(self.true_error), self.unit * abs(self.value))
+        if CANCELS * least < self.bound < math.inf:
+            text += f"; errors of {self.bound:.3g} together cancel, by their signs"
         return f"{text}; {self.note}" if self.note else text
 
     # -- forms -------------------------------------------------------------------------
@@ -293,7 +298,8 @@ class RoundingReport:
             table = Table()
             for name in head:
                 right = name not in {"line", "code", "slot", "operation", "label"}
-                table.add_column(name, justify="right" if right else "left")
+                side: Any = "right" if right else "left"
+                table.add_column(name, justify=side, overflow="fold")
             for row in rows:
                 table.add_row(*map(Text, row))
             yield table

@@ -167,6 +167,8 @@ def test_rump_says_that_no_digit_is_right(f):
     assert report.relative_error > 1.0
     assert "no digit of the result is right" in report.verdict
     assert report.bound > 1e20
+    lucky = tg.rounding_error(rump_rearranged, 77617.0, 33096.0)
+    assert "errors of 1.51e+21 together cancel" in lucky.verdict
 
 
 def test_a_jump_is_not_seen_by_first_order():
