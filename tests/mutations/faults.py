@@ -93,7 +93,18 @@ INSTRUCTIONS = (
 )
 # Names that hold words for people, and keywords that change no result.
 WORDS = frozenset({"msg", "message", "reason", "hint", "problem", "source", "symbol"})
-QUIET = frozenset({"strict", "source", "symbol", "pieces", "maxsize", "stacklevel"})
+QUIET = frozenset(
+    {
+        "strict",
+        "source",
+        "symbol",
+        "pieces",
+        "maxsize",
+        "stacklevel",
+        "codegen",
+        "passes",
+    }
+)
 # What a row says for the tests of it: points, and where its proof holds.
 TESTS = frozenset({"Edge", "Sample"})
 MASKS = frozenset({"mask", "masks", "under"})
