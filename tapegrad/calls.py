@@ -75,6 +75,7 @@ def replay(
     return tape.structure.result.build([result(m, slots[i]) for i in base.outputs])
 
 
+@guarded
 def on_values(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
     """A tape applied to Values: one call step in a recording, else step by step."""
     columns, base = current(), sweeps.flat(tape)

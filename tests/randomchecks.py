@@ -145,10 +145,11 @@ def several(judge: Judge) -> None:
     """Many outputs: weights times tangents are adjoints times direction."""
     tape = tg.record(judge.program.several, *judge.inputs)
     inputs, dots = tuple(judge.inputs), tuple(judge.direction)
-    weights = [
-        np.round(judge.rng.normal(size=tape.aval_of(slot)[0]), 2)
-        for slot in tape.outputs
-    ]
+    weights = []
+    for slot in tape.outputs:
+        shape, dtype = tape.aval_of(slot)
+        weight = np.asarray(np.round(judge.rng.normal(size=shape), 2))
+        weights.append(weight.astype(dtype))  # as cotangents are
     _, tangents = tape.jvp(inputs, dots, arithmetic=BIG.name)
     _, bars = tape.vjp(inputs, weights, arithmetic=BIG.name)
     left = [

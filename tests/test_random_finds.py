@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pytest
 
 import tapegrad as tg
 from tapegrad import Value, sweeps
@@ -48,3 +51,23 @@ def test_native_code_gathers_from_a_number_that_was_spread():
     tape = tg.record(g, x, i, j)
     _, gradient = tape.compile().value_and_gradient(x, i, j)
     np.testing.assert_array_equal(gradient, tape.gradient(x, i, j))
+
+
+@pytest.mark.parametrize("f", [np.sign, tg.relu, lambda v: np.copysign(v, -1.0)])
+def test_kinks_of_one_number_of_single_precision(f):
+    x = np.array([-0.5, -0.25], np.float32)
+    tape = tg.record(lambda x: f(np.sum(x)), x)
+    value = tape(x)
+    assert type(value) is np.float32
+    assert value == f(-0.75)
+    slope = tg.record(f, -0.75).gradient(-0.75)
+    assert tape.gradient(x).tolist() == [slope, slope]
+    assert tape.gradient(x).dtype == np.float32
+
+
+def test_a_derivative_inside_a_recording_is_silent():
+    def f(x):
+        return tg.grad(lambda t: np.sum(np.exp(t) * x))(x)
+
+    x = np.array([1.0, 1e5])
+    assert tg.record(f, x)(x).tolist() == [math.e, math.inf]

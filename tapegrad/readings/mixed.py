@@ -121,7 +121,9 @@ def _narrow(body: Callable[..., Any]) -> Callable[..., Any]:
     def narrowed(*xs: Any, **params: Any) -> Any:
         y = body(*xs, **params)
         kinds = {x.dtype for x in xs if isinstance(x, np.ndarray | np.float32)}
-        return y.astype(np.float32) if kinds == {np.dtype(np.float32)} else y
+        if kinds != {np.dtype(np.float32)}:
+            return y
+        return np.asarray(y).astype(np.float32)[()]  # y may be a number of rule text
 
     return narrowed
 
