@@ -62,11 +62,12 @@ def _columns(
 def star(pattern: Reach) -> Colours:
     """A star colouring of a symmetric pattern, the diagonal left aside.
 
-    In natural order, and with the fullest columns first; the better of both.
+    In natural order, and where that takes more than three (any path of four needs
+    them), with the fullest columns first, too: the better of both.
     """
     lines = _lists(pattern.indices, pattern.indptr)
     found = _star(lines, range(len(lines)))
-    if found.max(initial=0) > 1:
+    if found.max(initial=0) > 2:
         other = _star(lines, _fullest_first(pattern.indptr))
         if other.max() < found.max():
             return other
