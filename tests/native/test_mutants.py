@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tapegrad.native import engine
+import tapegrad as tg
+from tapegrad.native import engine, lowering
 
 
 @pytest.mark.parametrize("call", [*engine.MEMORY, engine.MALLOC, engine.FREE])
@@ -14,3 +16,39 @@ def test_what_writes_memory_is_not_declared_pure(call):
     pure = engine.Outside(call.name, call.gives, call.takes, pure=True)
     assert engine.PURE in pure.declared()
     assert engine.PURE in pure.through_cell()
+
+
+def shape_of(*shape):
+    return np.ones(shape) + np.eye(*shape[-2:])
+
+
+@pytest.mark.parametrize(
+    ("f", "args"),
+    [
+        (np.linalg.inv, [(0, 0)]),
+        (np.linalg.det, [(0, 0)]),
+        (np.linalg.cholesky, [(3, 0, 0)]),
+        (lambda a: np.linalg.eigh(a)[0], [(0, 0)]),
+        (lambda a: np.linalg.svd(a, compute_uv=False), [(0, 2)]),
+        (np.linalg.solve, [(0, 0), (0, 2)]),
+        (np.linalg.solve, [(2, 2), (2, 0)]),
+        (tg.linalg.solve_triangular, [(0, 0), (0, 2)]),
+        (tg.linalg.solve_triangular, [(2, 2), (2, 0)]),
+        (lambda a, b: np.linalg.lstsq(a, b)[0], [(2, 0), (2, 2)]),
+        (lambda a, b: np.linalg.lstsq(a, b)[0], [(2, 2), (2, 0)]),
+    ],
+)
+def test_linear_algebra_of_empty_arrays_is_refused_by_name(f, args):
+    tape = tg.record(f, *[shape_of(*shape) for shape in args])
+    with pytest.raises(tg.CompileError, match="linear algebra of empty arrays"):
+        tape.to_llvm()
+
+
+def test_a_buffer_on_the_heap_is_freed(monkeypatch):
+    monkeypatch.setattr(lowering, "ON_STACK", 1)
+    tape = tg.record(lambda x, y: (x * y + x.sin()) * (x - y) / y.exp(), 1.0, 2.0)
+    text = lowering.lower(tape, 2).text
+    calls = [line for line in text.splitlines() if not line.startswith("declare")]
+    assert sum("@malloc(" in line for line in calls) == 1
+    # one way out, past the call that frees
+    assert calls[calls.index("leave:") + 1] == "call void @free(ptr %s)"
