@@ -14,11 +14,15 @@ import numpy as np
 
 from tapegrad import sweeps
 from tapegrad.errors import CompileError, DomainError
+from tapegrad.nested import apply_nested
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import plain
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.rules import Primitive
 from tapegrad.tape.tape import Tape
+
+# A loop of more steps stays a loop in native code.
+UNROLLED = 1000
 
 
 class Expanding(RecorderReading):
@@ -35,7 +39,12 @@ class Expanding(RecorderReading):
         self.error = error
 
     def nested(self, row: Primitive, xs: Any, params: Any) -> Any:
-        """The steps of its sub-tapes."""
+        """The steps of its sub-tapes; for native code a long loop stays one."""
+        if self.error is CompileError and row.name == "scan":
+            tape = params["tape"]
+            if params["length"] * len(tape) > UNROLLED:
+                body = expanded(tape, native=True)
+                return apply_nested(row, xs, {**params, "tape": body})
         return row.run(self, xs, params)  # type: ignore[misc]
 
 
@@ -54,9 +63,10 @@ def expanded(tape: Tape, *, native: bool = False) -> Tape:
     if not sweeps.ruled(base):
         return base
     known = base._known
-    if "expanded" not in known:
-        known["expanded"] = _expanded(base, CompileError if native else DomainError)
-    return known["expanded"]  # type: ignore[no-any-return]
+    key = "expanded native" if native else "expanded"
+    if key not in known:
+        known[key] = _expanded(base, CompileError if native else DomainError)
+    return known[key]  # type: ignore[no-any-return]
 
 
 def _expanded(base: Tape, error: type[Exception]) -> Tape:

@@ -16,6 +16,7 @@ from tapegrad.ambient import SILENT, opened
 from tapegrad.apply import check_fresh, make
 from tapegrad.readings.mixed import MIXED, plain
 from tapegrad.rules import Primitive
+from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.recorder import aval_of
 from tapegrad.value import Value, leaf
 
@@ -36,7 +37,11 @@ def apply_nested(
     """
     columns = opened()
     primals = [x._data if isinstance(x, Value) else x for x in operands]
-    found = _computed(row, primals, params, derives=getattr(columns, "derives", False))
+    if getattr(columns, "derives", False):
+        found = unknown(row, primals, params)
+    else:
+        with np.errstate(all="ignore"):
+            found = row.run(MIXED, primals, params)  # type: ignore[misc]
     if columns is SILENT:
         return [leaf(y) for y in found]
     if columns.stale:
@@ -50,18 +55,15 @@ def apply_nested(
     return [make(columns, slot, y) for slot, y in zip(made, found, strict=True)]
 
 
-def _computed(
-    row: Primitive, primals: Sequence[Any], params: Mapping[str, Any], *, derives: bool
-) -> Any:
-    """The values of the slots; NaN where a derivative is recorded and there are none.
+def unknown(row: Primitive, primals: Sequence[Any], params: Any) -> list[Any]:
+    """Numbers in the shapes of the slots, for a derivative that is recorded.
 
-    A derivative is good for other points than the one that it is recorded at.
+    It is good for other points than the one that it is recorded at, so nobody asks for
+    its numbers there; and a loop, or a solver, takes its time.
     """
-    try:
-        with np.errstate(all="ignore"):
-            return row.run(MIXED, primals, params)  # type: ignore[misc]
-    except Exception:
-        if not derives:
-            raise
-        avals: Any = row.shape([aval_of(x) for x in primals], params)  # type: ignore[misc]
-        return [plain(np.full(shape, np.nan).astype(dtype)) for shape, dtype in avals]
+    shape: Any = row.shape
+    avals = shape([aval_of(x) for x in primals], params)
+    return [
+        plain(np.full(shape, np.nan if dtype in FLOATING else 0, dtype))
+        for shape, dtype in avals
+    ]

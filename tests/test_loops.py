@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import Value
+from tapegrad import Value, expanding
 from tapegrad.loops import revolve
 
 XS = np.array([0.5, -1.2, 2.0, 0.3])
@@ -203,18 +203,80 @@ def test_other_arithmetics(arithmetic: str) -> None:
         assert abs(one - two) <= rel * abs(two)
 
 
-def test_native_code() -> None:
-    native = LOOP.compile()
+@pytest.fixture(params=["unrolled", "looped"])
+def native_loops(request, monkeypatch) -> bool:
+    """Whether short loops stay loops in native code, as long ones do."""
+    if request.param == "looped":
+        monkeypatch.setattr(expanding, "UNROLLED", 0)
+    return request.param == "looped"
+
+
+def test_native_code(native_loops: bool) -> None:
+    native = tg.record(looped, 0.3, XS).compile()
     assert native(*AT) == pytest.approx(WRITTEN(*AT), rel=1e-14)
     assert close(native.gradient(*AT), WRITTEN.gradient(*AT))
     assert close(native.hessian(*AT), WRITTEN.hessian(*AT))
     assert close(native.hvp(AT, ALONG), WRITTEN.hvp(AT, ALONG))
+    assert ("@body" in native.tape.to_llvm()) is native_loops
+    again = pickle.loads(pickle.dumps(native))
+    assert close(again.gradient(*AT), WRITTEN.gradient(*AT))
 
 
-def test_native_code_of_a_loop_that_is_too_long() -> None:
-    tape = tg.record(lambda x: tg.fori_loop(0, 10**6, lambda i, y: np.sin(y), x), 1.0)
-    with pytest.raises(tg.CompileError, match=r"1,000,000 iterations of 3 steps"):
-        tape.compile()(1.0)
+def test_native_code_of_every_kind_of_body(native_loops: bool) -> None:
+    del native_loops
+    table = np.sin(np.arange(300.0))  # too long to be written into the code
+
+    def row(c, x):
+        c, ys = tg.scan(
+            lambda d, u: (np.tanh(d @ u) + x, d), c, np.full((2, 3, 3), 0.3)
+        )
+        return c, np.sum(ys) * table[:3] + c
+
+    def loop(c, n, xs):
+        start = {"c": c, "n": n, "k": np.float32(0.5)}
+
+        def step(now, x):
+            c, y = row(now["c"], x)
+            k = now["k"] * np.float32(1.5)
+            n = tg.where(now["n"] > 1.0, now["n"] - x, now["n"] * 2)
+            return {"c": c, "n": n, "k": k}, (y, n, now["n"] > 1.0)
+
+        now, (ys, ns, truths) = tg.scan(step, start, xs, reverse=True)
+        kept = np.sum(tg.where(truths, ns, 0.0))
+        return (
+            np.sum(now["c"]) * now["n"] + np.sum(ys**2) + kept + now["k"].astype(float)
+        )
+
+    c, xs = np.array([0.1, -0.2, 0.3]), np.array([0.4, 0.8, -0.6, 0.9, 0.2])
+    tape = tg.record(loop, c, 0.7, xs)
+    native = tape.compile()
+    assert native(c, 0.7, xs) == pytest.approx(tape(c, 0.7, xs), rel=1e-13)
+    assert close(native.gradient(c, 0.7, xs), tape.gradient(c, 0.7, xs))
+    point, along = (c, 0.7, xs), (c * 2, 0.3, xs - 1)
+    assert close(native.hvp(point, along), tape.hvp(point, along), rel=1e-11)
+
+
+def test_native_code_of_a_long_loop() -> None:
+    tape = tg.record(lambda x: tg.fori_loop(0, 10**5, lambda i, y: np.sin(y), x), 1.0)
+    native = tape.compile()
+    value, slope = tape.value_and_gradient(1.3)
+    assert native.value_and_gradient(1.3) == pytest.approx((value, slope), rel=1e-10)
+    assert native.report.parts["gradient"].code_bytes < 10_000
+    with pytest.raises(tg.DomainError, match=r"100,000 iterations of 3 steps"):
+        tape.to_sympy()
+
+
+def test_guards_in_native_loops(native_loops: bool) -> None:
+    del native_loops
+
+    def body(c, x):
+        return (c + x if x > 0 else c - x), None
+
+    tape = tg.record(lambda xs: tg.scan(body, 0.0, xs)[0], np.array([1.0, 2.0, 3.0]))
+    native = tape.compile()
+    assert native(np.array([1.0, 5.0, 3.0])) == 9.0
+    with pytest.raises(tg.BranchChanged, match=r"test_loops.py:\d+"):
+        native(np.array([1.0, 2.0, -3.0]))
 
 
 def test_files_pickles_formulas_and_pictures() -> None:

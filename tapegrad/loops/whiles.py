@@ -2,8 +2,8 @@
 
 Forward it is run. A derivative first counts the iterations, and is then that of a scan
 of so many; so every order and both modes follow from the scan's. What is done to the
-loop (its ``ops``: pullbacks and tangents, one after the other) is noted in the step, and
-the tape of it is made for a number of iterations when that is known.
+loop (its ``ops``: pullbacks and tangents, one after the other) is kept in the step, and
+the tape of it is made when the number of iterations is known.
 """
 
 from __future__ import annotations

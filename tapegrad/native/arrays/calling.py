@@ -26,6 +26,7 @@ class Text(Protocol):
     arena: Arena
     called: dict[str, Outside]
     globals: dict[str, str]
+    metadata: list[str]
 
     def emit(self, *lines: str) -> None:
         """Append instructions."""

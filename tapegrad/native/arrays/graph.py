@@ -86,6 +86,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self._known: dict[Any, Node] = {}
+        self.tapes: dict[str, Any] = {}  # bodies of loops, by their digests
 
     def add(
         self, op: str, args: Sequence[Node], shape: Shape, dtype: str, **params: Any

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from tapegrad.errors import CompileError
-from tapegrad.native.arrays import algebra, folds, movement
+from tapegrad.native.arrays import algebra, folds, loops, movement
 from tapegrad.native.arrays.graph import Graph, Node
 from tapegrad.native.arrays.rules import RULES
 from tapegrad.rules import TABLE
 from tapegrad.tape.tape import Tape
 
 # Registered by being imported.
-REGISTERED = (movement, folds, algebra)
+REGISTERED = (movement, folds, algebra, loops)
 
 
 def graph_of(tape: Tape) -> tuple[Graph, list[Node | None]]:
@@ -44,10 +44,10 @@ def graph_of(tape: Tape) -> tuple[Graph, list[Node | None]]:
         elif row.name == "guard":
             outcome = params["guard"].outcome
             g.add("guard", args, (), "bool", step=step.number, outcome=outcome)
-        elif row.name == "call" or row.nested:
+        elif row.name == "call" or (row.nested and row.name not in RULES):
             msg = "native code is for flat tapes; put sub-tapes in place first"
             raise CompileError(msg)
-        elif not row.whole:
+        elif not row.whole and not row.nested:
             slots[step.slots.start] = g.map(row.name, *args, **params)
         elif row.name in RULES:
             found = RULES[row.name](g, *args, **params)
