@@ -55,6 +55,10 @@ EQUIVALENT: dict[str, str] = {
     "tapegrad/rules/gamma.py::_sympy_polygamma comparison: x > 0 -> x >= 0": (
         "both arms have their pole at 0"
     ),
+    "tapegrad/native/nesting.py::_taker comparison: "
+    "None in inner -> None not in inner": "optree takes it apart just so, if slower",
+    "tapegrad/native/nesting.py::_taker comparison: "
+    "None in inner -> None not in inner #1": "optree takes it apart just so, if slower",
     "tapegrad/native/vectormath.py::_exp number: 746.0 -> 753.46": (
         "exp is 0 from -745.2 on; the bound keeps the exponent in range, with room"
     ),
