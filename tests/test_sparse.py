@@ -394,6 +394,24 @@ def test_custom_gradients_and_calls_are_passed() -> None:
     agrees(tg.sparse_jacobian(f, x)(x), dense(f, x))
 
 
+def test_loops_are_written_out_for_the_pattern() -> None:
+    """A loop over rows that stay apart: each depends on its own start alone."""
+
+    def f(x: Any) -> Any:
+        carry, seen = tg.scan(lambda c, t: (c * c + t, c), x, np.arange(1.0, 4.0))
+        return carry, seen
+
+    x = np.array([0.1, 0.2, 0.3])
+    jacobian = tg.sparse_jacobian(f, x)
+    assert jacobian.pattern.nnz == 12
+    assert jacobian.colors.max() == 0
+    agrees(jacobian(x), dense(f, x))
+    total = lambda x: np.sum(f(x)[0])  # noqa: E731
+    hessian = tg.sparse_hessian(total, x)
+    assert hessian.pattern.nnz == 3
+    agrees(hessian(x), tg.hessian(total)(x))
+
+
 # -- in SciPy --------------------------------------------------------------------
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.errors import DomainError
+from tapegrad.expanding import expanded
 from tapegrad.passing import SMOOTH
 from tapegrad.readings.mixed import MIXED
 from tapegrad.rules import TABLE, Primitive
@@ -26,6 +28,8 @@ from tapegrad.sparse.reaches import Reach
 from tapegrad.sparse.relations import Operand, everything, passes, through
 from tapegrad.tape.tape import Tape
 
+# Steps with sub-tapes whose derivatives are those of what they run.
+LOOPS = frozenset({"scan", "checkpoint"})
 # Values with more entries are not looked at for zeros.
 LOOK = 1 << 24
 
@@ -170,10 +174,33 @@ def pattern(
     Raises:
         ShapeError: the derivative is not sparse.
     """
-    found = Reaches(tape, wrt, given or {}, tape.outputs)
-    tables = [found.of(slot) for slot in tape.outputs]
+    base = _written_out(tape)
+    moved = dict(zip(tape.inputs, base.inputs, strict=True))
+    fixed = {moved[slot]: value for slot, value in (given or {}).items()}
+    found = Reaches(base, [moved[slot] for slot in wrt], fixed, base.outputs)
+    tables = [found.of(slot) for slot in base.outputs]
     sizes = [made.shape[0] for made in tables]
     return reaches.joined(tables, sizes, found.variables)[1:]
+
+
+def _written_out(tape: Tape) -> Tape:
+    """The tape with its loops written out, where that is all that its sub-tapes are.
+
+    A step with a gradient of its own need not depend on what its sub-tape reads; and a
+    loop may be too long, or end by a condition. Such a step counts as dense.
+    """
+    todo, seen = [tape], set[str]()
+    while todo:
+        current = todo.pop()
+        seen.update(name for name in current.operations if TABLE[name].nested)
+        for static in current.statics:
+            todo += [value for _, value in static if isinstance(value, Tape)]
+    if not seen or not seen <= LOOPS:
+        return tape
+    try:
+        return expanded(tape)
+    except DomainError:
+        return tape
 
 
 def _columns(tape: Tape) -> Iterator[tuple[int, int, list[int]]]:
