@@ -62,6 +62,25 @@ class View:
         unit[self.index] = 1.0
         return {self.place: unit}
 
+    def native(
+        self, compiled: Any, tape: Tape, args: Any, kwargs: Mapping[str, Any]
+    ) -> list[Any]:
+        """The compiled gradient of it, by place of the differentiable input."""
+        if not self.name:
+            return _leaves(compiled.gradient(*args, **kwargs))
+        rows = _leaves(compiled.jacobian(*args, **kwargs))
+        count = len(rows) // len(tape.outputs)
+        found: list[Any] = [0.0] * count
+        for place, weight in self.weights(tape).items():
+            for k in range(count):
+                row = np.asarray(rows[place * count + k])
+                found[k] = found[k] + np.tensordot(weight, row, np.ndim(weight))
+        return found
+
+
+def _leaves(nested: Any) -> list[Any]:
+    return flatten(nested, lambda x: isinstance(x, float | np.ndarray | np.generic))[0]
+
 
 def views(tape: Tape) -> list[View]:
     """The numbers of a recorded function.
