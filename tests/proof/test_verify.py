@@ -27,8 +27,28 @@ def test_every_row_is_proved_and_holds(row):
     }
     if row.body is not None:
         assert "body" in {r.check for r in report.rows if r.status == "proved"}
+    held = {r.check for r in report.rows if r.status == "held"}
     if row.edges:
-        assert "edges" in {r.check for r in report.rows if r.status == "held"}
+        assert "edges" in held
+    assert set(TIERS) | {"scaled, order 2", "scaled, order 3"} <= held
+
+
+TIERS = [
+    f"{what}, {tier}"
+    for what in ("value", "partials")
+    for tier in (
+        "floats",
+        "NumPy",
+        "mpmath",
+        "eager",
+        "native",
+        "arrays",
+        "eager arrays",
+        "native arrays",
+        "float32 arrays",
+        "float32 native arrays",
+    )
+]
 
 
 @pytest.mark.deep
@@ -36,6 +56,7 @@ def test_every_row_is_proved_and_holds(row):
 def test_ten_thousand_points(row):
     report = verify([row.name], orders=3, points=10_000, seconds=120)
     assert report.ok, "\n".join(map(str, report.failures))
+    assert all(r.count >= 10_000 for r in report if r.check == "value, floats")
 
 
 def partials_with(name, change):
@@ -50,6 +71,14 @@ def partials_with(name, change):
 
 def ungated_log():
     return dataclasses.replace(TABLE["log"], partials=lambda m, y, x: (1 / x,))
+
+
+def halves(m, x):
+    c = (2**27 + 1) * x
+    high = c - (c - x)
+    split = m.exp(-(high * high)) * m.exp(-((x - high) * (x + high)))
+    small = m.less(m.abs(x), 32)
+    return m.const("two_over_sqrt_pi") * m.where(small, split, m.exp(-(x * x)))
 
 
 PLANTED = {
@@ -90,6 +119,24 @@ PLANTED = {
         TABLE["tanh"],
         partials=lambda m, y, x: (1 - y * y,),
     ),
+    "off by ten ulps": partials_with(
+        # of the partial alone, and too small for proofs by numbers to see
+        "sin",
+        lambda m, p, y, x: (p[0] + p[0] * 5 / 2**51,),
+    ),
+    "second order cancels": dataclasses.replace(
+        # proved, and the first partial is good; its derivative is large terms' rest
+        TABLE["atanh"],
+        partials=lambda m, y, x: (m.where(m.equal(y, y), 1 / ((1 - x) * (1 + x)), y),),
+    ),
+    "wrong in float32": dataclasses.replace(
+        # splits the 53 digits of float64 into halves, which float32 has not
+        TABLE["gaussian"],
+        body=halves,
+    ),
+    "wrong in machine code": dataclasses.replace(
+        TABLE["sinh"], name="growth", body=lambda m, x: m.sinh(x), llvm="@cosh"
+    ),
 }
 
 
@@ -99,6 +146,7 @@ def test_a_planted_bug_is_found_and_named(what):
     report = verify([row], points=60)
     assert not report.ok
     assert {bad.primitive for bad in report.failures} == {row.name}
+    assert all(bad.status == "refuted" for bad in report.failures[:1])
     assert row.name in str(report)
 
 
@@ -116,6 +164,15 @@ def test_which_check_finds_which_bug():
     assert found("wrong at a kink only") == {"edges"}
     assert "order 1" not in found("cancels")
     assert "partials, floats" in found("cancels")
+    assert {"order 1", "partials, floats"} <= found("off by ten ulps")
+    assert found("second order cancels") == {"scaled, order 2"}
+    assert found("wrong in float32", 400) == {
+        "value, float32 arrays",
+        "partials, float32 arrays",
+    }
+    native = found("wrong in machine code")
+    assert {"edges", "value, native", "value, native arrays"} <= native
+    assert all("native" in check for check in native - {"edges"})
 
 
 def test_a_refutation_shows_the_point():
@@ -167,6 +224,32 @@ def test_orders():
     assert orders(3) == [(f"order {n}", "proved") for n in (1, 2, 3)]
 
 
+def test_a_row_that_is_not_in_the_table_is_judged_in_every_tier():
+    row = dataclasses.replace(
+        TABLE["softplus"], name="ramp", partials=lambda m, y, x: (m.sigmoid(x),)
+    )
+    report = verify([row], points=60)
+    assert report.ok, report
+    assert set(TIERS) <= {r.check for r in report}
+    assert {r.primitive for r in report} == {"ramp"}
+    assert "ramp" not in TABLE
+    # another of that name is another row, in machine code as well
+    wrong = dataclasses.replace(row, body=lambda m, x: m.relu(x))
+    bad = {r.check for r in verify([wrong], points=60).failures}
+    assert {"body", "value, floats", "value, native", "value, eager"} <= bad
+    assert verify([row], points=60).ok
+
+
+def test_a_row_that_a_tier_cannot_read_says_so_and_the_others_go_on():
+    # NumPy and C know it by other names, mpmath by its own alone
+    row = dataclasses.replace(TABLE["tanh"], name="mine", ufunc="tanh", scalar="tanh")
+    report = verify([row], points=60)
+    bad = {r.check: r.detail for r in report.failures}
+    assert set(bad) == {"edges", "mpmath"}
+    assert "give the row a body" in bad["mpmath"]
+    assert "value, native" in {r.check for r in report if r.ok}
+
+
 def test_off_the_main_thread():
     found = []
     thread = threading.Thread(target=lambda: found.append(verify("tanh", orders=1)))
@@ -183,7 +266,18 @@ def test_nothing_verified_is_not_ok():
 MADE = Report(
     (
         Row("f", "order 1", "proved", 2, detail="simplify"),
-        Row("f", "partials, floats", "held", 10, 1.25, 4.0, (2.0, float("inf"))),
+        Row(
+            "f",
+            "partials, floats",
+            "held",
+            10,
+            1.25,
+            4.0,
+            (2.0, float("inf")),
+            "d/dx1",
+            (1.25, 0.5),
+        ),
+        Row("f", "partials, native", "held", 10, 3.0, 4.0, (1.0,), "", (0.5, 3.0)),
         Row("g|h", "order 1", "unproved", 1, detail="no answer within 10 s"),
         Row("g|h", "edges", "refuted", 3, float("inf"), 4.0, (0.0,), "<wrong>"),
     )
@@ -193,12 +287,13 @@ MADE = Report(
 def test_a_report_as_text():
     lines = str(MADE).splitlines()
     assert lines[0].split()[:3] == ["primitive", "check", "status"]
-    assert (
-        lines[-1] == "2 primitives, 4 checks: 1 proved, 1 held, 1 unproved, 1 refuted"
-    )
-    assert "at (2.0, inf)" in lines[3]
-    assert [row.ok for row in MADE] == [True, True, False, False]
-    assert len(MADE) == 4
+    assert lines[-2:] == [
+        "2 primitives, 5 checks: 1 proved, 2 held, 1 unproved, 1 refuted",
+        "of 2 first partials 2 within 4 ulps (100%), 1 within 2 ulps (50%)",
+    ]
+    assert "2.0, inf" in lines[3]
+    assert [row.ok for row in MADE] == [True, True, True, False, False]
+    assert len(MADE) == 5
     assert repr(MADE) == f"<Report: {MADE.summary()}>"
 
 
@@ -207,23 +302,33 @@ def test_a_report_as_json():
     assert found["ok"] is False
     assert found["rows"][1]["figure"] == 1.25
     assert found["rows"][1]["at"] == [2.0, "inf"]
-    assert found["rows"][3]["figure"] == "inf"
+    assert found["rows"][4]["figure"] == "inf"
+    assert found["first_partials"] == {"count": 2, "within_4": 2, "within_2": 1}
+
+
+def test_each_first_partial_by_its_worst_tier():
+    assert MADE.partials() == {("f", 1): 1.25, ("f", 2): 3.0}
+    assert Report(()).goals() == ""
 
 
 def test_a_report_as_markdown_and_html():
     lines = MADE.to_markdown().splitlines()
-    assert lines[1] == "|" + "---|" * 7
-    assert lines[4].startswith("| g\\|h | order 1 | unproved |")
+    assert lines[1] == "|" + "---|" * 8
+    assert "| 2.0, inf | d/dx1 |" in lines[3]
+    assert lines[5].startswith("| g\\|h | order 1 | unproved |")
+    assert lines[-1] == MADE.goals()
     page = MADE._repr_html_()
     assert "&lt;wrong&gt;" in page
-    assert page.count("<tr>") == 5
+    assert page.count("<tr>") == 6
 
 
 def test_a_report_on_a_console():
     from rich.console import Console
 
-    console = Console(width=160, record=True, file=io.StringIO())
+    console = Console(width=180, record=True, file=io.StringIO())
     console.print(MADE)
     shown = console.export_text()
     assert "refuted" in shown
     assert MADE.summary() in shown
+    assert MADE.goals() in shown
+    assert "2.0, inf" in shown
