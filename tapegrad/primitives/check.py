@@ -110,7 +110,8 @@ def _at_point(rules: Rules, point: Sequence[float]) -> int:
     if exact is None:
         _outside(rules, point)
         return 0
-    found = _differing(exact, lambda m: rules.value_at(m, point))
+    at_value = functools.partial(rules.value_at, point=point)
+    found, exact = _confirmed(exact, at_value, lambda: rules.witness.surely(point))
     if found is not None:
         msg = (
             f"{rules.name}: the value at {rules.where(point)} is {_short(found)} by "
@@ -124,7 +125,8 @@ def _at_point(rules: Rules, point: Sequence[float]) -> int:
             continue
         compared += 1
         ask = functools.partial(rules.partial_at, point=point, place=place)
-        found = _differing(slope, ask)
+        again = functools.partial(rules.witness.surely, point, place)
+        found, slope = _confirmed(slope, ask, again)
         if found is not None:
             msg = (
                 f"{rules.name}: d/d{label} at {rules.where(point)} is {_short(found)} "
@@ -133,6 +135,17 @@ def _at_point(rules: Rules, point: Sequence[float]) -> int:
             )
             raise GradientMismatch(msg)
     return compared
+
+
+def _confirmed(
+    exact: Any, ask: Callable[[Any], Any], again: Callable[[], Any]
+) -> tuple[Any, Any]:
+    """What rule text gives where it differs, and the exact number, looked at twice."""
+    found = _differing(exact, ask)
+    if found is not None:
+        exact = again()
+        found = None if exact is None else _differing(exact, ask)
+    return found, exact
 
 
 def _differing(exact: Any, ask: Callable[[Any], Any]) -> Any:
@@ -176,6 +189,8 @@ def _same_value(rules: Rules, point: Sequence[float], closed: Witness) -> None:
         slope = closed.derivative(point, place)
         slack += 0 if slope is None else abs(slope * x)
     if abs(one - other) > slack * TOLERANCE:
+        one, other = rules.witness.surely(point), closed.surely(point)
+    if None not in (one, other) and abs(one - other) > slack * TOLERANCE:
         msg = (
             f"{rules.name}: the value at {rules.where(point)} is {_short(one)} by the "
             f"code, and {_short(other)} by sympy="

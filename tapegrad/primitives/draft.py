@@ -219,8 +219,8 @@ def _closed(
         return None, None
     mine = symbols_of(len(names))
     if callable(sympy) and not isinstance(sympy, sp.Basic):
-        takes = len(inspect.signature(sympy).parameters)
-        form = sympy(*([sp] if takes == len(names) + 1 else []), *mine)
+        table = "sp" in _names(sympy)[:1]  # as a row of the table has it
+        form = sympy(*([sp] if table else []), *mine)
     else:
         form = sp.sympify(sympy, strict=True)
         given = _symbols(form, names if symbols is None else symbols)
@@ -237,6 +237,13 @@ def _closed(
     floats = {x: SYMPY.number(float(x)) for x in form.atoms(sp.Float)}
     form = form.xreplace(floats)
     return lambda *xs: put_in(form, mine, xs), Witness(of_expression(form, mine))
+
+
+def _names(function: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except ValueError:  # some classes of SymPy's do not tell
+        return []
 
 
 def kind_of(definition: Any) -> str:
