@@ -52,3 +52,43 @@ def test_a_buffer_on_the_heap_is_freed(monkeypatch):
     assert sum("@malloc(" in line for line in calls) == 1
     # one way out, past the call that frees
     assert calls[calls.index("leave:") + 1] == "call void @free(ptr %s)"
+
+
+WIDE = np.random.default_rng(7).normal(size=(90, 90))
+VIEWS = {
+    "as it is": lambda a, n: a[:n],
+    "steps over rows": lambda a, n: a[: 2 * n : 2],
+    "steps over columns": lambda a, n: np.concatenate([a, a], 1)[:n, ::2],
+    "transposed": lambda a, n: a[:, :n].T,
+    "transposed steps": lambda a, n: a[:, : 2 * n : 2].T,
+    "repeated": lambda a, n: np.broadcast_to(a[0], (n, 90)),
+    "a new axis": lambda a, n: np.broadcast_to(a[3][None, :], (n, 90)),
+    "backwards": lambda a, n: a[:n][::-1],
+    "in a stack": lambda a, n: np.stack([a[:n], a[1 : n + 1], a[-n:]])[1:],
+}
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("view", VIEWS)
+def test_matrix_products_of_views_of_every_layout(view, n):
+    # from 4096 multiplications on it is BLAS that reads them
+    def f(a):
+        x = VIEWS[view](a, n)
+        return x @ a + np.swapaxes(a.T @ np.swapaxes(x, -1, -2), -1, -2)
+
+    native = tg.record(f, WIDE).compile()
+    assert np.allclose(native(WIDE), f(WIDE), rtol=1e-12, atol=1e-12)
+    total = tg.record(lambda a: (f(a) * f(a)).sum(), WIDE)
+    found = total.compile().gradient(WIDE)
+    assert np.allclose(found, total.gradient(WIDE), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_outer_products_of_views(k, transposed):
+    def f(a):
+        x, y = a[:, ::3][:, :k], a[5 : 5 + 2 * k : 2]
+        return (y.T @ x.T) if transposed else (x @ y)
+
+    native = tg.record(f, WIDE).compile()
+    assert np.allclose(native(WIDE), f(WIDE), rtol=1e-13, atol=1e-13)
