@@ -13,7 +13,7 @@ the two are apart, first order does not see what happens, and the report says so
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,41 +21,29 @@ import numpy as np
 from tapegrad import sweeps
 from tapegrad.binding import arithmetic_of, bind, numbers, plain
 from tapegrad.errors import BranchChanged, DomainError, ShapeError
+from tapegrad.proof.localerrors import (
+    EXACT,
+    UNIT,
+    Bounds,
+    alike,
+    by_line,
+    entries,
+    less,
+    product,
+    total,
+)
 from tapegrad.proof.roundingreport import (
-    Cancellation,
-    LineError,
     RoundingReport,
     StepError,
 )
 from tapegrad.readings import reading
 from tapegrad.recording import record, with_lines
-from tapegrad.rules import Primitive
 from tapegrad.rules.shapes import FLOATING
-from tapegrad.tape.lines import text_of
 from tapegrad.tape.structure import paths
 from tapegrad.tape.tape import Step, Tape
 
-UNIT = {"float64": 2.0**-53, "float32": 2.0**-24}
-# Below this, results are rounded to multiples of the smallest subnormal number.
-TINY = {"float64": 2.0**-1075, "float32": 2.0**-150}
-# Results that are entries of their operands, or conditions: nothing is rounded.
-EXACT = frozenset(
-    (
-        *("reshape", "transpose", "broadcast_to", "index", "index_set", "gather"),
-        *("gather_set", "scatter", "tril", "triu", "concatenate", "amax", "amin"),
-        *("neg", "abs", "relu", "max", "min", "clip", "where", "sign", "copysign"),
-        *("floor", "ceil", "trunc", "round", "stop_gradient"),
-    )
-)
-# Rounded correctly: off by u at most, and not by a unit in the last place.
-CORRECT = frozenset(
-    ("add", "sub", "mul", "div", "sqrt", "square", "reciprocal", "astype", "const")
-)
-SUMS = frozenset(("sum", "mean", "cumsum", "matmul", "einsum", "scatter_add"))
 # What it takes to hold any sum of doubles.
 MOST_DIGITS = 700
-# Digits that a cancellation loses before it is worth a word.
-WORTH = 3.0
 
 
 def rounding_error(
@@ -144,11 +132,11 @@ class Analysis:
         self.digits = digits
         self.base = base = sweeps.flat(tape)
         self.steps = list(base)
-        self.single = arithmetic == "float32"
         m = arithmetic_of(base, arithmetic)
         self.big: Any = reading(f"mpmath:{digits}")
         values = sweeps.replay(base, m, numbers(base, m, leaves))
         self.values = values
+        self.bounds = Bounds(base, values, single=arithmetic == "float32")
         self.lifted = [self._lift(value) for value in values]
         self.given = dict(
             zip(base.inputs, numbers(base, self.big, leaves), strict=True)
@@ -180,9 +168,6 @@ class Analysis:
         """A value of the rounding arithmetic as a number of many digits."""
         return bool(value) if isinstance(value, np.bool_) else self.big.number(value)
 
-    def _unit(self, slot: int) -> str:
-        return "float32" if self.single else self.base.aval_of(slot)[1]
-
     # -- which result ------------------------------------------------------------------
 
     def _entry(self) -> tuple[int, tuple[int, ...], str]:
@@ -213,11 +198,11 @@ class Analysis:
         found = np.zeros(shape)
         if self.exact is None:
             return found
-        computed, exact = (_objects(x[slot]) for x in (self.lifted, self.exact))
+        computed, exact = (entries(x[slot]) for x in (self.lifted, self.exact))
         size = max((abs(float(x)) for x in exact.flat), default=0.0)
-        least = UNIT[self._unit(slot)] * size if math.isfinite(size) else 0.0
+        least = UNIT[self.bounds.kind(slot)] * size if math.isfinite(size) else 0.0
         for index in np.ndindex(shape):
-            off = abs(_less(computed[index], exact[index]))
+            off = abs(less(computed[index], exact[index]))
             size = abs(float(exact[index])) + least
             found[index] = (off / size if size else math.inf) if off else 0.0
         return np.where(np.isnan(found), np.inf, found)
@@ -234,23 +219,23 @@ class Analysis:
         value = float(np.asarray(self.values[slot])[index])
         exact, true, size = "", None, abs(value)
         if self.exact is not None:
-            truth = _objects(self.exact[slot])[index]
+            truth = entries(self.exact[slot])[index]
             exact = self.big.ctx.nstr(truth.value, 20)
-            true = _less(_objects(self.lifted[slot])[index], truth)
+            true = less(entries(self.lifted[slot])[index], truth)
             size = size or abs(float(truth))
         return RoundingReport(
             output=name,
             value=value,
             exact=exact,
             true_error=true,
-            estimate=_sum(step.estimate for step in found),
-            bound=_sum(step.bound for step in found),
-            apriori=_sum(step.apriori for step in found),
-            unit=UNIT[self._unit(slot)],
+            estimate=total(step.estimate for step in found),
+            bound=total(step.bound for step in found),
+            apriori=total(step.apriori for step in found),
+            unit=UNIT[self.bounds.kind(slot)],
             digits=self.digits,
             steps=tuple(step for step in found if step.bound or step.apriori),
-            lines=_by_line(found),
-            cancellations=tuple(self._cancellations(bars, size)),
+            lines=by_line(found),
+            cancellations=tuple(self.bounds.cancellations(bars, size)),
             note=self.note or self._other_way(),
         )
 
@@ -263,7 +248,7 @@ class Analysis:
         shape = base.aval_of(slot)[0]
         seed = big.number(1.0)
         if shape:
-            seed = _objects(big.like(0, self.lifted[slot])).copy()
+            seed = entries(big.like(0, self.lifted[slot])).copy()
             seed[index] = big.number(1.0)
         starts = [
             step.slots.start
@@ -286,18 +271,18 @@ class Analysis:
         exact = self._exactly(step)
         estimate = bound = apriori = local = size = slope = 0.0
         for slot in live:
-            value, bar = _objects(self.lifted[slot]), _objects(bars[slot])
-            truth = _objects(exact[slot - step.slots.start])
+            value, bar = entries(self.lifted[slot]), entries(bars[slot])
+            truth = entries(exact[slot - step.slots.start])
             for v, t, b in zip(value.flat, truth.flat, bar.flat, strict=True):
-                if _alike(v, t):
+                if alike(v, t):
                     continue
-                off, share = _less(v, t), _product(b, v, t)
+                off, share = less(v, t), product(b, v, t)
                 estimate += share
                 bound += abs(share)
                 local = max(local, off, key=abs)
                 size = max(size, float(v), key=abs)
                 slope = max(slope, float(b), key=abs)
-            apriori += self._apriori(step, slot, bar)
+            apriori += self.bounds.apriori(step, slot, bar)
         file, line = self.base.line_of(step.slots.start) or ("", 0)
         return StepError(
             step=step.number,
@@ -338,62 +323,7 @@ class Analysis:
         signs = np.frompyfunc(lambda x: -1 if float(x) < 0 else 1, 1, 1)(turned)
         return vectors * signs
 
-    def _apriori(self, step: Step, slot: int, bar: Any) -> float:
-        """What rounding to nearest can do at most: u |v|, for sums u n of the terms."""
-        row = step.primitive
-        kind = self._unit(slot)
-        if row.name in {"input", "const"} and not self.single:
-            return 0.0
-        values = np.abs(np.asarray(self.values[slot], float))
-        units = 1.0 if row.name in CORRECT else 2.0
-        if row.name in SUMS:
-            units, values = self._terms(row, step, values)
-        tiny = np.where(values < TINY[kind] / UNIT[kind], TINY[kind], 0.0)
-        allowed = np.ravel(units * UNIT[kind] * values + tiny)
-        total = 0.0
-        for b, most in zip(bar.flat, allowed.tolist(), strict=True):
-            share = abs(float(b)) * most
-            total += math.inf if math.isnan(share) else share
-        return total
-
-    def _terms(self, row: Primitive, step: Step, values: Any) -> tuple[float, Any]:
-        """How many terms a sum has, and the sum of their sizes."""
-        m = arithmetic_of(self.base, "float64")
-        xs = [self.values[slot] for slot in step.operands]
-        sizes = [np.abs(x) if getattr(x, "dtype", None) != np.int64 else x for x in xs]
-        total = np.asarray(getattr(m, row.name)(*sizes, **step.params), float)
-        entries = math.prod(np.size(x) for x in xs[:2]) / max(values.size, 1)
-        if row.name in {"matmul", "einsum"}:  # n m of each operand, n^2 results
-            entries = math.sqrt(max(entries, 1.0))
-        return max(entries, 2.0), total
-
     # -- what else is worth a word -----------------------------------------------------
-
-    def _cancellations(
-        self, bars: Sequence[Any], size: float
-    ) -> Iterator[Cancellation]:
-        """Sums whose operands' relative errors come out larger, the worst first."""
-        found: list[tuple[float, Step]] = []
-        for step in self.steps:
-            slot = step.slots.start if step.slots else 0
-            name = step.primitive.name
-            if name not in {"add", "sub", "sum"} or bars[slot] is None:
-                continue
-            bar = np.asarray(_floats(bars[slot]))
-            y = np.abs(np.asarray(self.values[slot], float))
-            xs = [np.abs(np.asarray(self.values[i], float)) for i in step.operands]
-            if name == "sum":
-                large = self._terms(step.primitive, step, y)[1]
-            else:
-                large = np.maximum(*xs)
-            grows = np.where(large > y, np.abs(bar) * large / (size or 5e-324), 0.0)
-            most = float(np.max(grows, initial=0.0))
-            if most > 10**WORTH:
-                found.append((math.log10(most), step))
-        found.sort(key=lambda pair: -pair[0])
-        for digits, step in found[:10]:
-            file, line = self.base.line_of(step.slots.start) or ("", 0)
-            yield Cancellation(step.number, step.sign, file, line, digits)
 
     def _other_way(self) -> str:
         """The first step that decides otherwise with many digits, in words."""
@@ -411,70 +341,3 @@ class Analysis:
                     f"with {self.digits} digits {step.sign} at {at} decides otherwise"
                 )
         return ""
-
-
-def _objects(x: Any) -> Any:
-    """Numbers as an object array, of shape () for one."""
-    if isinstance(x, np.ndarray):
-        return x
-    box = np.empty((), object)
-    box[()] = x
-    return box
-
-
-def _floats(x: Any) -> Any:
-    return np.asarray(np.frompyfunc(float, 1, 1)(_objects(x)), float)
-
-
-def _alike(computed: Any, exact: Any) -> bool:
-    """Whether two numbers are equal; NaN is NaN."""
-    a, b = computed.value, exact.value
-    return bool(a == b or (a != a and b != b))  # noqa: PLR0124 - NaN
-
-
-def _less(computed: Any, exact: Any) -> float:
-    """Computed less exact; 0 of equal infinities, and of two NaN."""
-    if _alike(computed, exact):
-        return 0.0
-    found = float(computed.value - exact.value)
-    return math.inf if math.isnan(found) else found
-
-
-def _product(bar: Any, computed: Any, exact: Any) -> float:
-    """Adjoint times local error, with many digits.
-
-    An infinity that the exact step does not have spoils the result, whatever the
-    adjoint there may be: of log(inf) it is 0.
-    """
-    off = computed.value - exact.value
-    found = float(bar.value * off)
-    return math.inf * (-1 if off < 0 else 1) if math.isnan(found) else found
-
-
-def _sum(numbers: Iterator[float]) -> float:
-    """The sum; of infinities of both signs NaN."""
-    found = list(numbers)
-    if all(map(math.isfinite, found)):
-        return math.fsum(found)
-    return sum(found)
-
-
-def _by_line(steps: Sequence[StepError]) -> tuple[LineError, ...]:
-    """Steps of one line together, the worst first."""
-    groups: dict[tuple[str, int], list[StepError]] = {}
-    for step in steps:
-        if step.line and (step.bound or step.apriori):
-            groups.setdefault((step.file, step.line), []).append(step)
-    lines = [
-        LineError(
-            *place,
-            text_of(place),
-            len(mine),
-            _sum(step.estimate for step in mine),
-            _sum(step.bound for step in mine),
-            _sum(step.apriori for step in mine),
-        )
-        for place, mine in groups.items()
-    ]
-    lines.sort(key=lambda x: (-x.bound, -x.apriori, x.file, x.line))
-    return tuple(lines)
