@@ -207,6 +207,7 @@ def floats(judge: Judge, turn: int) -> None:
         single(judge)
     if turn % SAVED == 0:
         saved(judge, swept)
+        simplified(judge, swept)
 
 
 def forward(judge: Judge, turn: int) -> None:
@@ -284,3 +285,16 @@ def saved(judge: Judge, swept: list[Any]) -> None:
             return
     if again != judge.tape or twin != judge.tape or again.to_bytes() != kept:
         judge.wrong("saved", "another tape came back")
+
+
+def simplified(judge: Judge, swept: list[Any]) -> None:
+    """The passes keep every bit of the value, and a second time they find nothing."""
+    tape = judge.tape.simplify()
+    tape.check()
+    value, gradient = tape.value_and_gradient(*judge.inputs)
+    found = [value, *judge.listed(gradient)]
+    judge.within("simplified", found)
+    if not np.array_equal(value, swept[0], equal_nan=True):
+        judge.wrong("simplified", f"{value!r}, not {swept[0]!r}")
+    if tape.simplify() != tape:
+        judge.wrong("simplified", "a second time it is another tape")

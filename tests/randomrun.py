@@ -119,7 +119,10 @@ def _block(start: int, stop: int) -> tuple[int, Tally]:
 def _kept(state: Path | None) -> Iterator[tuple[int, Tally]]:
     if state is not None and state.exists():
         for line in state.read_text(encoding="utf-8").splitlines():
-            start, found = json.loads(line)
+            try:
+                start, found = json.loads(line)
+            except ValueError:
+                continue  # the run was stopped in the middle of a line
             yield start, found
 
 

@@ -1,11 +1,20 @@
-"""Slow and thorough: many points for every row, and ten million steps in a row."""
+"""Slow and thorough: many points for every row, long tapes, and very many tapes."""
 
 from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
 
 import pytest
 
 import tapegrad as tg
 from tapegrad import Value
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import randomrun
+from randomtapes import ROWS
 
 pytestmark = pytest.mark.deep
 
@@ -43,3 +52,22 @@ def test_ten_million_steps_in_a_file(tmp_path):
     again = tg.load(tmp_path / "long.tape")
     assert again == tape
     assert again.gradient(0.5) == pytest.approx(4.0, rel=1e-12)
+
+
+def sources(root):
+    """What a verdict on a random tape depends on."""
+    return sorted([*root.glob("tapegrad/**/*.py"), *root.glob("tests/random*.py")])
+
+
+def test_a_hundred_thousand_random_tapes(root):
+    """All tiers against 50 digits; what an earlier run of this code did is kept."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources(root)))
+    state = root / ".pytest_cache" / f"random-tapes-{digest.hexdigest()[:16]}.jsonl"
+    state.parent.mkdir(exist_ok=True)
+    total = randomrun.run(0, 100_000, state)
+    randomrun.say(randomrun.report(total))
+    assert not total["failures"], total["failures"][:20]
+    assert total["checks"]["programs"] == 100_000
+    assert not randomrun.too_often(total)
+    for row in ROWS:
+        assert total["rows"][row.name] >= 500, row.name
