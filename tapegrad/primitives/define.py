@@ -8,8 +8,10 @@ partial. From then on the row is like any other: read, proved, compiled and save
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import keyword
+import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -203,8 +205,15 @@ def _made(
         told=draft.told,
         ulps=float(ulps),
     )
+    chosen = [_in_words(each, draft.names) for each in (*form, *found)]
     shown = {"value": str(value), "partials": partials}
-    return Defined(row, draft.names, shown, [*form, *found], compared, doc)
+    return Defined(row, draft.names, shown, chosen, compared, doc)
+
+
+def _in_words(form: Form, names: Sequence[str]) -> Form:
+    """A form's name with the user's symbols, not those that it was worked out in."""
+    name = re.sub(r"\bx(\d+)\b", lambda found: names[int(found[1])], form.name)
+    return dataclasses.replace(form, name=name)
 
 
 def _gaps(code: Code) -> list[Callable[..., Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import keyword
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -46,6 +48,10 @@ class Defined:
         self.forms = tuple(forms)
         self.compared = compared
         self._rules = dict(rules)
+        kind = inspect.Parameter.POSITIONAL_ONLY
+        self.__signature__ = inspect.Signature(
+            [inspect.Parameter(name, kind) for name in _identifiers(self.arguments)]
+        )
         self.__name__ = self.__qualname__ = row.name
         self.__doc__ = doc or f"{self._line()}.\n\n{self.rule}"
 
@@ -99,6 +105,12 @@ class Defined:
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
         return _again, (self.row.name, self.row.digest, self.row.told)
+
+
+def _identifiers(names: Sequence[str]) -> list[str]:
+    """Names of arguments as Python has them: a symbol may be called x_{1}."""
+    good = all(name.isidentifier() and not keyword.iskeyword(name) for name in names)
+    return list(names) if good else [f"x{place}" for place in range(len(names))]
 
 
 # What has been defined in this process, by name.

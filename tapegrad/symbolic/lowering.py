@@ -257,7 +257,8 @@ def _unknown(e: Any) -> str:
     if isinstance(e, AppliedUndef):
         return (
             f"unknown function {name!r} of {len(e.args)} arguments: no row of the "
-            f"table has this name; define it, or list {name}(...) among the symbols"
+            f"table has this name; define it with tg.primitive({name!r}, ...), or list "
+            f"{name}(...) among the symbols"
         )
     return (
         f"no row of the table stands for SymPy's {name}; evaluate or rewrite it first "

@@ -97,12 +97,12 @@ def test_a_primitive_pickles_by_name(the, tmp_path):
 
 
 def test_the_definition_is_part_of_a_tapes_content(the, monkeypatch):
-    tape = tg.record(the("decay"), 2.0, 0.5)
+    before = tg.record(the("decay"), 2.0, 0.5).digest
     mine = TABLE["t_decay"]
     changed = dataclasses.replace(mine, digest="another")
     rows = [changed if row is mine else row for row in TABLE]
     monkeypatch.setattr(TABLE, "rows", rows)
-    assert tg.record(the("decay"), 2.0, 0.5).digest != tape.digest
+    assert tg.record(the("decay"), 2.0, 0.5).digest != before
 
 
 def test_inner_tapes_carry_their_definitions(the, tmp_path):

@@ -218,8 +218,9 @@ def test_kinks_follow_the_table(the):
 def test_the_closed_form_goes_out_and_the_name_comes_in(the):
     x = sp.Symbol("x", real=True)
     tape = tg.record(the("decay"), 1.0, 2.0)
-    a, b = sp.symbols("x0 x1", real=True)
+    a, b = sp.symbols("x y", real=True)  # labelled as its arguments are called
     assert tape.to_sympy() == a * sp.exp(-b)
+    the("planck")
     named = sp.Function("t_planck")(2 * x)
     read = tg.from_sympy(named, [x])
     assert "t_planck" in read.operations
