@@ -40,12 +40,20 @@ class Expanding(RecorderReading):
 
     def nested(self, row: Primitive, xs: Any, params: Any) -> Any:
         """The steps of its sub-tapes; for native code a long loop stays one."""
-        if self.error is CompileError and row.name == "scan":
-            tape = params["tape"]
-            if params["length"] * len(tape) > UNROLLED:
-                body = expanded(tape, native=True)
-                return apply_nested(row, xs, {**params, "tape": body})
+        if self.error is CompileError and _stays(row, params):
+            inner = {
+                name: expanded(value, native=True) if isinstance(value, Tape) else value
+                for name, value in params.items()
+            }
+            return apply_nested(row, xs, inner)
         return row.run(self, xs, params)  # type: ignore[misc]
+
+
+def _stays(row: Primitive, params: Any) -> bool:
+    """Whether native code makes a loop of it."""
+    if row.name == "scan":
+        return bool(params["length"] * len(params["tape"]) > UNROLLED)
+    return row.name == "while_loop" and not params["ops"]
 
 
 def expanded(tape: Tape, *, native: bool = False) -> Tape:

@@ -420,12 +420,29 @@ def test_while_loop_of_eager_values() -> None:
     assert x.grad == 27.0
 
 
-def test_while_loop_without_native_code_says_so() -> None:
+def test_while_loop_in_native_code() -> None:
     tape = tg.record(newton, 4.0)
+    native = tape.compile()
+    assert [native(a) for a in (0.01, 2.0, 900.0)] == [
+        tape(a) for a in (0.01, 2.0, 900.0)
+    ]
+
+    def walk(x, m):
+        def step(state):
+            return {"x": np.tanh(m @ state["x"]), "n": state["n"] + 1.0}
+
+        start = {"x": x, "n": 0.0}
+        return tg.while_loop(lambda s: np.sum(s["x"] ** 2) > 0.1 * s["n"], step, start)
+
+    x, m = np.array([0.5, -0.3, 0.8]), np.diag([1.1, 0.9, 1.2])
+    tape = tg.record(walk, x, m)
+    one, two = tape.compile()(x, m), tape(x, m)
+    assert one["n"] == two["n"] > 3
+    assert np.allclose(one["x"], two["x"], rtol=1e-13)
     with pytest.raises(tg.CompileError, match="tg.scan with a fixed length"):
-        tape.compile()(4.0)
+        tg.record(newton, 4.0).compile().gradient(4.0)
     with pytest.raises(tg.DomainError, match="no formula"):
-        tape.to_sympy()
+        tg.record(newton, 4.0).to_sympy()
 
 
 def test_while_loop_needs_a_condition() -> None:

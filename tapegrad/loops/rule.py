@@ -43,6 +43,9 @@ def layout_of(params: Mapping[str, Any]) -> Layout:
 def _shape(given: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
     layout, length = layout_of(params), params["length"]
     tape, carry = layout.tape, layout.carry
+    if carry > len(tape.outputs) or carry + layout.xs > len(tape.inputs):
+        msg = f"the body has no {carry} leaves of a carry and {layout.xs} of x"
+        raise ShapeError(msg)
     wanted = [tape.aval_of(slot) for slot in tape.inputs]
     for place in range(carry, min(carry + layout.xs, len(wanted))):
         shape, dtype = wanted[place]

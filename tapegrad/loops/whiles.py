@@ -76,8 +76,8 @@ def _run(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
         error = getattr(m, "error", DomainError)
         msg = (
             f"{params['name']}: the numbers decide how often it runs, so it has no "
-            "formula and no code without a loop; replay or differentiate the tape "
-            "itself, or write it as tg.scan with a fixed length"
+            "formula, and its derivative no native code; replay or differentiate the "
+            "tape itself, or write it as tg.scan with a fixed length"
         )
         raise error(msg)
     count, now = _laps(m, xs, params)

@@ -7,8 +7,7 @@ by the shape that their row states.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -17,20 +16,15 @@ import numpy.typing as npt
 from tapegrad.errors import ShapeError, TapeFormatError
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.shapes import FLOATING, broadcast
-from tapegrad.tape.guards import Guard
+from tapegrad.tape.parameters import DTYPES, MOST, VALID
 
 if TYPE_CHECKING:
     from tapegrad.tape.tape import Aval, Tape
 
-DTYPES = ("float64", "float32", "int64", "bool")
 SCALAR: Aval = ((), "float64")
 BOOLEAN: Aval = ((), "bool")
 # Linear rows that add entries; the other linear ones only move them.
 ADDING = {"sum", "mean", "cumsum", "scatter_add"}
-# More bytes than any machine addresses: sizes below do not overflow.
-MOST = 1 << 62
-# Orders of a derivative, as in polygamma: a higher one would never come to an end.
-HIGHEST = 1000
 
 
 def steps_fit(tape: Tape) -> None:
@@ -98,81 +92,6 @@ def _avals(tape: Tape) -> list[Aval]:
 
 
 # -- static parameters -------------------------------------------------------------
-
-
-def _truth(value: Any) -> bool:
-    return type(value) is bool
-
-
-def _integer(value: Any) -> bool:
-    return type(value) is int and -MOST < value < MOST
-
-
-def _integers(value: Any) -> bool:
-    return type(value) is tuple and all(map(_integer, value))
-
-
-def _shape(value: Any) -> bool:
-    return _integers(value) and all(size >= 0 for size in value)
-
-
-def _key(value: Any) -> bool:
-    return type(value) is tuple and all(
-        entry is None
-        or (isinstance(entry, str) and entry == "a")
-        or _integer(entry)
-        or (_integers(entry) and len(entry) == 3 and entry[2])
-        for entry in value
-    )
-
-
-def _tape(value: Any) -> bool:
-    return hasattr(value, "opcode")
-
-
-def _number(value: Any) -> bool:
-    return type(value) in {int, float} or isinstance(value, np.floating)
-
-
-def _subscripts(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    found = re.fullmatch(r"([a-zA-Z]*(?:,[a-zA-Z]*)*)->([a-zA-Z]*)", value)
-    return found is not None and set(found[2]) <= set(found[1])
-
-
-# What a parameter of a name may be, whichever row it is of.
-VALID: dict[str, Callable[[Any], bool]] = {
-    "axes": _integers,
-    "axis": _integer,
-    "body": _tape,
-    "carry": lambda value: _integer(value) and value >= 0,
-    "cond": _tape,
-    "count": lambda value: _integer(value) and value > 0,
-    "ddof": _integer,
-    "dtype": lambda value: isinstance(value, str) and value in DTYPES,
-    "exponent": _number,
-    "guard": lambda value: isinstance(value, Guard) and isinstance(value.outcome, int),
-    "k": _integer,
-    "key": _key,
-    "length": lambda value: _integer(value) and value >= 0,
-    "lower": _truth,
-    "name": lambda value: isinstance(value, str),
-    "n": lambda value: _integer(value) and 0 <= value <= HIGHEST,
-    "ops": lambda value: set(value) <= {"pull", "push"},
-    "places": _integers,
-    "pullback": _tape,
-    "reverse": _truth,
-    "shape": _shape,
-    "snapshots": lambda value: _integer(value) and value >= 0,
-    "solve": callable,
-    "subscripts": _subscripts,
-    "tape": _tape,
-    "tolerance": _number,
-    "transposed": _truth,
-    "unit_diagonal": _truth,
-    "xs": lambda value: _integer(value) and value >= 0,
-}
 
 
 def _parameters(tape: Tape, row: Primitive, mine: npt.NDArray[np.bool_]) -> None:

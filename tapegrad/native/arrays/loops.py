@@ -1,4 +1,4 @@
-"""Scans in native code: a loop around the kernel of the body. Floor 9.
+"""Scans and while loops in native code: around the kernel of the body. Floor 9.
 
 The body's tape is lowered to a kernel of its own, whose text joins the module under
 names of its own. The loop hands it pointers: to the carry, to the entries of xs and ys
@@ -49,61 +49,132 @@ def _scan(g: Graph, *args: Node, **params: Any) -> tuple[Node, ...]:
     return g.calls("scanned", args, made, body=tape.digest, **words)
 
 
+@rule
+def _while_loop(g: Graph, *args: Node, **params: Any) -> tuple[Node, ...]:
+    body, cond = params["body"], params["cond"]
+    g.tapes |= {tape.digest: tape for tape in (body, cond)}
+    avals = [body.aval_of(slot) for slot in body.outputs]
+    words = {"body": body.digest, "cond": cond.digest}
+    return g.calls("repeated", args, avals, **words)
+
+
+class _Turns:
+    """What the loops have in common: a carry, and the body's kernel.
+
+    Args:
+        out: the text.
+        tape: the body.
+        carry: number of leaves of the carry.
+        arguments: pointers to the operands.
+    """
+
+    def __init__(
+        self, out: Text, tape: Tape, carry: int, arguments: Sequence[str]
+    ) -> None:
+        self.out, self.carry = out, carry
+        self.taken = [_size(tape, slot) for slot in tape.inputs]
+        self.given = [_size(tape, slot) for slot in tape.outputs]
+        self.now = [out.scratch(size) for size in self.taken[:carry]]
+        self.following = [out.scratch(size) for size in self.taken[:carry]]
+        for to, pointer, size in zip(self.now, arguments, self.taken, strict=False):
+            copy_bytes(out, to, pointer, size)
+        self.kernel = _Kernel(out, tape)
+        constants = arguments[carry:]
+        _fill(out, self.kernel.inputs, [*self.now, *constants[: len(self.taken)]], 0)
+        _fill(out, self.kernel.outputs, self.following, 0)
+
+    def turn(self, taken: Sequence[str] = (), given: Sequence[str] = ()) -> None:
+        """One run of the body, which takes and gives entries of this turn."""
+        _fill(self.out, self.kernel.inputs, taken, self.carry)
+        _fill(self.out, self.kernel.outputs, given, self.carry)
+        self.kernel.run()
+        for to, pointer, size in zip(
+            self.now, self.following, self.taken, strict=False
+        ):
+            copy_bytes(self.out, to, pointer, size)
+
+    def end(self, into: Sequence[str]) -> None:
+        """The last carry is the result."""
+        for to, pointer, size in zip(into, self.now, self.given, strict=False):
+            copy_bytes(self.out, to, pointer, size)
+
+
+class _Kernel:
+    """A tape's kernel, joined to the module, and its tables of pointers."""
+
+    def __init__(self, out: Text, tape: Tape) -> None:
+        from tapegrad.native.arrays.lower import lower_arrays
+
+        lowered = lower_arrays(tape)
+        self.out = out
+        self.name = _joined(out, lowered.body, lowered.calls)
+        self.inputs = out.scratch(8 * max(len(tape.inputs), 1))
+        self.outputs = out.scratch(8 * max(len(tape.outputs), 1))
+        self.arena = out.scratch(lowered.arena_bytes)
+
+    def run(self) -> None:
+        """Call it; leave where it has no answer."""
+        out = self.out
+        status, good = out.fresh(), out.fresh()
+        out.emit(
+            f"{status} = call i32 @{self.name}(ptr {self.inputs}, ptr {self.outputs}, "
+            f"ptr {self.arena})",
+            f"{good} = icmp eq i32 {status}, 0",
+        )
+        out.leave(good, FAILED)
+
+
 @routine
 def _scanned(out: Text, node: Node, parts: Sequence[Node]) -> None:
-    from tapegrad.native.arrays.lower import lower_arrays
-
+    """A scan: xs and ys are read and written along their first axis."""
     tape = out.plan.graph.tapes[node.params["body"]]
     carry, xs = node.params["carry"], node.params["xs"]
     length, reverse = node.params["length"], node.params["reverse"]
-    sizes = [_size(tape, slot) for slot in (*tape.inputs, *tape.outputs)]
-    taken, given = sizes[: len(tape.inputs)], sizes[len(tape.inputs) :]
     gives = [
-        part(out, parts, place, size * (length if place >= carry else 1))
-        for place, size in enumerate(given)
+        part(out, parts, k, _size(tape, slot) * (length if k >= carry else 1))
+        for k, slot in enumerate(tape.outputs)
     ]
-    now = [out.scratch(size) for size in taken[:carry]]
-    following = [out.scratch(size) for size in taken[:carry]]
-    for place in range(carry):
-        copy_bytes(out, now[place], _address(out, node.args[place]), taken[place])
-    others = [_address(out, arg) for arg in node.args[carry:]]
+    arguments = [_address(out, arg) for arg in node.args]
+    loop = _Turns(out, tape, carry, arguments)
+
+    def turn(i: str) -> None:
+        at = i
+        if reverse:
+            at = out.fresh()
+            out.emit(f"{at} = sub i64 {length - 1}, {i}")
+        inner = slice(carry, carry + xs)
+        taken = zip(arguments[inner], loop.taken[inner], strict=True)
+        given = zip(gives[carry:], loop.given[carry:], strict=True)
+        loop.turn(
+            [_entry(out, pointer, at, size) for pointer, size in taken],
+            [_entry(out, pointer, at, size) for pointer, size in given],
+        )
+
     if length:
-        lowered = lower_arrays(tape)
-        kernel = _joined(out, lowered.body, lowered.calls)
-        inputs = out.scratch(8 * len(taken))
-        outputs = out.scratch(8 * max(len(given), 1))
-        arena = out.scratch(lowered.arena_bytes)
-        _fill(out, inputs, [*now, *others], 0)
-        _fill(out, outputs, following, 0)
-
-        def turn(i: str) -> None:
-            at = i
-            if reverse:
-                at = out.fresh()
-                out.emit(f"{at} = sub i64 {length - 1}, {i}")
-            rows = [
-                _entry(out, pointer, at, size)
-                for pointer, size in zip(
-                    [*others[:xs], *gives[carry:]],
-                    [*taken[carry : carry + xs], *given[carry:]],
-                    strict=True,
-                )
-            ]
-            _fill(out, inputs, rows[:xs], carry)
-            _fill(out, outputs, rows[xs:], carry)
-            status, good = out.fresh(), out.fresh()
-            out.emit(
-                f"{status} = call i32 @{kernel}(ptr {inputs}, ptr {outputs}, "
-                f"ptr {arena})",
-                f"{good} = icmp eq i32 {status}, 0",
-            )
-            out.leave(good, FAILED)
-            for one, two, size in zip(now, following, taken, strict=False):
-                copy_bytes(out, one, two, size)
-
         out.loop(length, turn)
-    for place in range(carry):
-        copy_bytes(out, gives[place], now[place], given[place])
+    loop.end(gives)
+
+
+@routine
+def _repeated(out: Text, node: Node, parts: Sequence[Node]) -> None:
+    """A loop as long as a condition holds."""
+    body, cond = (out.plan.graph.tapes[node.params[k]] for k in ("body", "cond"))
+    carry = len(body.outputs)
+    gives = [part(out, parts, k, _size(body, i)) for k, i in enumerate(body.outputs)]
+    arguments = [_address(out, arg) for arg in node.args]
+    loop = _Turns(out, body, carry, arguments)
+    more, truth = _Kernel(out, cond), out.scratch(1)
+    _fill(out, more.inputs, [*loop.now, *arguments[len(body.inputs) :]], 0)
+    _fill(out, more.outputs, [truth], 0)
+    head, inner, after = (out.fresh("b")[1:] for _ in range(3))
+    out.emit(f"br label %{head}", f"{head}:")
+    more.run()
+    byte, on = out.fresh(), out.fresh()
+    out.emit(f"{byte} = load i8, ptr {truth}", f"{on} = icmp ne i8 {byte}, 0")
+    out.emit(f"br i1 {on}, label %{inner}, label %{after}", f"{inner}:")
+    loop.turn()
+    out.emit(f"br label %{head}", f"{after}:")
+    loop.end(gives)
 
 
 def _size(tape: Tape, slot: int) -> int:
