@@ -8,6 +8,7 @@ gives a figure, and points are no proof.
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -181,21 +182,29 @@ class Report:
 
     def to_rich(self) -> Table:
         """The rows as a rich table, failures in colour."""
+        from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title="Verification", caption="\n".join(self._said()))
-        for name in HEAD:
+        table = Table(
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            title="Verification",
+            caption="\n".join(self._said()),
+        )
+        for name in HEAD[1:]:  # the first has a line of its own, to save width
             right = name in {"of", "worst ulps", "limit"}
-            table.add_column(name, justify="right" if right else "left")
-        before = None
-        for row in self.rows:
-            if before not in {None, row.primitive}:
-                table.add_section()
-            before = row.primitive
-            cells = [Text(cell) for cell in _cells(row)]
-            cells[2].stylize(STYLES[row.status])
-            table.add_row(*cells)
+            # a point is of use only with all its digits
+            table.add_column(
+                name, justify="right" if right else "left", overflow="fold"
+            )
+        for name, rows in itertools.groupby(self.rows, lambda row: row.primitive):
+            table.add_section()
+            table.add_row(Text(name, style="bold"))
+            for row in rows:
+                cells = [Text(cell) for cell in _cells(row)[1:]]
+                cells[1].stylize(STYLES[row.status])
+                table.add_row(*cells)
         return table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Any:
