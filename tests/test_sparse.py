@@ -262,6 +262,17 @@ def test_bands_need_as_many_colours_as_they_are_wide() -> None:
         agrees(jacobian(x), dense(f, x))
 
 
+def test_many_colours_go_in_several_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapegrad.sparse.plan.ROOM", 100)
+    x = np.linspace(0.0, 1.0, 40)
+    f = lambda x: np.sqrt(x[:36]) + x[1:37] * x[2:38] + x[3:39] * x[4:]  # noqa: E731
+    jacobian = tg.sparse_jacobian(f, x)
+    assert jacobian.colors.max() > 3
+    want = dense(f, x)
+    want[np.isnan(want)] = 0.0
+    assert np.array_equal(jacobian(x).toarray(), want)
+
+
 def test_a_grid_takes_few_colours() -> None:
     def energy(u: Any) -> Any:
         return np.sum((u[1:] - u[:-1]) ** 4) + np.sum((u[:, 1:] - u[:, :-1]) ** 4)

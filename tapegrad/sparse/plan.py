@@ -18,10 +18,13 @@ import scipy.sparse as sp
 from tapegrad import sweeps
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.sparse import colouring
-from tapegrad.sparse.compressed import adjoints, tangents
+from tapegrad.sparse.compressed import Marks, adjoints, tangents
 from tapegrad.sparse.pattern import Reaches, pattern
 from tapegrad.sparse.reaches import Reach
 from tapegrad.tape.tape import Tape
+
+# Numbers of a slot, over all colours that are swept together.
+ROOM = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,30 +94,45 @@ class Plan:
     def _by_columns(
         self, m: Any, inputs: Sequence[Any], *, masked: bool
     ) -> npt.NDArray[Any]:
-        tape, count = self.tape, self.count
-        if tape.arrays:
-            each = [self.seeds(self.wrt, colour) for colour in range(count)]
-            seeds = {slot: [seed.get(slot) for seed in each] for slot in self.wrt}
-        else:
-            units = np.eye(count)
+        marks = self._marks() if masked else None
+        if not self.tape.arrays:
+            units = np.eye(self.count)
             seeds = {
                 slot: [units[colour]]
                 for slot, colour in zip(self.wrt, self.colours, strict=True)
             }
-        marks = self._marks() if masked else None
-        dots = tangents(tape, m, inputs, seeds, marks)
-        return self._picked(
-            [
-                self._flat(dot, slot, count)
-                for dot, slot in zip(dots, tape.outputs, strict=True)
-            ]
+            return self._picked([self._swept(m, inputs, seeds, marks, self.count)])
+        wide = max(math.prod(shape) for shape, _ in self.tape.avals)
+        step = max(1, ROOM // max(wide, 1))  # so many colours at a time
+        lines = []
+        for low in range(0, self.count, step):
+            some = range(low, min(low + step, self.count))
+            each = [self.seeds(self.wrt, colour) for colour in some]
+            seeds = {slot: [seed.get(slot) for seed in each] for slot in self.wrt}
+            cut = None if marks is None else _cut(marks, some)
+            lines.append(self._swept(m, inputs, seeds, cut, len(some)))
+        return self._picked([np.concatenate(lines)] if lines else [])
+
+    def _swept(
+        self,
+        m: Any,
+        inputs: Sequence[Any],
+        seeds: dict[int, list[Any]],
+        marks: Marks | None,
+        count: int,
+    ) -> Any:
+        """Tangents of all outputs as a matrix, colours first."""
+        dots = tangents(self.tape, m, inputs, seeds, marks)
+        pairs = zip(dots, self.tape.outputs, strict=True)
+        return np.concatenate(
+            [self._flat(dot, slot, count) for dot, slot in pairs], axis=1
         )
 
     def _flat(self, dots: Any, slot: int, count: int) -> Any:
         """An output's tangents as a matrix, colours first."""
         shape, dtype = self.tape.aval_of(slot)
         size = math.prod(shape)
-        if dots is None or not count:
+        if dots is None:
             return np.zeros((count, size), dtype if dtype in FLOATING else float)
         if not self.tape.arrays:
             return np.reshape(dots[0], (count, 1))
@@ -151,6 +169,11 @@ class Plan:
             return seen.T.reshape(self.count, *self.tape.aval_of(slot)[0])
 
         return marks
+
+
+def _cut(marks: Marks, some: range) -> Marks:
+    """The marks of some of the colours."""
+    return lambda slot: marks(slot)[some.start : some.stop]
 
 
 def _ravelled(tape: Tape, bar: Any, slot: int) -> Any:

@@ -20,7 +20,7 @@ Reach = Any
 Ints = npt.NDArray[np.int64]
 
 # A table with more entries is no sparse one: it would take gigabytes.
-LIMIT = 1 << 28
+LIMIT = 1 << 27
 
 
 def table(columns: Any, starts: Any, variables: int) -> Reach:
