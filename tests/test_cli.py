@@ -174,6 +174,14 @@ def test_derive_latex():
     ]
 
 
+def test_derive_latex_of_second_order_is_a_matrix():
+    text = run("derive", "x^2*y", "--order", "2", "--latex")
+    assert text.splitlines()[1] == (
+        r"\frac{\partial^{2} f}{\partial \left(x, y\right)^{2}} = "
+        r"\left[\begin{matrix}2 y & 2 x\\2 x & 0\end{matrix}\right]"
+    )
+
+
 def test_derive_without_a_point_has_no_numbers():
     text = run("derive", "x**2")
     assert "2*x" in text

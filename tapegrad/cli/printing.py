@@ -57,7 +57,11 @@ def derivation_latex(found: Derivation) -> str:
     """A line for each derivative; values, with a point, as TeX comments."""
     import sympy as sp
 
+    from tapegrad.symbolic.latex import matrix_of_second
+
     lines = [f"f = {sp.latex(found.expression)}"]
+    if found.rows and len(found.rows[0].names) > 1:
+        lines.append(matrix_of_second({row.names: row.closed for row in found.rows}))
     for row in found.rows:
         lines.append(f"{_fraction(row.names)} = {sp.latex(row.closed)}")
         if row.tape is not None:

@@ -31,6 +31,7 @@ from tapegrad.readings.sympy import SYMPY, SympyReading
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.shapes import FLOATING, Shape
 from tapegrad.symbolic.budget import within
+from tapegrad.symbolic.constants import meant
 from tapegrad.symbolic.limits import MAX_ENTRIES, limited, limited_entries
 from tapegrad.tape.tape import Tape
 
@@ -41,29 +42,25 @@ CALLS = 20_000_000
 EXACT = 1_000
 LARGE = 1e15
 
-# Floats that can only mean one thing.
-_KNOWN = {
-    math.pi: sp.pi,
-    math.e: sp.E,
-    2 * math.pi: 2 * sp.pi,
-    math.pi / 2: sp.pi / 2,
-}
+# A float that is written with so few characters is a decimal fraction.
+PLAIN = 14
 
 _UNSMOOTH = (sp.Heaviside, sp.sign, sp.DiracDelta, sp.Derivative, sp.Subs)
 
 
 def _by_name(value: Any) -> Any:
-    """The constant that a float can only mean, or the value itself."""
-    if type(value) is not float or abs(value) not in _KNOWN:
+    """The constant that a float stands for, or the value itself."""
+    if type(value) is not float or len(repr(value)) <= PLAIN:
         return value
-    return _KNOWN[abs(value)] * (1 if value > 0 else -1)
+    known = meant(value)
+    return value if known is None else known
 
 
 class Formulas(SympyReading):
     """SymPy's reading, for formulas: pi by name, kinks held, constants kept small."""
 
     def number(self, value: Any) -> Any:
-        """A number; the float nearest to pi or e is pi or e."""
+        """A number; the float nearest to pi, or to 1/3, is pi, or 1/3."""
         known = _by_name(value)
         return super().number(value) if known is value else known
 

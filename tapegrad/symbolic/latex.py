@@ -8,7 +8,7 @@ outputs, and second derivatives, are matrices. Guards are assumptions of the for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,14 @@ def _left(tape: Tape, derivative: bool | str) -> str:
 def hessian_of(by: str) -> str:
     """The sign of second derivatives by a list of symbols."""
     return rf"\frac{{\partial^{{2}} f}}{{\partial \left({by}\right)^{{2}}}}"
+
+
+def matrix_of_second(found: Mapping[tuple[str, ...], Any]) -> str:
+    """Second derivatives by pairs of names, as one matrix."""
+    names = list(dict.fromkeys(first for first, _ in found))
+    matrix = sp.Matrix([[found[a, b] for b in names] for a in names])
+    left = hessian_of(", ".join(_latex(sp.Symbol(name)) for name in names))
+    return named([left], [matrix]) or f"{left} = {_latex(matrix)}"
 
 
 def _aligned(lefts: Sequence[str], rights: Any) -> str:

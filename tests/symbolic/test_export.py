@@ -19,6 +19,7 @@ from tapegrad.symbolic import closed
 from tapegrad.symbolic import latex as module
 from tapegrad.symbolic.budget import within
 from tapegrad.symbolic.closed import held, symbols_of, value_at
+from tapegrad.symbolic.constants import meant
 from tapegrad.symbolic.latex import latex_or_none
 from tapegrad.symbolic.parse import parse
 
@@ -326,6 +327,46 @@ def test_values_at_a_point_are_exact_to_a_float(x):
     symbol = sp.Symbol("x", real=True)
     assert value_at(symbol * 3, {symbol: x}) == 3 * x
     assert value_at(symbol**2, {symbol: x}) == x * x
+
+
+MEANT = [
+    sp.Rational(1, 3),
+    sp.Rational(-22, 7),
+    sp.pi,
+    sp.E,
+    -2 * sp.pi / 3,
+    1 / sp.sqrt(2),
+    sp.sqrt(2) / 6,
+    sp.cbrt(5),
+    sp.sqrt(2) / sp.pi,
+    2 / sp.sqrt(sp.pi),
+    1 / sp.sqrt(2 * sp.pi),
+    3 * sp.log(2),
+    1 / sp.log(10),
+    sp.pi**2 / 6,
+    sp.Rational(1, 2) ** sp.Rational(1, 5),
+]
+
+
+@pytest.mark.parametrize("form", MEANT, ids=str)
+def test_the_float_nearest_to_a_constant_is_the_constant(form):
+    value = float(form.evalf(40))
+    assert sp.simplify(meant(value) - form) == 0
+    # and its neighbours are not
+    for neighbour in (math.nextafter(value, 9e9), math.nextafter(value, -9e9)):
+        assert meant(neighbour) is None
+
+
+@given(st.floats(-1e6, 1e6, allow_nan=False))
+def test_other_floats_stand_for_themselves(value):
+    """What is meant is never another float."""
+    form = meant(value)
+    assert form is None or float(form.evalf(40)) == value
+
+
+def test_random_floats_have_no_short_form():
+    values = np.random.default_rng(3).normal(size=400)
+    assert not any(meant(float(value)) is not None for value in values)
 
 
 def test_values_at_poles_and_outside_the_reals():
