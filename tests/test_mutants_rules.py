@@ -7,10 +7,12 @@ import pkgutil
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import tapegrad as tg
 from tapegrad import rules
-from tapegrad.rules import Primitive
+from tapegrad.readings import reading
+from tapegrad.rules import TABLE, Primitive, shapes
 
 
 def own_rows():
@@ -60,3 +62,32 @@ def test_triangles_of_stacks_of_stacks_with_a_unit_diagonal():
     )
     unit = np.tril(a, -1) + np.eye(4)
     assert np.allclose(unit @ tape(a, b), b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_slice_that_ends_outside_is_no_key():
+    assert shapes.indexed((5,), ((0, 3, 2),)) == (3,)
+    assert shapes.indexed((5,), ((4, 3, -2),)) == (3,)
+    for key in ((0, 5, 2), (0, 4, 2), (4, 4, -2), (3, 2, 2), (-1, 1, 1), (0, -1, 1)):
+        with pytest.raises(tg.ShapeError, match="out of bounds for axis 0 of size 5"):
+            shapes.indexed((5,), (key,))
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_the_closed_form_of_sinc_is_whole_at_0(order):
+    t = sp.Symbol("t", real=True)
+    slope = sp.diff(sp.sin(sp.pi * t) / (sp.pi * t), t, order)
+    row = TABLE["sinc_slope"]
+    assert row.sympy(sp, sp.Integer(0), n=order) == sp.limit(slope, t, 0)
+
+
+def test_a_call_owns_a_slot_for_each_output():
+    one = tg.record(lambda x: x * 2.0, 1.0)
+    three = tg.record(lambda x: (x, x + 1.0, x * x), 1.0)
+    call = TABLE["call"]
+    assert [call.owns({"tape": tape}) for tape in (one, three)] == [1, 3]
+
+
+def test_the_sign_of_nothing_is_positive_in_many_digits():
+    big = reading("mpmath:50")
+    for y, expected in ((2.0, 3), (0.0, 3), (-2.0, -3)):
+        assert big.copysign(big.number(3.0), big.number(y)).value == expected

@@ -40,6 +40,8 @@ QUIET: dict[tuple[str, str], str] = {
         "LOOP",
     ): "where functions are cut: speed of the build",
     ("native/arrays/items.py", "BOXES"): "when a selection is stored: speed",
+    ("native/arrays/items.py", "nests"): "a figure of a build, for people",
+    ("native/arrays/calling.py", "FAILED"): "any two numbers but 0 and 1 would do",
     ("native/arrays/lower.py", "LONG"): "where functions are cut: speed of the build",
     ("native/arrays/movement.py", "FAR"): "how far a read is followed: speed",
     ("native/arrays/plan.py", "CHEAP"): "what is repeated or stored: speed",
@@ -61,6 +63,9 @@ EQUIVALENT: dict[str, str] = {
     "None in inner -> None not in inner #1": "optree takes it apart just so, if slower",
     "tapegrad/native/vectormath.py::_exp number: 746.0 -> 753.46": (
         "exp is 0 from -745.2 on; the bound keeps the exponent in range, with room"
+    ),
+    "tapegrad/rules/structure.py::CALL number: 1 -> 2 #1": (
+        "any negative number means: as many slots as there are outputs"
     ),
     "tapegrad/tape/inline.py::_Bound.__init__ removed: super().__init__() -> pass": (
         "a list begins empty in any case"

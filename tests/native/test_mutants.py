@@ -92,3 +92,25 @@ def test_outer_products_of_views(k, transposed):
 
     native = tg.record(f, WIDE).compile()
     assert np.allclose(native(WIDE), f(WIDE), rtol=1e-13, atol=1e-13)
+
+
+SELECTIONS = {
+    "a new axis between": lambda y: y[:, None, 1:] * np.ones((3, 2, 3)),
+    "a new axis first": lambda y: np.exp(y[None, ::2] + 1.0),
+    "one row of every other": lambda y: y[1::2][0] * 2.0,
+    "one row, backwards": lambda y: y[2::-1][1] * 2.0,
+    "several in turn": lambda y: (y[::2][1][None, :, None][0, 1:3] + 1) * y[0, 0],
+    "in a concatenation": lambda y: np.concatenate([y[None, 1], y[:1]]) * 2.0,
+}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_selections_of_what_is_not_stored(name):
+    def f(x):
+        return SELECTIONS[name](np.sin(x))
+
+    x = np.arange(1.0, 13.0).reshape(3, 4)
+    assert np.allclose(tg.record(f, x).compile()(x), f(x), rtol=1e-15)
+    total = tg.record(lambda x: f(x).sum(), x)
+    found = total.compile().gradient(x)
+    assert np.allclose(found, total.gradient(x), rtol=1e-14)
