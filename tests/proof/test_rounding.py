@@ -433,3 +433,42 @@ def test_a_planted_loss_of_digits_is_the_line_on_top(monkeypatch):
     assert report.lines[0].line == line_with("a bad cosine")
     assert report.ok
     assert report.bound > 1e3 * report.apriori
+
+
+def test_steps_of_constants_alone_are_rounded_as_well():
+    def f(x):
+        root = np.sqrt(tg.Value(2.0))  # at: a constant's root
+        return x * root
+
+    report = tg.rounding_error(f, 3.0)
+    assert report.ok
+    assert report.estimate == pytest.approx(report.true_error, rel=1e-9)
+    assert line_with("a constant's root") in {line.line for line in report.lines}
+    assert len(report.steps) == 2
+
+
+def test_steps_that_are_recorded_in_one_go_have_lines():
+    def f(x, y):
+        first = x * y
+        return tg.sum_of_products([x, y, x], [y, y, x], first)  # at: in one go
+
+    tape = tg.record(f, 0.1, 0.3, lines=True)
+    assert len(tape.lines.column) == tape.slot_count == 9
+    assert {tape.line_of(slot)[1] for slot in range(3, 9)} == {line_with("in one go")}
+
+
+@pytest.mark.parametrize("name", ["sum", "matmul", "einsum", "cumsum", "mean"])
+def test_sums_that_cancel_are_within_their_bound(name):
+    f = {
+        "sum": np.sum,
+        "matmul": lambda x: x @ np.ones(len(x)),
+        "einsum": lambda x: np.einsum("i,i->", x, np.ones(len(x))),
+        "cumsum": lambda x: np.cumsum(x)[-1],
+        "mean": np.mean,
+    }[name]
+    x = RNG.normal(size=200) * 1e3
+    x = np.concatenate([x, -x, [1e-3]])
+    report = tg.rounding_error(f, x)
+    assert report.ok
+    assert abs(report.true_error) > 100 * report.unit * abs(report.value)
+    assert report.bound <= report.apriori
