@@ -12,6 +12,7 @@ import sympy as sp
 import tapegrad as tg
 from tapegrad import rules
 from tapegrad.readings import reading
+from tapegrad.readings.mixed import MIXED
 from tapegrad.rules import TABLE, Primitive, shapes
 
 
@@ -91,3 +92,24 @@ def test_the_sign_of_nothing_is_positive_in_many_digits():
     big = reading("mpmath:50")
     for y, expected in ((2.0, 3), (0.0, 3), (-2.0, -3)):
         assert big.copysign(big.number(3.0), big.number(y)).value == expected
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in own_rows() if row.kind == "elementwise"],
+    ids=lambda row: row.name,
+)
+def test_single_precision_stays_single(row):
+    x = np.array([0.5, 0.25], np.float32)
+    for point in (x, x[0]):
+        for params in row.params:
+            with np.errstate(all="ignore"):
+                found = getattr(MIXED, row.name)(*[point] * row.arity, **params)
+            assert np.asarray(found).dtype == np.float32
+
+
+def test_short_decimals_are_read_as_such_and_others_are_not():
+    m = reading("sympy")
+    assert m.number(0.123456) == sp.Rational(123456, 10**6)
+    assert m.number(0.1234567) == sp.Float(0.1234567)
+    assert not m.number(0.1234567).is_Rational

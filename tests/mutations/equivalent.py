@@ -41,7 +41,6 @@ QUIET: dict[tuple[str, str], str] = {
     ): "where functions are cut: speed of the build",
     ("native/arrays/items.py", "BOXES"): "when a selection is stored: speed",
     ("native/arrays/items.py", "nests"): "a figure of a build, for people",
-    ("native/arrays/calling.py", "FAILED"): "any two numbers but 0 and 1 would do",
     ("native/arrays/lower.py", "LONG"): "where functions are cut: speed of the build",
     ("native/arrays/movement.py", "FAR"): "how far a read is followed: speed",
     ("native/arrays/plan.py", "CHEAP"): "what is repeated or stored: speed",
@@ -64,6 +63,13 @@ EQUIVALENT: dict[str, str] = {
     "tapegrad/native/vectormath.py::_exp number: 746.0 -> 753.46": (
         "exp is 0 from -745.2 on; the bound keeps the exponent in range, with room"
     ),
+    "tapegrad/native/arrays/calling.py::module number: 3 -> 4": (
+        "a status, read by its name wherever it is used"
+    ),
+    "tapegrad/readings/mpmath.py::MpmathReading.pow comparison: "
+    "exponent > 0 -> exponent >= 0": "an exponent of 0 has left before",
+    "tapegrad/readings/mpmath.py::MpmathReading.pow comparison: "
+    "exponent > 0 -> exponent >= 0 #1": "an exponent of 0 has left before",
     "tapegrad/rules/structure.py::CALL number: 1 -> 2 #1": (
         "any negative number means: as many slots as there are outputs"
     ),
