@@ -11,8 +11,9 @@ import sympy as sp
 
 import tapegrad as tg
 from tapegrad import rules
-from tapegrad.readings import reading
+from tapegrad.readings import SCALAR, reading
 from tapegrad.readings.mixed import MIXED
+from tapegrad.readings.numeric import CONSTANTS
 from tapegrad.rules import TABLE, Primitive, shapes
 
 
@@ -113,3 +114,15 @@ def test_short_decimals_are_read_as_such_and_others_are_not():
     assert m.number(0.123456) == sp.Rational(123456, 10**6)
     assert m.number(0.1234567) == sp.Float(0.1234567)
     assert not m.number(0.1234567).is_Rational
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_a_constant_is_the_same_number_in_every_reading(name):
+    if name == "nan":
+        assert reading("sympy").const(name) is sp.nan
+        return
+    big = reading("mpmath:50").const(name).value
+    assert float(big) == CONSTANTS[name] == SCALAR.const(name)
+    if not name.startswith("digamma_root"):  # which has no closed form
+        exact = reading("sympy").const(name)
+        assert abs(sp.N(exact, 60) - sp.Float(str(big), 60)) < 1e-48

@@ -46,6 +46,7 @@ QUIET: dict[tuple[str, str], str] = {
     ("native/arrays/plan.py", "CHEAP"): "what is repeated or stored: speed",
     ("native/arrays/plan.py", "WIDE"): "what is made in one nest: speed",
     ("native/arrays/plan.py", "TOGETHER"): "what is made in one nest: speed",
+    ("native/arrays/writes.py", "live"): "which writes are joined: speed",
     ("native/arrays/writes.py", "FEW"): "which writes are joined: speed",
     ("native/arrays/writes.py", "FEW_WIDE"): "which writes are joined: speed",
     ("native/arrays/writes.py", "MOST"): "which writes are joined: speed",
@@ -70,6 +71,9 @@ EQUIVALENT: dict[str, str] = {
     "exponent > 0 -> exponent >= 0": "an exponent of 0 has left before",
     "tapegrad/readings/mpmath.py::MpmathReading.pow comparison: "
     "exponent > 0 -> exponent >= 0 #1": "an exponent of 0 has left before",
+    "tapegrad/native/arrays/words.py::EntryReading._select number: 1 -> 2": (
+        "the arms of a row are floats of one kind, which is the common one as well"
+    ),
     "tapegrad/rules/structure.py::CALL number: 1 -> 2 #1": (
         "any negative number means: as many slots as there are outputs"
     ),

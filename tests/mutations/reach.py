@@ -16,6 +16,23 @@ from coverage import CoverageData
 HERE = Path(__file__).resolve().parent
 
 
+def _environment(tree: Path) -> dict[str, str]:
+    """Compiled files are wanted: every later run starts from them."""
+    path = os.pathsep.join([str(tree), str(HERE)])
+    environment = {**os.environ, "PYTHONPATH": path}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
+
+
+def warm(tree: Path) -> None:
+    """Have the modules of a tree, and its tests, compiled once."""
+    if not any((tree / "tapegrad").glob("__pycache__/*.pyc")):
+        command = [sys.executable, "-m", "pytest", "-q", "--collect-only"]
+        environment = {**_environment(tree), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        quiet = subprocess.DEVNULL
+        subprocess.run(command, cwd=tree, env=environment, stdout=quiet, check=True)
+
+
 def measure(state: Path, tree: Path, jobs: int) -> None:
     """Run the suite in a tree once, lines noted by test; the map goes to `state`."""
     for old in [
@@ -27,13 +44,10 @@ def measure(state: Path, tree: Path, jobs: int) -> None:
     several = ["-n", str(jobs)] if jobs > 1 else ["-p", "no:xdist"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "reach_plugin", *several]
     environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(tree), str(HERE)]),
+        **_environment(tree),
         "MUTATIONS_STATE": str(state),
         "MUTATIONS_PACKAGE": str(tree / "tapegrad"),
     }
-    # compiled files are wanted: every later run starts from them
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with (state / "measure.log").open("w") as log:
         done = subprocess.run(
             command, cwd=tree, env=environment, stdout=log, stderr=log, check=False

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import server
 from choose import AREAS, TOTAL, Choice, choose
-from reach import Reach, measure
+from reach import Reach, measure, warm
 from server import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -214,6 +214,7 @@ def _workers(
     options: argparse.Namespace, state: Path, tree: Path, missing: list[Choice]
 ) -> None:
     """Each worker has a copy of its own; the results go to one file."""
+    warm(tree)
     server.preload()
     reach = Reach(options.map, tree)
     hints = _hints(options.state)

@@ -10,6 +10,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.tape.files import container
+from tapegrad.tape.files.values import Writer
 
 GOOD = container.pack({"a": np.arange(3.0), "b": np.arange(2, dtype=np.int16)})
 STATED = f"version 1, sha256 {'0' * 64}"
@@ -84,3 +85,14 @@ def test_a_dtype_that_no_tape_has_is_refused_where_its_bytes_begin():
     with pytest.raises(tg.TapeFormatError, match="'BF16'") as caught:
         container.unpack(data)
     assert caught.value.offset == len(data) - 2
+
+
+@pytest.mark.parametrize("value", [0, 127, 1000, -(2**63), 2**63 - 1])
+def test_integers_of_64_bits_stand_as_they_are(value):
+    assert Writer({}).write(value) == value
+    assert Writer({}).write((value,)) == {"tuple": [value]}
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**30])
+def test_larger_ones_are_hexadecimal(value):
+    assert Writer({}).write(value) == {"int": hex(value)}
