@@ -132,6 +132,8 @@ def run(
     """Judge all seeds of a range; blocks that a state holds are not judged again."""
     done = {start: found for start, found in _kept(state) if first <= start < last}
     starts = [start for start in range(first, last, BLOCK) if start not in done]
+    if not starts:
+        return added(list(done.values()))
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
     count = processes or os.cpu_count() or 1

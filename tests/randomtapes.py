@@ -40,7 +40,8 @@ EXACT = frozenset(
         "guard"
     )
 )
-ROWS = [row for row in TABLE if row.kind != "structure"]
+# Rows that a test defines are left out, or a seed would depend on what ran before it.
+ROWS = [row for row in TABLE if row.kind != "structure" and not row.digest]
 EXACT_ROWS = [row for row in ROWS if row.name in EXACT]
 EXACT_WORDS = names(
     "slice set fancy fancy_set reshape transpose flip stack concatenate sort "
@@ -353,6 +354,11 @@ def _own(y: Any) -> Any:
     return np.array(y) if isinstance(y, np.ndarray) else y
 
 
-def program(seed: int) -> Program:
-    """The program of a seed. Each row comes first in one program of len(ROWS)."""
-    return Grower(seed).build(ROWS[seed % len(ROWS)])
+def program(seed: int, first: Primitive | None = None) -> Program:
+    """The program of a seed.
+
+    Args:
+        seed: any integer from 0 on.
+        first: a row that is to occur; by default each comes in one of len(ROWS).
+    """
+    return Grower(seed).build(first or ROWS[seed % len(ROWS)])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sympy as sp
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -61,13 +62,24 @@ def test_a_seed_makes_its_program_again():
 
 def test_what_is_done_is_not_done_again(tmp_path, capsys):
     state = tmp_path / "state.jsonl"
-    first = run(0, 50, state, processes=1)
+    first = run(0, 4, state, processes=1)
     kept = state.read_text()
-    again = run(0, 50, state, processes=1)
+    again = run(0, 4, state, processes=1)
     assert state.read_text() == kept
     assert again["checks"] == first["checks"]
-    assert again["checks"]["programs"] == 50
+    assert again["checks"]["programs"] == 4
     assert "seed" not in capsys.readouterr().out
+
+
+def test_rows_of_users_are_among_them():
+    x, y = sp.symbols("x y")
+    tg.primitive("t_random_decay", x * sp.exp(-y), [x, y])
+    row = TABLE["t_random_decay"]
+    assert row not in ROWS
+    for seed in (1, 2, 3):
+        found = program(seed, row)
+        assert row.name in found.rows
+        assert not judged(found, 1).failures
 
 
 # -- planted bugs ----------------------------------------------------------------------
