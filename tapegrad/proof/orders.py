@@ -13,6 +13,7 @@ section 1.5).
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,9 @@ import numpy as np
 import sympy as sp
 
 from tapegrad import sweeps
-from tapegrad.proof.accuracy import Sample, Worst
+from tapegrad.proof.accuracy import Sample, Worst, evaluate
 from tapegrad.proof.onestep import one_step, partials_tape, reading_for
-from tapegrad.proof.oracle import Judge, contexts, ulps
+from tapegrad.proof.oracle import DOUBLE, Judge, contexts, ulps
 from tapegrad.proof.points import Point, spread
 from tapegrad.proof.report import Row
 from tapegrad.proof.symbolic import closed_form
@@ -33,7 +34,8 @@ from tapegrad.tape import Tape
 ORDERS = (2, 3)
 # What is gated: the worst over the table is measured at this and less.
 LIMITS = {2: 8.0, 3: 32.0}
-# Operands, by their size: beyond, powers of them leave the floats.
+# Operands, by their size: beyond, powers of them leave the floats. Nor are points
+# judged whose primal overflows, or is subnormal.
 BETWEEN = {2: (1e-50, 1e50), 3: (1e-30, 1e30)}
 
 Places = tuple[int, ...]
@@ -61,6 +63,7 @@ class Higher:
         ]
         operands = [sp.sympify(x) for x in symbols]
         names = [sp.Dummy() if isinstance(x, bool) else x for x in symbols]
+        # the float itself is meant here, not the decimal it looks like
         exact = {
             name: sp.Rational(value) if isinstance(value, float) else value
             for name, value in params.items()
@@ -140,6 +143,8 @@ def higher(row: Primitive, points: int) -> Iterator[Row]:
             count = max(points // len(row.params), 10)
             for point in within(spread(row, 2 * count, seed), BETWEEN[order])[:count]:
                 key = tuple(x if isinstance(x, bool) else None for x in point)
+                if not _normal(evaluate(SCALAR, row, params, point)[0]):
+                    continue
                 if key not in made:
                     made[key] = Higher(row, params, point, order)
                 sample = Sample(params, point, None, {})
@@ -147,6 +152,11 @@ def higher(row: Primitive, points: int) -> Iterator[Row]:
                     by = "".join(f" dx{place + 1}" for place in path)
                     worst.see(figure, sample, f"d{order}/{by.strip()}")
         yield worst.row(row, f"scaled, order {order}", LIMITS[order])
+
+
+def _normal(y: float) -> bool:
+    """Whether a primal has all its digits, or is a plain 0."""
+    return y == 0 or DOUBLE.normal <= abs(y) < math.inf
 
 
 def within(points: Sequence[Point], between: tuple[float, float]) -> list[Point]:

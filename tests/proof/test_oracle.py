@@ -12,6 +12,8 @@ import sympy as sp
 
 from tapegrad.proof.onestep import Instead, one_step, partials_tape, reading_for
 from tapegrad.proof.oracle import (
+    DOUBLE,
+    SINGLE,
     Judge,
     contexts,
     judges,
@@ -152,6 +154,17 @@ def test_what_jumps_is_constant_between_jumps():
     assert form.diff(x).xreplace(jumps) == sp.sign(x) * sp.floor(x / 2)
 
 
+def test_float32_has_units_of_its_own():
+    ctx = contexts()[0]
+    one = ctx.mpf(1)
+    assert ulps(1 + 2.0**-23, one, form=SINGLE) == 1.0
+    assert ulps(1 + 2.0**-23, one, form=DOUBLE) == 2.0**29
+    assert ulps(0.0, ctx.ldexp(1, -149), form=SINGLE) == 1.0
+    assert ulps(math.inf, ctx.mpf(10) ** 39, form=SINGLE) == 0.0
+    assert slack_of(2.0**-130, one, SINGLE) > 0
+    assert slack_of(2.0**-130, one) == 0
+
+
 # -- points ------------------------------------------------------------------------
 
 
@@ -175,6 +188,21 @@ def test_points_are_inside_the_domain_and_spread(row):
         assert {math.copysign(1, point[-1]) for point in points} == {1.0, -1.0}
     if row.kind == "select":
         assert {point[0] for point in points} == {True, False}
+
+
+@pytest.mark.parametrize("name", ["tanh", "pow", "where", "acosh"])
+def test_points_in_single_precision(name):
+    row = TABLE[name]
+    points = spread(row, 300, single=True)
+    assert len(points) == 300
+    assert points == spread(row, 300, single=True)
+    sizes = [abs(x) for point in points for x in point if not isinstance(x, bool)]
+    assert all(float(np.float32(x)) == x for x in sizes)
+    assert all(0 < x < 2.0**128 for x in sizes)
+    assert max(sizes) > 2.0**64
+    for point in points:
+        for x, (low, high) in zip(point, row.domain, strict=True):
+            assert low <= x <= high
 
 
 def test_points_outside():
