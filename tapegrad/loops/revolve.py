@@ -12,6 +12,7 @@ iterations are reversed. The fewest iterations run again for l of them are
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -39,6 +40,7 @@ def advances(length: int, snapshots: int) -> int:
     return r * length - beta(snapshots + 1, r - 1)
 
 
+@functools.lru_cache(4096)
 def next_snapshot(length: int, snapshots: int) -> int:
     """Where the next snapshot goes, counted from the last one."""
     r = repeats(length, snapshots)

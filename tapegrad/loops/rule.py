@@ -10,6 +10,7 @@ computed again from a few (see `revolve`).
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from tapegrad.errors import DomainError, ShapeError
 from tapegrad.loops import tapes
 from tapegrad.loops.revolve import states
 from tapegrad.loops.tapes import Layout
+from tapegrad.loops.walker import Walker
+from tapegrad.passes import prune
 from tapegrad.programs import program
 from tapegrad.readings.mixed import plain
 from tapegrad.rules import Primitive
@@ -81,29 +84,21 @@ def _run(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
         raise error(msg)
     body = program(tape, m)
     now = list(xs[:carry])
-    rows = [reader(m, leaf) for leaf in xs[carry : carry + layout.xs]]
+    order = _order(params)
+    walk = Walker(m, xs[carry : carry + layout.xs], order).walk
     constants = xs[carry + layout.xs :]
     ys: list[list[Any]] = [[None] * length for _ in range(layout.ys)]
-    for i in _order(params):
-        found = body(*now, *(read(i) for read in rows), *constants)
-        now = found[:carry]
-        for kept, y in zip(ys, found[carry:], strict=True):
-            kept[i] = y
+    if not ys:
+        for entries in walk(0, length):
+            now = body(*now, *entries, *constants)
+    else:
+        for i, entries in zip(order, walk(0, length), strict=True):
+            found = body(*now, *entries, *constants)
+            now = found[:carry]
+            for kept, y in zip(ys, found[carry:], strict=True):
+                kept[i] = y
     avals = [tape.aval_of(slot) for slot in tape.outputs[carry:]]
     return now + [piled(m, kept, aval) for kept, aval in zip(ys, avals, strict=True)]
-
-
-def reader(m: Any, leaf: Any) -> Any:
-    """A function that reads the entries along the first axis."""
-    if isinstance(leaf, np.ndarray) and leaf.dtype.kind != "O":
-        if leaf.ndim == 1 and leaf.dtype == np.float64:
-            return leaf.tolist().__getitem__ if len(leaf) < UNROLLED else leaf.item
-        return lambda i: plain(leaf[i])
-    return lambda i: m.index(leaf, key=(i, *_all(m.shape(leaf)[1:])))
-
-
-def _all(shape: Sequence[int]) -> list[tuple[int, int, int]]:
-    return [(0, size, 1) for size in shape]
 
 
 def piled(m: Any, entries: Sequence[Any], aval: Any) -> Any:
@@ -223,35 +218,32 @@ def _in_bounds(
     """The reverse loop with few carries kept: the others are computed again."""
     layout = layout_of(params)
     carry, constants = layout.carry, layout.carry + layout.xs
-    ahead, back = program(layout.tape, m), program(tape, m)
-    rows = [reader(m, leaf) for leaf in xs[carry:constants]]
-    tops = [reader(m, leaf) for leaf in seeds]
-    fixed = xs[constants:]
+    base = sweeps.flat(layout.tape)
+    only = base._known.setdefault(
+        f"carry {carry}",
+        prune(dataclasses.replace(base, outputs=base.outputs[:carry])),
+    )
+    ahead, back = program(only, m), program(tape, m)
     order = _order(params)
+    walk = Walker(m, xs[carry:constants], order).walk
+    read = Walker(m, [*xs[carry:constants], *seeds], order).at
+    fixed = xs[constants:]
     gives = [tape.aval_of(slot) for slot in tape.outputs[len(start) :]]
     kept: list[Any] = [np.empty((len(order), *s), _dtype(m, d)) for s, d in gives]
     if m.name.startswith("mpmath"):
         kept = [np.empty((len(order), *s), object) for s, _ in gives]
 
     def advance(state: list[Any], low: int, high: int) -> list[Any]:
-        for at in range(low, high):
-            i = order[at]
-            state = ahead(*state, *(read(i) for read in rows), *fixed)[:carry]
+        for entries in walk(low, high):
+            state = ahead(*state, *entries, *fixed)
         return state
 
     now = start
     for at, state in states(len(order), few, list(xs[:carry]), advance):
-        i = order[at]
-        found = back(
-            *now,
-            *state,
-            *(read(i) for read in rows),
-            *(read(i) for read in tops),
-            *fixed,
-        )
+        found = back(*now, *state, *read(at), *fixed)
         now = found[: len(start)]
         for into, part in zip(kept, found[len(start) :], strict=True):
-            into[i] = part
+            into[order[at]] = part
     return now + [plain(into) for into in kept]
 
 

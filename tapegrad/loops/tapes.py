@@ -17,7 +17,7 @@ from typing import Any
 
 from tapegrad import sweeps
 from tapegrad.expanding import zeros
-from tapegrad.passes import prune
+from tapegrad.passes import prune, simplify
 from tapegrad.readings.mixed import MIXED
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.rules.shapes import FLOATING
@@ -107,11 +107,7 @@ def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
     for low, high in itertools.pairwise(ends):
         order += inputs[low:high]
         order += [dots[place] for place in dotted if low <= place < high]
-    known[key] = prune(
-        recorder.freeze(
-            tuple(x._i for x in order), made, example=tuple(x._data for x in order)
-        )
-    )
+    known[key] = _frozen(recorder, order, made)
     return known[key]  # type: ignore[no-any-return]
 
 
@@ -162,12 +158,14 @@ def back(layout: Layout, seeded: Sequence[int]) -> Tape:
         outputs += [bar_of(place) for place in layout.smooth(carry, constants)]
         made = tuple(recorder.slot_of(output) for output in outputs)
     order = [*bars, *sums, *inputs[:constants], *seeds, *inputs[constants:]]
-    known[key] = prune(
-        recorder.freeze(
-            tuple(x._i for x in order), made, example=tuple(x._data for x in order)
-        )
-    )
+    known[key] = _frozen(recorder, order, made)
     return known[key]  # type: ignore[no-any-return]
+
+
+def _frozen(recorder: Recorder, order: Sequence[Any], outputs: tuple[int, ...]) -> Tape:
+    """A body, in few steps: it runs often. It is read in every arithmetic."""
+    inputs, example = tuple(x._i for x in order), tuple(x._data for x in order)
+    return simplify(recorder.freeze(inputs, outputs, example=example), "any")
 
 
 def variables(recorder: Recorder, base: Tape, low: int = 0) -> list[Any]:
