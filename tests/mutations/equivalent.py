@@ -46,7 +46,6 @@ QUIET: dict[tuple[str, str], str] = {
     ("native/arrays/plan.py", "CHEAP"): "what is repeated or stored: speed",
     ("native/arrays/plan.py", "WIDE"): "what is made in one nest: speed",
     ("native/arrays/plan.py", "TOGETHER"): "what is made in one nest: speed",
-    ("native/arrays/writes.py", "live"): "which writes are joined: speed",
     ("native/arrays/writes.py", "FEW"): "which writes are joined: speed",
     ("native/arrays/writes.py", "FEW_WIDE"): "which writes are joined: speed",
     ("native/arrays/writes.py", "MOST"): "which writes are joined: speed",
@@ -73,6 +72,10 @@ EQUIVALENT: dict[str, str] = {
     "exponent > 0 -> exponent >= 0 #1": "an exponent of 0 has left before",
     "tapegrad/native/arrays/words.py::EntryReading._select number: 1 -> 2": (
         "the arms of a row are floats of one kind, which is the common one as well"
+    ),
+    "tapegrad/native/arrays/writes.py::join_writes term dropped: {node for node in "
+    'graph.nodes if node.op in {"guard", "check"}} | {*out… -> {*outputs}': (
+        "chains that a guard alone reads are not joined then: slower, the same numbers"
     ),
     "tapegrad/rules/structure.py::CALL number: 1 -> 2 #1": (
         "any negative number means: as many slots as there are outputs"

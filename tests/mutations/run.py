@@ -196,7 +196,7 @@ def _tried(
         for names in rounds:
             if not names:
                 continue
-            limit = 30 + 8 * sum(map(reach.cost, names))
+            limit = 20 + 5 * sum(map(reach.cost, names))
             found = server.run(work, names, limit)
             ran, seconds = ran + found.ran, seconds + found.seconds
             if found.what not in {"passed", "nothing ran"}:
