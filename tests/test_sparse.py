@@ -133,6 +133,32 @@ def test_scalars_and_arrays_have_the_same_pattern() -> None:
     agrees(four(x), want)
 
 
+def test_long_tapes_of_scalars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One triangular system in place of a sweep; where slopes are infinite, a sweep."""
+    n = 300
+    f = lambda x: [  # noqa: E731
+        np.sqrt(x[k]) * x[k + 1] + tg.where(x[k] < 0.5, x[k], x[k + 2])
+        for k in range(n)
+    ]
+    jacobian = tg.sparse_jacobian(f, [1.0] * (n + 2))
+    assert len(jacobian.tape) > 512
+    x = np.random.default_rng(0).uniform(0.0, 1.0, n + 2)
+
+    def wide(x: Any) -> Any:
+        chosen = tg.where(x[:n] < 0.5, x[:n], x[2:])
+        return np.sqrt(x[:n]) * x[1 : n + 1] + chosen
+
+    agrees(jacobian(x.tolist()), dense(wide, x))
+    monkeypatch.setattr("tapegrad.sparse.plan.ROOM", 1000)
+    agrees(jacobian(x.tolist()), dense(wide, x))
+    x[::7] = 0.0
+    found = jacobian(x.tolist()).toarray()
+    want = tg.sparse_jacobian(wide, x)(x).toarray()
+    assert np.array_equal(found, want)
+    assert np.isinf(want[range(0, n, 7), range(0, n, 7)]).all()
+    assert not np.isnan(want).any()
+
+
 def test_dependences_of_single_entries_on_many_variables() -> None:
     """Integers with a bit a variable, short and long ones."""
     for n in (3, 15, 16, 17, 300):
@@ -228,6 +254,17 @@ def test_colours_of_random_patterns(seed: int) -> None:
     both = table | table.T | np.eye(n, dtype=bool)
     assert star(both, colouring.star(sp.csr_array(both)))
     assert star(both, colouring.star(sp.csr_array(both & ~np.eye(n, dtype=bool))))
+
+
+def test_rows_win_where_their_bound_is_higher() -> None:
+    """Products of all pairs of four: rows have two entries, and columns need four
+    colours; columns have three, and the pairs (the edges of K4) need three.
+    """
+    f = lambda x: [x[i] * x[j] for i, j in itertools.combinations(range(4), 2)]  # noqa: E731
+    jacobian = tg.sparse_jacobian(f, np.ones(4))
+    assert (jacobian.mode, jacobian.colors.max() + 1) == ("rows", 3)
+    x = np.arange(1.0, 5.0)
+    agrees(jacobian(x), dense(f, x))
 
 
 @pytest.mark.parametrize("hub", [0, 7, 19])

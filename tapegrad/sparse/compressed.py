@@ -17,8 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import spsolve_triangular
 
-from tapegrad import sweeps
+from tapegrad import bulk, sweeps
 from tapegrad.passing import applied, fit, partials_of, pushed, scaled
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import spread
@@ -190,6 +192,8 @@ class _Step:
     def _arms(self, y: Any, dots: Sequence[Any]) -> Any:
         if all(dot is None for dot in dots):
             return None
+        if isinstance(self.xs[0], bool | np.bool_):
+            return dots[1] if self.xs[0] else dots[2]
         zero = self.m.like(0, y)
         return self.m.where(self.xs[0], *(zero if d is None else d for d in dots[1:]))
 
@@ -200,6 +204,34 @@ class _Step:
         wide = spread(self.m, y, self.m.shape(x), axes)
         partial = partials_of(self.m, self.row, wide, [x], self.params)[0]
         return self.m.sum(self._masked(partial * dot, 0, colour), axes=axes)
+
+
+def bulk_tangents(
+    tape: Tape, values: Sequence[Any], wrt: Sequence[int], units: Any
+) -> Any:
+    """The tangents of a long tape of scalars: one triangular system for all colours.
+
+    With P the partials of each slot by its operands, the tangents are (I - P)^-1 S
+    (Griewank & Walther, section 9.1). P is strictly triangular, in step order.
+
+    Args:
+        tape: a flat tape of scalars.
+        values: slot values of a replay.
+        wrt: input slots.
+        units: a seed for each of them, over the colours.
+
+    Returns:
+        A matrix: colours by outputs.
+    """
+    reads, partials = bulk.linearised(bulk.lines_of_tape(tape, np.array(values, float)))
+    place, slots = np.nonzero(reads >= 0)
+    count = tape.slot_count
+    entries = (-partials[place, slots], (slots, reads[place, slots]))
+    system = sp.csr_array(entries, shape=(count, count)) + sp.eye_array(count)
+    seeds = np.zeros((count, units.shape[1]))
+    seeds[list(wrt)] = units
+    found = spsolve_triangular(system.tocsr(), seeds, lower=True, unit_diagonal=True)
+    return found[list(tape.outputs)].T
 
 
 def adjoints(

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from tapegrad import sweeps
+from tapegrad.jacobians import in_bulk
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.sparse import colouring
-from tapegrad.sparse.compressed import Marks, adjoints, tangents
+from tapegrad.sparse.compressed import Marks, adjoints, bulk_tangents, tangents
 from tapegrad.sparse.pattern import Reaches, pattern
 from tapegrad.sparse.reaches import Reach
 from tapegrad.tape.tape import Tape
@@ -96,12 +97,7 @@ class Plan:
     ) -> npt.NDArray[Any]:
         marks = self._marks() if masked else None
         if not self.tape.arrays:
-            units = np.eye(self.count)
-            seeds = {
-                slot: [units[colour]]
-                for slot, colour in zip(self.wrt, self.colours, strict=True)
-            }
-            return self._picked([self._swept(m, inputs, seeds, marks, self.count)])
+            return self._picked([self._scalars(m, inputs, marks)])
         wide = max(math.prod(shape) for shape, _ in self.tape.avals)
         step = max(1, ROOM // max(wide, 1))  # so many colours at a time
         lines = []
@@ -112,6 +108,20 @@ class Plan:
             cut = None if marks is None else _cut(marks, some)
             lines.append(self._swept(m, inputs, seeds, cut, len(some)))
         return self._picked([np.concatenate(lines)] if lines else [])
+
+    def _scalars(self, m: Any, inputs: Sequence[Any], marks: Marks | None) -> Any:
+        """Tangents of all outputs of a tape of scalars."""
+        units = np.eye(self.count)[self.colours]
+        if marks is not None or not in_bulk(self.tape, m):
+            seeds = {slot: [unit] for slot, unit in zip(self.wrt, units, strict=True)}
+            return self._swept(m, inputs, seeds, marks, self.count)
+        values = sweeps.replay(self.tape, m, inputs)
+        step = max(1, ROOM // self.tape.slot_count)
+        lines = [
+            bulk_tangents(self.tape, values, self.wrt, units[:, low : low + step])
+            for low in range(0, self.count, step)
+        ]
+        return np.concatenate(lines)
 
     def _swept(
         self,
