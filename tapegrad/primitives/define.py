@@ -168,7 +168,7 @@ def _made(
     words = argument_names(draft.names)
     candidates = list(draft.values)
     first = candidates[0][1]
-    if SLOW & {name for _, name, _, _ in first.needed()}:
+    if draft.slow or SLOW & {name for _, name, _, _ in first.needed()}:
         draft.witness.patience = LESS_PATIENCE
     natural = domain_of(first)
     inside = narrowed(

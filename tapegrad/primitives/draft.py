@@ -25,6 +25,7 @@ from tapegrad.primitives.lower import (
 from tapegrad.primitives.oracle import Witness, of_code, of_expression
 from tapegrad.primitives.text import Code, RuleText, argument_names, write
 from tapegrad.readings.sympy import SYMPY
+from tapegrad.rules import TABLE
 from tapegrad.rules.primitive import REAL, Interval
 from tapegrad.symbolic.heads import KINKED
 
@@ -51,6 +52,7 @@ class Draft:
         told: what it is, for people.
         rule: partials in the words of a reading, as the user wrote them.
         written: partials that the user wrote, as code.
+        slow: it takes long at many digits, constants counted.
     """
 
     names: Sequence[str]
@@ -64,6 +66,7 @@ class Draft:
     told: str
     rule: Callable[..., Any] | None = None
     written: Code | None = None
+    slow: bool = False
 
 
 # -- from an expression ----------------------------------------------------------------
@@ -119,6 +122,7 @@ def of_sympy(expression: Any, symbols: Any) -> Draft:
         [of_assumptions(symbol) for symbol in given],
         f"sympy {len(mine)} {sp.srepr(form)}",
         _short(expression),
+        slow=form.has(sp.gamma, sp.loggamma, sp.polygamma, sp.erf, sp.erfc),
     )
 
 
@@ -196,11 +200,17 @@ def of_function(
         Witness(of_code(text.function)),
         second,
         [REAL] * len(names),
-        f"code {text}\n{rule_text}",
+        f"code {text}\n{rule_text}\n{_used(code, written)}",
         _told(text, function, names),
         rule,
         written,
     )
+
+
+def _used(*codes: Code) -> Any:
+    """Other users' rows in some codes, which are part of what these mean."""
+    names = {name for code in codes for _, name, _, _ in code.needed()}
+    return TABLE.defined(sorted(names))
 
 
 def _told(text: RuleText, function: Callable[..., Any], names: Sequence[str]) -> str:

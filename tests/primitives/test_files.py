@@ -129,3 +129,15 @@ def test_the_digest_is_of_the_content_alone():
     assert tg.primitive("t_other_name", sp.sin(x) / 2).digest == one.digest
     assert tg.primitive("t_third", sp.sin(x) / 3).digest != one.digest
     assert tg.primitive("t_bounded", sp.sin(x) / 2, domain=(0, 1)).digest != one.digest
+
+
+def test_the_digest_covers_the_primitives_that_are_used(monkeypatch):
+    f = tg.primitive("t_used", lambda x: x * x * x)
+    one = tg.primitive("t_using", lambda x: f(x) + x)
+    mine = TABLE["t_used"]
+    changed = dataclasses.replace(mine, digest="another")
+    monkeypatch.setattr(TABLE, "rows", [changed if r is mine else r for r in TABLE])
+    with pytest.raises(tg.RecordError, match="defined already"):
+        tg.primitive("t_using", lambda x: f(x) + x)
+    monkeypatch.undo()
+    assert tg.primitive("t_using", lambda x: f(x) + x) is one
