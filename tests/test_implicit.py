@@ -155,6 +155,33 @@ def test_gradients_pass_their_check() -> None:
     assert tg.check_gradient(root, 0.7, order=2).ok
 
 
+def test_the_solver_is_not_run_while_a_derivative_is_recorded() -> None:
+    calls = []
+
+    def counted(a):
+        calls.append(a)
+        return find_cube(a)
+
+    tape = tg.record(tg.implicit(cube, counted), 10.0)
+    calls.clear()
+    grown = tape.adjoint_tape().adjoint_tape()
+    assert not calls
+    assert grown(0.7) == pytest.approx(slopes(0.7)[1], rel=1e-12)
+    assert set(calls) == {0.7}
+
+
+def test_the_same_solver_with_other_nestings() -> None:
+    def both(p, q=None):
+        a, b = p if q is None else (p, q)
+        return a * b
+
+    product = tg.implicit(
+        lambda x, p, q=None: x - (p[0] * p[1] if q is None else p * q), both
+    )
+    tape = tg.record(lambda a, b: product(a, b) + product((a, b)), 2.0, 3.0)
+    assert tape.gradient(2.0, 5.0) == (10.0, 4.0)
+
+
 def test_nan_goes_through() -> None:
     square = tg.implicit(lambda x, a: x * x - a, lambda a: a**0.5)
     tape = tg.record(square, 4.0)

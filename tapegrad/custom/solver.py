@@ -49,7 +49,10 @@ class Solver:
         return getattr(sys.modules.get(module), name, None) is self.function
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Solver) and other.function is self.function
+        return isinstance(other, Solver) and self._parts() == other._parts()
+
+    def _parts(self) -> tuple[Any, ...]:
+        return id(self.function), self.arguments, self.result
 
     def __hash__(self) -> int:
         return hash(id(self.function))
