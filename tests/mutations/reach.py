@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from coverage import CoverageData
@@ -33,8 +33,15 @@ def warm(tree: Path) -> None:
         subprocess.run(command, cwd=tree, env=environment, stdout=quiet, check=False)
 
 
-def measure(state: Path, tree: Path, jobs: int) -> None:
-    """Run the suite in a tree once, lines noted by test; the map goes to `state`."""
+def measure(state: Path, tree: Path, jobs: int, suite: Sequence[str]) -> None:
+    """Run the suite in a tree once, lines noted by test; the map goes to `state`.
+
+    Args:
+        state: the folder for the map.
+        tree: the checkout.
+        jobs: processes.
+        suite: files and folders of tests; all of them if empty.
+    """
     for old in [
         *state.glob("reach.*.data"),
         *state.glob("costs.*"),
@@ -43,6 +50,7 @@ def measure(state: Path, tree: Path, jobs: int) -> None:
         old.unlink(missing_ok=True)
     several = ["-n", str(jobs)] if jobs > 1 else ["-p", "no:xdist"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "reach_plugin", *several]
+    command += suite
     environment = {
         **_environment(tree),
         "MUTATIONS_STATE": str(state),

@@ -50,7 +50,7 @@ def main() -> int:
     options.map = options.map or state
     if not (options.map / "measured").exists():
         _say(f"which tests run which lines: one run of the suite ({state})")
-        measure(state, tree, options.jobs)
+        measure(state, tree, options.jobs, options.suite)
     choices = choose(tree, options.count, options.seed)
     if options.only:
         choices = [c for c in choices if any(o in c.fault.name for o in options.only)]
@@ -77,6 +77,7 @@ def _options() -> argparse.Namespace:
         "commit": {"default": "HEAD", "help": "what is copied"},
         "state": {"type": Path, "default": STATE, "help": "where results stay"},
         "map": {"type": Path, "help": "results of a tree much like this one"},
+        "suite": {"nargs": "*", "default": [], "help": "tests on the map: all"},
         "most": {"type": float, "default": 120.0, "help": "seconds a round"},
         "tests": {"nargs": "*", "help": "run these files or tests, no others"},
         "list": {"action": "store_true", "help": "only name the faults"},
