@@ -21,8 +21,9 @@ from tapegrad.handle import Handle
 from tapegrad.real import as_data, frozen
 from tapegrad.recorder import Recorder, recording_onto
 from tapegrad.rules import TABLE
+from tapegrad.tape.differing import difference
 from tapegrad.tape.structure import Structure, Tree, flatten, paths
-from tapegrad.tape.tape import Step, Tape
+from tapegrad.tape.tape import Tape
 from tapegrad.value import Value
 
 # Arguments of these types become inputs; everything else is static.
@@ -314,40 +315,9 @@ def _differs(
 
     Two more note the lines; what only those differ by would have no line.
     """
-    lined = [_record(f, args, kwargs, Recorder(lines=True)) for _ in range(2)]
-    first, second = lined if lined[0] != lined[1] else tapes
-    advice = (
-        "the function reads a random number, a clock or global state: pass that as an "
-        "argument"
-    )
-    for one, two in zip(first, second, strict=False):
-        shapes = [
-            [tape.aval_of(slot) for slot in step.slots]
-            for tape, step in ((first, one), (second, two))
-        ]
-        alike = (one.primitive, one.operands, shapes[0]) == (
-            two.primitive,
-            two.operands,
-            shapes[1],
-        )
-        if alike and repr(one.params) == repr(two.params):
-            continue
-        what = [f"{step.sign} {dict(step.params)}" for step in (one, two)]
-        if shapes[0] != shapes[1]:
-            what = [
-                f"{step.sign} of shape {mine}"
-                for step, mine in zip((one, two), shapes, strict=True)
-            ]
-        return RecordError(
-            f"two recordings at the same inputs differ at step {one.number}: {what[0]} "
-            f"and {what[1]}{_place(first, one)}; {advice}"
-        )
-    sizes = [f"{len(x)} steps and {len(x.outputs)} results" for x in (first, second)]
+    again = [_record(f, args, kwargs, Recorder(lines=True)) for _ in range(2)]
+    first, second = again if again[0] != again[1] else tapes
     return RecordError(
-        f"two recordings at the same inputs have {sizes[0]}, and {sizes[1]}; {advice}"
+        f"two recordings at the same inputs {difference(first, second)}; the function "
+        "reads a random number, a clock or global state: pass that as an argument"
     )
-
-
-def _place(tape: Tape, step: Step) -> str:
-    place = tape.line_of(step.slots.start) if step.slots else None
-    return "" if place is None else f" ({place[0]}:{place[1]})"

@@ -7,8 +7,9 @@
 
 One line a step. Static parameters stand among the operands as NumPy names them, an
 index is the operation itself (``[1:]``), and a dtype stands beside the shape where it
-is not float64. Primals and adjoints are those at the inputs of the recording, where the
-tape knows them and has one scalar output.
+is not float64; where lines were noted, each step has its own. Primals and adjoints are
+those at the inputs of the recording, where the tape knows them and has one scalar
+output.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,9 @@ REPLAYED = 100_000
 # ... and so does one of more entries than this, in all slots together.
 REPLAYED_ENTRIES = 20_000_000
 
-HEADINGS = ("slot", "operation", "operands", "shape", "label", "primal", "adjoint")
+HEADINGS = (
+    *("slot", "operation", "operands", "shape", "label", "line", "primal", "adjoint"),
+)
 RIGHT = frozenset({"primal", "adjoint"})
 # Names of inputs in a headline; slots of one step in a cell.
 NAMED = 6
@@ -51,6 +55,8 @@ def listing(tape: Tape) -> str:
     """
     columns: tuple[str, ...] = HEADINGS
     primals, adjoints = known(tape)
+    if tape.lines is None:
+        columns = tuple(name for name in columns if name != "line")
     if primals is None:
         columns = tuple(name for name in columns if name != "primal")
     if adjoints is None:
@@ -169,9 +175,16 @@ def _cells(
         "operands": _operands(step, len(first)),
         "shape": _joined(avals),
         "label": _label(tape, step),
+        "line": _line(tape, step),
         "primal": "" if primals is None or empty else _numbers(primals, slots),
         "adjoint": _adjoint(tape, step, adjoints),
     }
+
+
+def _line(tape: Tape, step: Step) -> str:
+    """Where the step was recorded, if that is known; a guard says so itself."""
+    place = tape.line_of(step.slots.start) if step.slots else None
+    return "" if place is None else f"{Path(place[0]).name}:{place[1]}"
 
 
 def _adjoint(tape: Tape, step: Step, adjoints: Sequence[Any] | None) -> str:

@@ -472,3 +472,13 @@ def test_sums_that_cancel_are_within_their_bound(name):
     assert report.ok
     assert abs(report.true_error) > 100 * report.unit * abs(report.value)
     assert report.bound <= report.apriori
+
+
+def test_a_listing_shows_lines_that_are_known():
+    lined = tg.record(quadratic, 1.0, 3.0, 1.0, lines=True)
+    plain = tg.record(quadratic, 1.0, 3.0, 1.0)
+    text = str(lined).splitlines()
+    assert "line" in text[0].split()
+    (root,) = [line for line in text if " sqrt " in line]
+    assert f"test_rounding.py:{line_with('the root')}" in root
+    assert "line" not in str(plain).splitlines()[0].split()
