@@ -70,6 +70,15 @@ class Reaches:
             return reaches.empty(size, self.variables)
         return reaches.from_bits(found, self.variables) if type(found) is int else found
 
+    def lines(self, slot: int) -> tuple[Any, Any]:
+        """The columns of all rows of a slot, and how many each row has."""
+        found = self.found[slot]
+        if type(found) is int:
+            columns = reaches.columns_of(found)
+            return columns, [len(columns)]
+        table = self.of(slot)
+        return table.indices, np.diff(table.indptr)
+
     def _pass(self) -> None:
         tape = self.tape
         rows = [TABLE[name] for name in tape.operations]
@@ -100,8 +109,10 @@ class Reaches:
         """Variables depend on themselves; a constant is known."""
         if slot in self._first:
             size = math.prod(self.tape.aval_of(slot)[0])
-            made = reaches.units(size, self._first[slot], self.variables)
-            self.found[slot] = reaches.bits_of(made) if size == 1 else made
+            first = self._first[slot]
+            self.found[slot] = (
+                1 << first if size == 1 else reaches.units(size, first, self.variables)
+            )
         elif row.name == "const":
             self.values[slot] = MIXED.number(params["value"])
 
@@ -178,9 +189,9 @@ def pattern(
     moved = dict(zip(tape.inputs, base.inputs, strict=True))
     fixed = {moved[slot]: value for slot, value in (given or {}).items()}
     found = Reaches(base, [moved[slot] for slot in wrt], fixed, base.outputs)
-    tables = [found.of(slot) for slot in base.outputs]
-    sizes = [made.shape[0] for made in tables]
-    return reaches.joined(tables, sizes, found.variables)[1:]
+    return reaches.stacked(
+        [found.lines(slot) for slot in base.outputs], found.variables
+    )
 
 
 def _written_out(tape: Tape) -> Tape:

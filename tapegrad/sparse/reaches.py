@@ -89,6 +89,16 @@ def joined(parts: Sequence[Reach | None], sizes: Sequence[int], n: int) -> Reach
     return table(every, np.concatenate(starts).astype(np.int32), n)
 
 
+def stacked(lines: Sequence[tuple[Any, Any]], variables: int) -> Reach:
+    """Rows of several slots, from their columns and the lengths of their rows."""
+    if not lines:
+        return empty(0, variables)
+    columns, counts = (np.concatenate(parts) for parts in zip(*lines, strict=True))
+    guard_size(len(columns))
+    starts = np.append(0, np.cumsum(counts, dtype=np.int64))
+    return table(columns, starts.astype(np.int32), variables)
+
+
 def related(rows: Ints, columns: Ints, entries: int, reach: Reach) -> Reach:
     """Entry rows[k] reads entry columns[k], which has a reach."""
     guard_size(int(np.diff(reach.indptr)[columns].sum()))
