@@ -267,7 +267,7 @@ def pulled_nested(
 ) -> list[tuple[Any, Any, Any]]:
     """What a step with sub-tapes passes on.
 
-    Masks are left at: is any entry of any slot selected?
+    Masks are left at: is any entry of any slot selected? Some rows know better.
     """
     reached = [slot for slot in slots if bars[slot] is not None]
     if not reached:
@@ -275,6 +275,9 @@ def pulled_nested(
     mine = [bars[slot] for slot in slots]
     ys = [values[slot] for slot in slots]
     rule: Any = row.pull
+    if row.masks:
+        pairs = rule(m, mine, ys, xs, params, [masks.get(slot) for slot in slots])
+        return [(None, part, under) for part, under in pairs]
     parts = rule(m, mine, ys, xs, params)
     if any(masks.get(slot) is None for slot in reached):
         return [(None, part, None) for part in parts]

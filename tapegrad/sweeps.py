@@ -262,7 +262,7 @@ def adjoint(
     seeds: Mapping[int, Any],
     wrt: Sequence[int] | None = None,
     watch: Callable[[int, int, Any, Any], None] | None = None,
-    masks: Mapping[int, Any] | None = None,
+    masks: dict[int, Any] | None = None,
 ) -> list[Any]:
     """Reverse sweep: the adjoint of every slot, None where it is structurally 0.
 
@@ -274,7 +274,8 @@ def adjoint(
         wrt: input slots asked for; all inputs by default.
         watch: called with (step, operand slot, partial, contribution) for each
             accumulation, for traces.
-        masks: which entries of a seed are there; the others are structural zeros.
+        masks: which entries of a seed are there; the others are structural zeros. The
+            masks of the other slots are put beside them.
     """
     bars: list[Any] = [None] * tape.slot_count
     for slot, seed in seeds.items():
@@ -287,7 +288,7 @@ def adjoint(
     first = tape.first.tolist()
     arrays = tape.arrays
     sums = Sums(m, bars)
-    sums.masks.update(masks or {})
+    sums.masks = {} if masks is None else masks
     for step in range(len(opcode) - 1, -1, -1):
         slot = first[step]
         low, high = offsets[step], offsets[step + 1]

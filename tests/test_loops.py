@@ -477,6 +477,29 @@ def test_checkpoint_changes_no_number() -> None:
     assert tg.checkpoint(block)(0.3, 0.7) == block(0.3, 0.7)
 
 
+def test_checkpoint_keeps_absent_arms_absent() -> None:
+    """An entry that is not selected stays absent inside, too: no 0 * inf."""
+
+    def root(x):
+        return {"r": np.sqrt(x), "l": np.log(x)}
+
+    def f(piece, x):
+        found = piece(x)
+        return np.sum(tg.where(x > 0, found["r"], 0.0) ** 2 * x)
+
+    x = np.array([0.0, 4.0])
+    one = tg.record(lambda x: f(tg.checkpoint(root), x), x)
+    two = tg.record(lambda x: f(root, x), x)
+    assert np.array_equal(one.gradient(x), [0.0, 8.0])
+    assert np.array_equal(one.gradient(x), two.gradient(x))
+    assert np.array_equal(one.adjoint_tape()(x), two.gradient(x))
+    assert np.array_equal(one.hessian(x), two.hessian(x), equal_nan=True)
+    assert np.array_equal(one.compile().gradient(x), two.gradient(x))
+    v = Value(x)
+    f(tg.checkpoint(root), v).backward()
+    assert np.array_equal(v.grad, [0.0, 8.0])
+
+
 def test_checkpoint_captures() -> None:
     def outer(w):
         inner = tg.checkpoint(lambda x: np.sin(x * w))

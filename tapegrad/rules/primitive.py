@@ -142,6 +142,8 @@ class Primitive:
             ``pull(m, bars, ys, xs, params)``, an adjoint for each operand; and
             ``push(m, dots, ys, xs, params)``, a tangent for each slot. None stands for
             what is structurally 0.
+        masks: of a step with sub-tapes: ``pull`` takes a mask for each slot besides, or
+            None, and gives pairs of adjoint and mask.
         digest: of a user's row, SHA-256 of its definition; empty for the table's own.
         told: of a user's row, its definition in one line, for people.
         ulps: what values and first partials are held to by the verifier.
@@ -175,6 +177,7 @@ class Primitive:
     samples: tuple[Sample, ...] = ()
     indices: int = 0
     run: Rule | None = None
+    masks: bool = False
     digest: str = ""
     told: str = ""
     ulps: float = 4.0
