@@ -17,10 +17,12 @@ from sympy.logic.boolalg import Boolean
 
 from tapegrad import sweeps
 from tapegrad.derivatives import differentiable
+from tapegrad.errors import ShapeError
 from tapegrad.expanding import expanded
 from tapegrad.symbolic.closed import FORMULAS, careful, names_of, released, symbols_of
 from tapegrad.symbolic.export import smooth_symbols, to_sympy
 from tapegrad.symbolic.limits import limited
+from tapegrad.symbolic.shared import shared_formulas
 from tapegrad.tape.tape import Tape
 
 # What a notebook shows beside a tape: a line or two.
@@ -36,7 +38,8 @@ def latex(tape: Tape, *, derivative: bool | str = False) -> str:
     r"""The outputs of a tape, or their derivatives, as LaTeX without dollar signs.
 
     Args:
-        tape: any tape whose written-out formula is of reasonable length.
+        tape: any tape whose formula is of reasonable length, when what is shared has
+            a name.
         derivative: True gives an aligned list of partial derivatives for a tape with
             one output that is a number, and the Jacobian as a matrix for any other;
             "jacobian" and "hessian" give these matrices.
@@ -56,11 +59,15 @@ def latex(tape: Tape, *, derivative: bool | str = False) -> str:
     scalar = tape.structure.result.bare and not tape.aval_of(tape.outputs[0])[0]
     if derivative is True and not scalar:
         derivative = "jacobian"
-    found = to_sympy(tape, derivative=derivative)
+    try:
+        found = to_sympy(tape, derivative=derivative)
+    except ShapeError:
+        long = _of_steps(tape, derivative) if scalar else None
+        if long is None:
+            raise
+        return long
     if derivative is True:
-        names = names_of(tape)
-        unders = [_latex(sp.Symbol(names[place])) for place in differentiable(tape)]
-        lefts = [rf"\frac{{\partial f}}{{\partial {under}}}" for under in unders]
+        lefts = _partials(tape)
         text = named(lefts, list(found.values()))
         return (text or _aligned(lefts, map(_latex, found.values()))) + (
             _assumptions(tape)
@@ -71,6 +78,25 @@ def latex(tape: Tape, *, derivative: bool | str = False) -> str:
         text = _latex(found)
         text = f"{left} = {text}" if derivative else text
     return text + _assumptions(tape)
+
+
+def _partials(tape: Tape) -> list[str]:
+    """The sign of the derivative by each input."""
+    names = names_of(tape)
+    unders = [_latex(sp.Symbol(names[place])) for place in differentiable(tape)]
+    return [rf"\frac{{\partial f}}{{\partial {under}}}" for under in unders]
+
+
+def _of_steps(tape: Tape, derivative: bool | str) -> str | None:
+    """A formula too long to be written out: shared steps by name."""
+    if derivative not in {False, True}:
+        return None
+    names = _fresh({str(symbol) for symbol in symbols_of(tape)})
+    found = shared_formulas(tape, names, derivative=bool(derivative))
+    if found is None:
+        return None
+    shared, rest = found
+    return _with_names(_partials(tape) if derivative else ["f"], rest, shared)
 
 
 def _left(tape: Tape, derivative: bool | str) -> str:
@@ -122,12 +148,16 @@ def named(lefts: Sequence[str], found: Sequence[Any]) -> str | None:
     if not shared:
         return None
     parts = iter(rest)
-    mains = [_put_back(part, parts) for part in found]
+    text = _with_names(lefts, [_put_back(part, parts) for part in found], shared)
+    return text if len(text) < len(plain) else None
+
+
+def _with_names(lefts: Sequence[str], found: Sequence[Any], shared: Any) -> str:
+    """Formulas, and below them what their names stand for."""
     where = [_latex(symbol) for symbol, _ in shared]
     where[0] = rf"\text{{where}}\quad {where[0]}"
-    rights = [*map(_latex, mains), *(_latex(part) for _, part in shared)]
-    text = _aligned([*lefts, *where], rights)
-    return text if len(text) < len(plain) else None
+    rights = [*map(_latex, found), *(_latex(part) for _, part in shared)]
+    return _aligned([*lefts, *where], rights)
 
 
 def _named_parts(entries: Sequence[Any]) -> tuple[list[tuple[Any, Any]], list[Any]]:

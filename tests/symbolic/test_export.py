@@ -22,6 +22,7 @@ from tapegrad.symbolic.closed import held, symbols_of, value_at
 from tapegrad.symbolic.constants import meant
 from tapegrad.symbolic.latex import latex_or_none
 from tapegrad.symbolic.parse import parse
+from tapegrad.symbolic.shared import shared_formulas
 
 SHOWN = [
     ("x*tanh(y)", "x*tanh(y)", {"x": "tanh(y)", "y": "x/cosh(y)**2"}),
@@ -313,6 +314,32 @@ def test_formulas_that_would_explode_are_refused():
 
     with pytest.raises(ShapeError, match="too long"):
         tg.record(doubled, 0.1).to_sympy()
+
+
+def test_what_would_explode_is_printed_with_names():
+    def doubled(x, y):
+        for _ in range(60):
+            x = x * x + y
+        return x
+
+    tape = tg.record(doubled, 0.1, 0.2)
+    lines = tape.latex().splitlines()
+    assert len(lines) == 2 + 60
+    assert lines[1] == r"f &= v_{59}^{2} + y \\"
+    assert lines[2] == r"\text{where}\quad v_{1} &= x^{2} + y \\"
+    slopes = tape.latex(derivative=True).splitlines()
+    assert slopes[1].startswith(r"\frac{\partial f}{\partial x} &=")
+    # the names give the numbers of the sweep
+    names = iter(sp.Symbol(f"n{k}", real=True) for k in range(10_000))
+    symbols = symbols_of(tape)
+    shared, rest = shared_formulas(tape, names, derivative=True)
+    at = dict(zip(symbols, (0.1, 0.2), strict=True))
+    for name, part in shared:
+        at[name] = float(part.subs(at))
+    found = [float(form.subs(at)) for form in rest]
+    assert found == pytest.approx(list(tape.gradient(0.1, 0.2)), rel=1e-12)
+    with pytest.raises(ShapeError, match="too long"):
+        tape.latex(derivative="hessian")
 
 
 def test_a_long_sum_is_a_formula():
