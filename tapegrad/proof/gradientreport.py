@@ -28,6 +28,7 @@ class GradientRow:
         error: the worst relative difference.
         disagrees: the witness that it comes from, "" when all are within tolerance.
         note: what else there is to say: a kink with its two slopes, rounding.
+        input: the input it is by, the last one of several; "" for all at once.
     """
 
     derivative: str
@@ -36,6 +37,7 @@ class GradientRow:
     error: float
     disagrees: str
     note: str = ""
+    input: str = ""
 
     @property
     def ok(self) -> bool:
@@ -64,6 +66,18 @@ class GradientReport:
         return tuple(row for row in self.rows if not row.ok)
 
     @property
+    def inputs(self) -> dict[str, GradientRow]:
+        """By input its worst row: one in doubt, else that of the largest error."""
+        found: dict[str, GradientRow] = {}
+        for row in self.rows:
+            known = found.get(row.input)
+            if row.input and (
+                known is None or (known.ok, row.error) > (row.ok, known.error)
+            ):
+                found[row.input] = row
+        return found
+
+    @property
     def worst(self) -> float:
         """The worst relative error among the rows, differences left aside."""
         return max((row.error for row in self.rows), default=0.0)
@@ -78,7 +92,12 @@ class GradientReport:
     def to_json(self) -> str:
         """The rows as JSON; what is no finite number as a string."""
         rows = [_plain(asdict(row)) for row in self.rows]
-        return json.dumps({"ok": self.ok, "rows": rows}, indent=1, allow_nan=False)
+        inputs = {
+            name: _plain({"error": row.error, "disagrees": row.disagrees})
+            for name, row in self.inputs.items()
+        }
+        found = {"ok": self.ok, "inputs": inputs, "rows": rows}
+        return json.dumps(found, indent=1, allow_nan=False)
 
     def to_markdown(self) -> str:
         """The rows as a Markdown table."""

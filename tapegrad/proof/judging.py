@@ -99,11 +99,11 @@ def rows(
         answers = {name: answers[place] for name, (answers, _) in found.items()}
         words = [text for _, text in found.values()]
         swept, differences = direction.along(bars), said[direction.label]
-        yield _row(direction.label, swept, answers, differences, words, limits, size)
+        yield _row(direction, swept, answers, differences, words, limits, size)
 
 
 def _row(
-    label: str,
+    direction: Direction,
     swept: float,
     answers: dict[str, float | None],
     said: Found,
@@ -132,7 +132,9 @@ def _row(
             "so floats meet no smaller tolerance"
         )
     note = "; ".join(filter(None, notes))
-    return GradientRow(label, swept, answers, error, worst if bad else "", note)
+    disagrees = worst if bad else ""
+    label, name = direction.label, direction.name
+    return GradientRow(label, swept, answers, error, disagrees, note, name)
 
 
 def _between(x: float, slopes: tuple[float, float] | None) -> bool:

@@ -49,12 +49,14 @@ class Direction:
         dots: by place of the input, an array like it.
         place: the input of a single entry; -1 for all at once.
         index: the entry.
+        name: of the input; "" for all at once.
     """
 
     label: str
     dots: Mapping[int, Any]
     place: int = -1
     index: tuple[int, ...] = ()
+    name: str = ""
 
     def along(self, bars: Sequence[Any]) -> float:
         """The derivative along it, from the adjoints of the inputs."""
@@ -111,11 +113,11 @@ class Point:
         """The direction of one entry of an input."""
         label = self.base.input_labels()[place]
         if not np.shape(self.inputs[place]):
-            return Direction(label, {place: 1.0}, place)
+            return Direction(label, {place: 1.0}, place, (), label)
         unit = np.zeros(np.shape(self.inputs[place]))
         unit[index] = 1.0
-        label = f"{label}[{', '.join(map(str, index))}]"
-        return Direction(label, {place: unit}, place, index)
+        entry = f"{label}[{', '.join(map(str, index))}]"
+        return Direction(entry, {place: unit}, place, index, label)
 
     def size(self, direction: Direction) -> float:
         """How large the point is where the direction moves it."""

@@ -660,3 +660,17 @@ def test_a_report_on_a_console():
     text = console.file.getvalue()
     assert "a kink: slope -1" in text
     assert "1 derivative, 0 in doubt" in text
+
+
+def test_every_input_has_its_worst_row():
+    def lost(x, w):
+        return np.sum(x * np.where(np.arange(3) == 1, w._data, w)) + np.sum(x**3)
+
+    report = check_gradient(lost, np.arange(1.0, 4.0), np.arange(2.0, 5.0), order=2)
+    assert list(report.inputs) == ["x", "w"]
+    assert report.inputs["w"].derivative == "w[1]"
+    assert report.inputs["w"].disagrees == "differences"
+    right = check_gradient(lambda d, y: d["a"] * y, {"a": 2.0}, 3.0)
+    assert list(right.inputs) == ["d['a']", "y"]
+    found = json.loads(report.to_json())["inputs"]
+    assert found["w"]["disagrees"] == "differences"
