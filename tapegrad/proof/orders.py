@@ -33,7 +33,7 @@ from tapegrad.tape import Tape
 
 ORDERS = (2, 3)
 # What is gated: the worst over the table is measured at this and less.
-LIMITS = {2: 8.0, 3: 32.0}
+LIMITS = {2: 6.0, 3: 10.0}
 # Operands, by their size: beyond, powers of them leave the floats. Nor are points
 # judged whose primal overflows, or is subnormal.
 BETWEEN = {2: (1e-50, 1e50), 3: (1e-30, 1e30)}

@@ -93,7 +93,7 @@ def _sinc_term(j: int, n: int) -> int:
 
 
 def _sinc_series(m: Any, x: Any, n: int) -> Any:
-    """sum (-1)^j pi^(2j) x^(2j-n) / ((2j + 1) (2j - n)!), for |x| < 1/2."""
+    """sum (-1)^j pi^(2j) x^(2j-n) / ((2j + 1) (2j - n)!), for |x| < 1."""
     first = (n + 1) // 2
     w = (m.const("pi") * x) * (m.const("pi") * x)
     total = 0
@@ -117,7 +117,8 @@ def _sinc_slope(m: Any, x: Any, n: int) -> Any:
     pi = m.const("pi")
     sine = sign * m.sin(pi * r)
     cosine = sign * m.sin(pi * (m.const("half") - m.abs(r)))
-    small = m.less(m.abs(x), m.const("half"))
+    # each turn divides by pi x: where many follow the series has to reach further
+    small = m.less(m.abs(x), 1 if n > 3 else m.const("half"))
     x = m.where(m.equal(x, 0), 1, x)  # not selected there
     found, power = sine / pi / x, 1 / pi
     for k in range(1, n + 1):
