@@ -212,6 +212,21 @@ def test_names_stand_for_what_they_replaced():
     assert rest[:2] == forms
 
 
+@pytest.mark.parametrize("text", [SHARED, "sin(x*y)^2*cos(x*y)/(1 + x*y + sin(x*y))"])
+def test_every_name_is_defined(text):
+    """Names within names too: put back in, what is left is the Hessian."""
+    tape = parse(text)
+    forms = list(tape.to_sympy(derivative="hessian"))
+    shared, rest = module._named_parts(forms)
+    assert len(shared) > 1
+    for name, part in reversed(shared):
+        rest = [form.xreplace({name: part}) for form in rest]
+    assert {s for form in rest for s in form.free_symbols} == set(symbols_of(tape))
+    at = dict(zip(symbols_of(tape), (0.3, 0.7), strict=True))
+    for form, wanted in zip(rest, forms, strict=True):
+        assert math.isclose(value_at(form, at), value_at(wanted, at), rel_tol=1e-12)
+
+
 def test_short_formulas_are_written_out():
     for text in ("x*tanh(y)", "x^2 + x^2*y", "(x + y)^2*(x - y)"):
         for derivative in (False, True):
