@@ -103,6 +103,25 @@ def test_reverse() -> None:
     assert close(tape.compile().gradient(*AT), other.gradient(*AT))
 
 
+def test_carries_that_do_not_move_have_no_tangent() -> None:
+    """The root of a time that starts at 0: its infinite slope is nobody's."""
+
+    def loop(x):
+        def step(c, _):
+            return {
+                "x": c["x"] * 1.5 + np.sqrt(c["t"]),
+                "t": c["t"] + 1.0,
+                "y": c["x"],
+            }, 0.0
+
+        return tg.scan(step, {"x": x, "t": 0.0, "y": 0.0}, None, 3)[0]["y"]
+
+    tape = tg.record(loop, 2.0)
+    assert tape.jvp((2.0,), (1.0,))[1] == 2.25
+    assert tape.gradient(2.0) == 2.25
+    assert tape.tangent_tape()(2.0, 1.0) == 2.25
+
+
 def test_outputs_keep_their_places_in_reverse() -> None:
     _, ys = tg.scan(lambda c, x: (c + x, c), 0.0, np.arange(4.0), reverse=True)
     assert np.array_equal(ys, [6.0, 5.0, 3.0, 0.0])

@@ -131,12 +131,13 @@ def _push(
 ) -> list[Any]:
     layout = layout_of(params)
     carry, constants = layout.carry, layout.carry + layout.xs
-    moving = [place for place in layout.smooth(carry) if dots[place] is not None]
-    first = layout.smooth(0, carry)
+    start = [place for place in layout.smooth(0) if dots[place] is not None]
+    moving = tapes.reached(layout, start)
+    first = [place for place in moving if place < carry]
     tape = tapes.ahead(layout, moving)
     tangents = {
         place: m.like(0, xs[place]) if dots[place] is None else dots[place]
-        for place in (*first, *moving)
+        for place in moving
     }
     operands: list[Any] = []
     for low, high in ((0, carry), (carry, constants), (constants, len(xs))):
@@ -145,11 +146,11 @@ def _push(
     grown = dict(params) | {
         "tape": tape,
         "carry": carry + len(first),
-        "xs": layout.xs + sum(place < constants for place in moving),
+        "xs": layout.xs + sum(carry <= place < constants for place in moving),
     }
     found = m.nested(SCAN, operands, grown)
     parts: list[Any] = [None] * len(ys)
-    places = [*layout.smooth_out(0, carry), *layout.smooth_out(carry)]
+    places = [*first, *layout.smooth_out(carry)]
     for place, part in zip(places, found[carry:], strict=True):
         parts[place] = part
     return parts

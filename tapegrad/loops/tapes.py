@@ -66,13 +66,33 @@ def stored(layout: Layout) -> Tape:
     return prune(dataclasses.replace(tape, outputs=(*kept, *more)))
 
 
+def reached(layout: Layout, moving: Sequence[int]) -> list[int]:
+    """The inputs that have a tangent in some iteration, in order.
+
+    A tangent of a carry may reach another carry in the next iteration. What none ever
+    reaches has no tangent at all: 0 times an infinite partial would be NaN.
+
+    Args:
+        layout: of the body.
+        moving: places of the inputs that have one at the start.
+    """
+    base, found = sweeps.flat(layout.tape), set(moving)
+    carries = layout.smooth_out(0, layout.carry)
+    while True:
+        live = sweeps.active(base, [base.inputs[place] for place in found])
+        more = {place for place in carries if live[base.outputs[place]]} - found
+        if not more:
+            return sorted(found)
+        found |= more
+
+
 def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
     """The body with tangents: carry, carry_dot; x, x_dot; constants, their dots.
 
     Args:
         layout: of the body.
-        moving: places of the x and constants that have a tangent. Those of the carry
-            all have one.
+        moving: places of the inputs that have a tangent, in order; of the carry all
+            that one reaches in any iteration (see `reached`).
 
     Returns:
         A body whose outputs are the carry, its tangents, and the tangents of y.
@@ -86,15 +106,15 @@ def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
     with recording_onto(recorder):
         m = RecorderReading(recorder)
         inputs = variables(recorder, base)
-        dotted = [*layout.smooth(0, carry), *moving]
         dots = {
             place: recorder.variable(MIXED.like(0, inputs[place]._data), "dot")
-            for place in dotted
+            for place in moving
         }
         slots = sweeps.replay(base, m, inputs)
         seeds = {base.inputs[place]: dot for place, dot in dots.items()}
         found = sweeps.tangent(base, m, slots, seeds)
-        places = [*layout.smooth_out(0, carry), *layout.smooth_out(carry)]
+        first = [place for place in moving if place < carry]
+        places = [*first, *layout.smooth_out(carry)]
         outputs = [slots[i] for i in base.outputs[:carry]]
         for place in places:
             slot = base.outputs[place]
@@ -106,7 +126,7 @@ def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
     order = []
     for low, high in itertools.pairwise(ends):
         order += inputs[low:high]
-        order += [dots[place] for place in dotted if low <= place < high]
+        order += [dots[place] for place in moving if low <= place < high]
     known[key] = _frozen(recorder, order, made)
     return known[key]  # type: ignore[no-any-return]
 
