@@ -20,8 +20,9 @@ def derive(
     formula: Annotated[
         str,
         typer.Argument(
-            help="Names, numbers, + - * / **, pi, e, exp, log, tanh, sqrt, sin, cos, "
-            "abs, relu, max(a, b), where(a < b, x, y). It is parsed, never evaluated.",
+            help="Names, numbers, + - * / ^ **, pi, e, exp, ln, log(x, b), tanh, sqrt, "
+            "arctan, sec, abs, relu, max(a, b), where(a < b, x, y). It is parsed, "
+            "never evaluated.",
             show_default=False,
         ),
     ],

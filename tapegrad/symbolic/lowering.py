@@ -255,8 +255,9 @@ def _same(node: Node) -> Node:
 def _unknown(e: Any) -> str:
     name = e.func.__name__
     if isinstance(e, AppliedUndef):
+        count = f"{len(e.args)} argument{'s' if len(e.args) > 1 else ''}"
         return (
-            f"unknown function {name!r} of {len(e.args)} arguments: no row of the "
+            f"unknown function {name!r} of {count}: no row of the "
             f"table has this name; define it with tg.primitive({name!r}, ...), or list "
             f"{name}(...) among the symbols"
         )

@@ -22,6 +22,9 @@ from tapegrad.readings.numeric import CONSTANTS
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.symbolic.text import Lines, Numpy, Text, called, number, spelled
 
+# In a row's body, which may use its parts several times, names come early.
+SHORT = 16
+
 
 class SourceReading(Reading):
     """The vocabulary as NumPy source."""
@@ -83,7 +86,7 @@ class SourceReading(Reading):
             if row.arity <= 3
             else list(map("x{}".format, range(row.arity)))
         )
-        lines = Lines(self.lines.helpers, set(names))
+        lines = Lines(self.lines.helpers, set(names), SHORT)
         m = SourceReading(lines)
         found = body(m, *(Text(name, lines) for name in names))
         lines.add(f"return {spelled(found)}")

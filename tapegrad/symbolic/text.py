@@ -109,7 +109,8 @@ class Text:
         binds = _BINDS[sign]
         # from the left: a - b - c needs no parentheses, a < b < c would mean another
         text = f"{sides[0].at(binds or 1)} {sign} {sides[1].at(binds + 1)}"
-        return Text(text, self.lines, binds=binds)
+        made = Text(text, self.lines, binds=binds)
+        return self.lines.named(made) if len(text) > self.lines.short else made
 
     def __bool__(self) -> bool:
         msg = "its value decides what is computed"
@@ -170,9 +171,22 @@ class Text:
 
 
 class Lines:
-    """The statements of a function, and the helpers that it calls."""
+    """The statements of a function, and the helpers that it calls.
 
-    def __init__(self, helpers: dict[str, str], taken: set[str] | None = None) -> None:
+    Args:
+        helpers: functions that are defined before it, by name.
+        taken: names that are in use.
+        short: an expression of more characters gets a name of its own at once; for
+            rows' bodies, whose text does not tell how often it is used.
+    """
+
+    def __init__(
+        self,
+        helpers: dict[str, str],
+        taken: set[str] | None = None,
+        short: float = math.inf,
+    ) -> None:
+        self.short = short
         self.found: list[str] = []
         self.helpers = helpers
         self.taken = set() if taken is None else taken
@@ -226,6 +240,7 @@ class Numpy:
             return None
         # the first are written into, and long ones may be used more than once
         written = word in {"array", "zeros"} or len(text.text) > LONG
+        written = written or len(text.text) > self._lines.short
         return self._lines.named(text) if written else text
 
 
