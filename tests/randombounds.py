@@ -84,6 +84,9 @@ class Bound:
         self.steps = [
             step for step in tape if step.operands and step.primitive.name != "guard"
         ]
+        self.sources = [step for step in tape if not step.operands]
+        # of the sum asked for last: what rounding inputs and constants adds
+        self.given = 0.0
         self.errors = []
         for step in self.steps:
             xs = [slots[i] for i in step.operands]
@@ -103,6 +106,11 @@ class Bound:
                 if all(bar is None for bar in mine):
                     continue
                 total += self._step(step, error, mine, bars)
+            self.given = sum(
+                _weighed(bars[slot], UNIT["float64"] * np.abs(self.slots[slot]))
+                for step in self.sources
+                if (slot := step.slots.start) in bars
+            )
         return total
 
     def _step(self, step: Any, error: Any, mine: Any, bars: Any) -> float:

@@ -269,7 +269,7 @@ def single(judge: Judge) -> None:
     if coarse != fine or not judge.moderate(slots):
         return
     found = [value, *judge.listed(gradient)]
-    judge.within("float32", found, room=2.0**29)
+    judge.within("float32", found, single=True)
 
 
 def saved(judge: Judge, swept: list[Any]) -> None:

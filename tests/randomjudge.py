@@ -160,13 +160,18 @@ class Judge:
         return found
 
     @functools.cached_property
-    def weights(self) -> list[tuple[Any, float]]:
-        """Weights of the entries of value and gradient, and each one's bound."""
+    def weights(self) -> list[tuple[Any, float, float]]:
+        """Weights of the entries of value and gradient, each one's bound, and what
+        rounding the inputs and constants to single precision adds to it.
+        """
         count = len(self.answers)
         chosen = {0, int(self.rng.integers(count))}
         found = [np.eye(count)[place] for place in sorted(chosen)]
         found.append(np.append(0.0, self.rng.choice([-1.0, 1.0], count - 1)))
-        return [(w, MARGIN * self.bound.of(self.seeds(w))) for w in found]
+        return [
+            (w, MARGIN * self.bound.of(self.seeds(w)), MARGIN * self.bound.given)
+            for w in found
+        ]
 
     def seeds(self, weights: Any) -> dict[int, Any]:
         seeds: dict[int, Any] = {}
@@ -180,14 +185,15 @@ class Judge:
                 seeds[slot] = seeds[slot] + part if slot in seeds else part
         return seeds
 
-    def within(self, check: str, found: list[Any], room: float = 1.0) -> None:
+    def within(self, check: str, found: list[Any], *, single: bool = False) -> None:
         """Hold value and gradient of a tier to the bound, functional by functional."""
         self.count(check)
         flat = [entry for x in found for entry in np.ravel(x).tolist()]
         if len(flat) != len(self.answers):
             self.wrong(check, f"{len(flat)} entries, not {len(self.answers)}")
             return
-        for weights, bound in self.weights:
+        for weights, bound, given in self.weights:
+            room = (bound + given) * 2.0**29 if single else bound
             away, strange = mpf(0), ""
             for place in np.flatnonzero(weights).tolist():
                 one, exact = flat[place], self.answers[place]
@@ -200,10 +206,10 @@ class Judge:
             if strange:
                 self.miss(check, strange)
                 return
-            if abs(away) > bound * room:
+            if abs(away) > room:
                 places = np.flatnonzero(weights).tolist()
                 words = f"entries {places} off by {float(abs(away)):.3g}"
-                self.miss(check, f"{words}, {bound * room:.3g} allowed: {flat}")
+                self.miss(check, f"{words}, {room:.3g} allowed: {flat}")
                 return
 
     def sharp(self, check: str, found: Any, exact: Any, size: Any) -> None:
@@ -247,7 +253,7 @@ class Judge:
     @functools.cached_property
     def spread(self) -> float:
         """The largest bound that was asked for, in units of the last place."""
-        return max(bound for _, bound in self.weights) / (MARGIN * 2.0**-52)
+        return max(bound for _, bound, _ in self.weights) / (MARGIN * 2.0**-52)
 
     def moved(self, h: Any) -> list[Any]:
         """The inputs at many digits, moved along the direction."""

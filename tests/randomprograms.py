@@ -99,3 +99,17 @@ class Program:
 def shortened(found: Program, lines: list[Line], sinks: Any) -> Program:
     """The program with other lines, for the search of a smaller one."""
     return dataclasses.replace(found, lines=lines, sinks=sinks)
+
+
+def strict(x: Any, word: bool) -> Any:
+    """Words run on NumPy's scalars, which do not raise as Python's floats do."""
+    return np.float64(x) if word and type(x) is float else x
+
+
+def own(y: Any) -> Any:
+    """A result that nothing else can write to, numbers as Python's."""
+    if isinstance(y, np.ndarray) and not y.ndim:
+        y = y[()]
+    if type(y) is np.float64:
+        return float(y)
+    return np.array(y) if isinstance(y, np.ndarray) else y

@@ -16,7 +16,7 @@ import math
 from typing import Any
 
 import numpy as np
-from randomprograms import Line, Name, Program
+from randomprograms import Line, Name, Program, own, strict
 from randomwords import WORDS, WORDS_OF_NUMBERS, choose, names
 
 import tapegrad as tg
@@ -178,11 +178,11 @@ class Grower:
         line = Line(word, name, tuple(operands), dict(params), names)
         try:
             with np.errstate(all="ignore"), tg.no_record():
-                found = line.run([_wide(self.of(x), word) for x in operands])
+                found = line.run([strict(self.of(x), word) for x in operands])
         except (tg.TapegradError, np.linalg.LinAlgError):
             return None  # singular, or shapes that do not fit
         results = found if slots > 1 else (found,)
-        made = [_own(getattr(y, "_data", y)) for y in results]
+        made = [own(getattr(y, "_data", y)) for y in results]
         if not all(map(self.accepted, made)):
             return None
         self.program.lines.append(line)
@@ -339,19 +339,6 @@ def _broadcast(data: Any, wide: tuple[int, ...]) -> bool:
     except ValueError:
         return False
     return math.prod(shape) <= MOST_ENTRIES
-
-
-def _wide(x: Any, word: bool) -> Any:
-    """Words run on NumPy's scalars, which do not raise as Python's floats do."""
-    return np.float64(x) if word and type(x) is float else x
-
-
-def _own(y: Any) -> Any:
-    if isinstance(y, np.ndarray) and not y.ndim:
-        y = y[()]
-    if type(y) is np.float64:
-        return float(y)
-    return np.array(y) if isinstance(y, np.ndarray) else y
 
 
 def program(seed: int, first: Primitive | None = None) -> Program:

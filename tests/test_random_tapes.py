@@ -122,7 +122,7 @@ def planted(name, **fields):
 )
 def test_a_wrong_partial_is_found(name, partials):
     seeds = [seed * 6 for seed in range(60)]
-    seeds = [s for s in seeds if name in grown(s).rows][:6]
+    seeds = [s for s in seeds if name in grown(s).rows][:3]
     undo = planted(name, partials=partials)
     try:
         failed = checks_that_fail(seeds)
