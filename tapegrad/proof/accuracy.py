@@ -207,7 +207,8 @@ class Worst:
         what = self.what if figure else ""  # where nothing is off no point is worst
         at = self.at if figure else None
         each = tuple(figure for _, figure in sorted(self.each.items()))
-        return Row(row.name, check, status, self.count, figure, limit, at, what, each)
+        found = (figure, limit, at, what, each, row.helper)
+        return Row(row.name, check, status, self.count, *found)
 
 
 def domain(row: Primitive, points: int) -> Iterator[Row]:

@@ -11,7 +11,7 @@ import html
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Row:
         at: the operands of the worst point.
         detail: how it was proved, or what went wrong.
         each: the worst of each partial, where first partials are judged in float64.
+        helper: whether the row stands for a derivative of another.
     """
 
     primitive: str
@@ -48,6 +49,7 @@ class Row:
     at: tuple[float, ...] | None = None
     detail: str = ""
     each: tuple[float, ...] = ()
+    helper: bool = False
 
     @property
     def ok(self) -> bool:
@@ -111,8 +113,12 @@ class Report:
         rows = f"{names} primitive{'s' * (names != 1)}, {len(self.rows)} checks"
         return f"{rows}: {said or 'nothing'}"
 
-    def partials(self) -> dict[tuple[str, int], float]:
+    def partials(self, *, helpers: bool = False) -> dict[tuple[str, int], float]:
         """The worst ulps of each first partial over all float64 tiers.
+
+        Args:
+            helpers: those of helper rows, which are second derivatives, in place of
+                all others.
 
         Returns:
             By primitive and place of the operand, from 1.
@@ -120,31 +126,33 @@ class Report:
         found: dict[tuple[str, int], float] = {}
         for row in self.rows:
             for place, figure in enumerate(row.each, 1):
-                key = row.primitive, place
-                found[key] = max(figure, found.get(key, 0.0))
+                if row.helper == helpers:
+                    key = row.primitive, place
+                    found[key] = max(figure, found.get(key, 0.0))
         return found
 
     def goals(self) -> str:
         """One line: how many first partials are within 4 ulps, and within 2."""
-        worst = self.partials().values()
-        if not worst:
-            return ""
-        counts = [sum(figure <= goal for figure in worst) for goal in GOALS]
-        within = ", ".join(
-            f"{count} within {goal:g} ulps ({count / len(worst):.0%})"
-            for count, goal in zip(counts, GOALS, strict=True)
-        )
-        return f"of {len(worst)} first partials {within}"
+        said = []
+        for helpers, what in ((False, "first partials"), (True, "of helper rows")):
+            worst = self.partials(helpers=helpers).values()
+            if worst:
+                within = ", ".join(
+                    f"{count} within {goal:g} ulps ({count / len(worst):.0%})"
+                    for goal, count in _reached(worst).items()
+                )
+                said.append(f"of {len(worst)} {what} {within}")
+        return "; ".join(said)
 
     def to_json(self) -> str:
         """The rows as JSON; infinite figures as the string "inf"."""
         rows = [{key: _plain(x) for key, x in asdict(row).items()} for row in self.rows]
-        worst = self.partials().values()
-        first = {"count": len(worst)} | {
-            f"within_{goal:g}": sum(figure <= goal for figure in worst)
-            for goal in GOALS
-        }
-        said = {"ok": self.ok, "first_partials": first, "rows": rows}
+        first = {}
+        for helpers, what in ((False, "first_partials"), (True, "of_helper_rows")):
+            worst = self.partials(helpers=helpers).values()
+            reached = {f"within_{g:g}": n for g, n in _reached(worst).items()}
+            first[what] = {"count": len(worst), **reached}
+        said = {"ok": self.ok, **first, "rows": rows}
         return json.dumps(said, indent=1, allow_nan=False)
 
     def to_markdown(self) -> str:
@@ -210,6 +218,11 @@ class Report:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Any:
         del console, options
         yield self.to_rich()
+
+
+def _reached(worst: Collection[float]) -> dict[float, int]:
+    """How many figures are within each goal."""
+    return {goal: sum(figure <= goal for figure in worst) for goal in GOALS}
 
 
 def _cells(row: Row) -> tuple[str, ...]:

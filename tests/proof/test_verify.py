@@ -306,6 +306,23 @@ def test_a_report_as_json():
     assert found["first_partials"] == {"count": 2, "within_4": 2, "within_2": 1}
 
 
+def test_partials_of_helper_rows_are_counted_apart():
+    both = Report(
+        (
+            *MADE.rows,
+            Row("h", "partials, floats", "held", 1, 3.0, 4.0, (), "", (3,), True),
+        )
+    )
+    assert both.goals() == (
+        "of 2 first partials 2 within 4 ulps (100%), 1 within 2 ulps (50%); "
+        "of 1 of helper rows 1 within 4 ulps (100%), 0 within 2 ulps (0%)"
+    )
+    found = json.loads(both.to_json())
+    assert found["first_partials"]["count"] == 2
+    assert found["of_helper_rows"] == {"count": 1, "within_4": 1, "within_2": 0}
+    assert [r.helper for r in verify("sech2", points=60) if r.each] == [True] * 8
+
+
 def test_each_first_partial_by_its_worst_tier():
     assert MADE.partials() == {("f", 1): 1.25, ("f", 2): 3.0}
     assert Report(()).goals() == ""
