@@ -122,6 +122,19 @@ def test_carries_that_do_not_move_have_no_tangent() -> None:
     assert tape.tangent_tape()(2.0, 1.0) == 2.25
 
 
+def test_carries_that_nobody_reads_have_no_adjoint() -> None:
+    def loop(x):
+        def step(c, _):
+            return {"x": c["x"] * 1.5, "note": np.sqrt(c["x"])}, np.log(c["x"])
+
+        return tg.scan(step, {"x": x, "note": 0.0}, None, 3)[0]["x"]
+
+    tape = tg.record(loop, 2.0)
+    for x in (0.0, 2.0):
+        assert tape.gradient(x) == 1.5**3
+        assert tape.adjoint_tape()(x) == 1.5**3
+
+
 def test_outputs_keep_their_places_in_reverse() -> None:
     _, ys = tg.scan(lambda c, x: (c + x, c), 0.0, np.arange(4.0), reverse=True)
     assert np.array_equal(ys, [6.0, 5.0, 3.0, 0.0])

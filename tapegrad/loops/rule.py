@@ -162,12 +162,14 @@ def _pull(
     layout = layout_of(params)
     carry, constants = layout.carry, layout.carry + layout.xs
     seeded = [place for place in layout.smooth_out(carry) if bars[place] is not None]
+    ends = [place for place in layout.smooth_out(0, carry) if bars[place] is not None]
+    carries = tapes.needed(layout, ends, seeded)
     start = [
         m.like(0, ys[place]) if bars[place] is None else bars[place]
-        for place in layout.smooth_out(0, carry)
+        for place in carries
     ]
     start += [m.like(0, xs[place]) for place in layout.smooth(constants)]
-    tape = tapes.back(layout, seeded)
+    tape = tapes.back(layout, carries, seeded)
     seeds = [bars[place] for place in seeded]
     grown = dict(params) | {
         "tape": tape,
@@ -185,7 +187,7 @@ def _pull(
         found = m.nested(SCAN, operands, grown)
     parts: list[Any] = [None] * len(xs)
     places = [
-        *layout.smooth(0, carry),
+        *carries,
         *layout.smooth(constants),
         *layout.smooth(carry, constants),
     ]

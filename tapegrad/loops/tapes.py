@@ -131,21 +131,43 @@ def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
     return known[key]  # type: ignore[no-any-return]
 
 
-def back(layout: Layout, seeded: Sequence[int]) -> Tape:
+def needed(layout: Layout, places: Sequence[int], seeded: Sequence[int]) -> list[int]:
+    """The carries that have an adjoint in some iteration, in order.
+
+    Args:
+        layout: of the body.
+        places: the carries that have one at the end.
+        seeded: places of the y that have one.
+    """
+    base, found = sweeps.flat(layout.tape), set(places)
+    leads = {
+        place: sweeps.active(base, [base.inputs[place]])
+        for place in layout.smooth(0, layout.carry)
+    }
+    while True:
+        slots = [base.outputs[place] for place in (*found, *seeded)]
+        more = {place for place, live in leads.items() if any(live[i] for i in slots)}
+        if more <= found:
+            return sorted(found)
+        found |= more
+
+
+def back(layout: Layout, carries: Sequence[int], seeded: Sequence[int]) -> Tape:
     """The adjoint of the body, as a body.
 
     Args:
         layout: of the body.
+        carries: places of the carries that have an adjoint (see `needed`).
         seeded: places of the y that have an adjoint.
 
     Returns:
-        A body. Its carry: adjoints of the float carries, and sums of the adjoints of
-        the float constants. Its x: the carries, x, the adjoints of the seeded y. Its
+        A body. Its carry: adjoints of these carries, and sums of the adjoints of the
+        float constants. Its x: the carries, x, the adjoints of the seeded y. Its
         constants: the constants. Its y: adjoints of the float x.
     """
     base, carry = sweeps.flat(layout.tape), layout.carry
     known = base._known
-    key = f"back {carry} {seeded}"
+    key = f"back {carry} {carries} {seeded}"
     if key in known:
         return known[key]  # type: ignore[no-any-return]
     constants = carry + layout.xs
@@ -158,7 +180,6 @@ def back(layout: Layout, seeded: Sequence[int]) -> Tape:
         def zero(i: int, name: str) -> Any:
             return recorder.variable(MIXED.like(0, slots[i]._data), name)
 
-        carries = layout.smooth_out(0, carry)
         bars = [zero(base.outputs[place], "bar") for place in carries]
         smooth = layout.smooth(constants)
         sums = [zero(base.inputs[place], "sum") for place in smooth]
@@ -171,7 +192,7 @@ def back(layout: Layout, seeded: Sequence[int]) -> Tape:
             slot = base.inputs[place]
             return m.like(0, slots[slot]) if found[slot] is None else found[slot]
 
-        outputs = [bar_of(place) for place in layout.smooth(0, carry)]
+        outputs = [bar_of(place) for place in carries]
         for place, total in zip(smooth, sums, strict=True):
             part = found[base.inputs[place]]
             outputs.append(total if part is None else total + part)
