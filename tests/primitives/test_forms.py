@@ -12,11 +12,18 @@ import tapegrad as tg
 from tapegrad.primitives.choice import best
 from tapegrad.primitives.forms import balanced, differences, forms
 from tapegrad.primitives.intervals import gate_lines, given_domain, told
-from tapegrad.primitives.lower import code_of, swept
+from tapegrad.primitives.lower import code_of, folded, swept
 from tapegrad.primitives.oracle import Witness, of_expression
 from tapegrad.primitives.pieces import pieces
 from tapegrad.primitives.points import beside, domain_of, kinks, moderate, spread
-from tapegrad.primitives.text import Constant, argument_names, meant, number, write
+from tapegrad.primitives.text import (
+    Code,
+    Constant,
+    argument_names,
+    meant,
+    number,
+    write,
+)
 from tapegrad.proof.symbolic import Symbols
 from tapegrad.readings import NUMPY, SCALAR, reading
 from tapegrad.readings.sympy import SYMPY
@@ -173,6 +180,20 @@ def test_the_better_form_is_chosen_whatever_its_place():
     good = code_of([sp.exp(X) - 1], [X], ["x"])
     assert best("f", [("bad", bad), ("good", good)], points, exact)[0].name == "good"
     assert best("f", [("good", good), ("bad", bad)], points, exact)[0].name == "good"
+
+
+def test_steps_of_constants_are_done_beforehand():
+    # where(1 < 2, x, 1) * 1 is x, and where(2 < 1, x, 1) is 1
+    steps = [
+        (3, "less", (1, 2), {}),
+        (4, "where", (3, 0, 1), {}),
+        (5, "mul", (4, 1), {}),
+        (6, "less", (2, 1), {}),
+        (7, "where", (6, 0, 1), {}),
+    ]
+    code = folded(Code(steps, {0: "x"}, {1: 1, 2: 2}, [5, 7]))
+    assert list(code.outputs) == [0, 1]
+    assert code.needed() == []
 
 
 def test_a_sweep_gives_all_partials_with_y():
