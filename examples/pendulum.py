@@ -2,7 +2,7 @@
 
 SymPy solves the equations of motion for the three accelerations. Their Jacobian by the
 angles and rates is asked of the tape, and checked against central differences of
-SymPy's own `lambdify`.
+SymPy's own `lambdify`. The same tape as machine code gives the same accelerations.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def main() -> None:
         ahead, behind = np.array(plain(*(at + unit))), np.array(plain(*(at - unit)))
         slope = (ahead - behind) / (2 * step)
         assert np.allclose(jacobian[:, column], slope, rtol=1e-6, atol=1e-6)
+    native = tape.compile()  # the same tape as machine code
+    assert np.allclose(native(*at.tolist()), tape(*at.tolist()), rtol=1e-12)
     print(f"{len(tape)} steps; the Jacobian of the accelerations:")
     print(np.round(jacobian, 4))
 
