@@ -133,6 +133,7 @@ def test_carries_that_nobody_reads_have_no_adjoint() -> None:
     for x in (0.0, 2.0):
         assert tape.gradient(x) == 1.5**3
         assert tape.adjoint_tape()(x) == 1.5**3
+        assert tape.hessian(x) == 0.0
 
 
 def test_outputs_keep_their_places_in_reverse() -> None:

@@ -169,7 +169,7 @@ def _pull(
         for place in carries
     ]
     start += [m.like(0, xs[place]) for place in layout.smooth(constants)]
-    tape = tapes.back(layout, carries, seeded)
+    tape, told = tapes.back(layout, carries, seeded)
     seeds = [bars[place] for place in seeded]
     grown = dict(params) | {
         "tape": tape,
@@ -189,7 +189,7 @@ def _pull(
     places = [
         *carries,
         *layout.smooth(constants),
-        *layout.smooth(carry, constants),
+        *told,
     ]
     for place, part in zip(places, found, strict=True):
         parts[place] = part

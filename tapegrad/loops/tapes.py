@@ -152,7 +152,9 @@ def needed(layout: Layout, places: Sequence[int], seeded: Sequence[int]) -> list
         found |= more
 
 
-def back(layout: Layout, carries: Sequence[int], seeded: Sequence[int]) -> Tape:
+def back(
+    layout: Layout, carries: Sequence[int], seeded: Sequence[int]
+) -> tuple[Tape, list[int]]:
     """The adjoint of the body, as a body.
 
     Args:
@@ -163,7 +165,8 @@ def back(layout: Layout, carries: Sequence[int], seeded: Sequence[int]) -> Tape:
     Returns:
         A body. Its carry: adjoints of these carries, and sums of the adjoints of the
         float constants. Its x: the carries, x, the adjoints of the seeded y. Its
-        constants: the constants. Its y: adjoints of the float x.
+        constants: the constants. Its y: adjoints of x. And the places of the x that
+        have one.
     """
     base, carry = sweeps.flat(layout.tape), layout.carry
     known = base._known
@@ -196,10 +199,12 @@ def back(layout: Layout, carries: Sequence[int], seeded: Sequence[int]) -> Tape:
         for place, total in zip(smooth, sums, strict=True):
             part = found[base.inputs[place]]
             outputs.append(total if part is None else total + part)
-        outputs += [bar_of(place) for place in layout.smooth(carry, constants)]
+        entries = layout.smooth(carry, constants)
+        told = [place for place in entries if found[base.inputs[place]] is not None]
+        outputs += [bar_of(place) for place in told]
         made = tuple(recorder.slot_of(output) for output in outputs)
     order = [*bars, *sums, *inputs[:constants], *seeds, *inputs[constants:]]
-    known[key] = _frozen(recorder, order, made)
+    known[key] = _frozen(recorder, order, made), told
     return known[key]  # type: ignore[no-any-return]
 
 
