@@ -180,7 +180,7 @@ def floats(judge: Judge, turn: int) -> None:
     """Every tier of floats, held to the exact result."""
     tape, inputs = judge.tape, judge.inputs
     first = [judge.floats[slot] for slot in judge.whole.outputs]
-    judge.within("adjoint tape", first)
+    judge.within("adjoint tape", first)  # the others are measured by it
     value, gradient = tape.value_and_gradient(*inputs)
     swept = [value, *judge.listed(gradient)]
     judge.within("reverse", swept)
@@ -228,7 +228,8 @@ def forward(judge: Judge, turn: int) -> None:
         judge.count(name)
         if distance(one, judge.slope) > room:
             words = f"{one!r}, not {nstr(judge.slope, 20)}, {room:.3g} allowed"
-            judge.miss(name, words)
+            alone = not judge.off(judge.first, np.array([0.0, *judge.dots]), room)
+            judge.miss_of_tier(name, words, alone=alone)
 
 
 def eagerly(judge: Judge) -> list[Any]:

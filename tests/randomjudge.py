@@ -142,12 +142,23 @@ class Judge:
         self.verdict.failures.append(f"{check}: {words}")
 
     def miss(self, check: str, words: str) -> None:
-        """A disagreement of floats: explained, or a failure."""
+        """A disagreement of the adjoint tape's floats: explained, or a failure."""
         problem = wrong_step(self.whole, self.floats)
         if self.excuse and not problem:
             self.count(f"{self.excuse}: {check}")
         else:
             self.wrong(check, f"{words}; step {problem}" if problem else words)
+
+    def miss_of_tier(self, check: str, words: str, *, alone: bool) -> None:
+        """A disagreement of another tier.
+
+        What explains the adjoint tape explains it, too. A tier that is off alone has
+        no excuse.
+        """
+        if alone:
+            self.wrong(check, f"{words}, and the adjoint tape is right")
+        else:
+            self.count(f"{self.excuse or 'adjoint tape'}: {check}")
 
     # -- functionals of the gradient ------------------------------------------------
 
@@ -185,6 +196,28 @@ class Judge:
                 seeds[slot] = seeds[slot] + part if slot in seeds else part
         return seeds
 
+    @functools.cached_property
+    def first(self) -> list[float]:
+        """Value and gradient by the adjoint tape, all entries in a row."""
+        outputs = [self.floats[slot] for slot in self.whole.outputs]
+        return [entry for x in outputs for entry in np.ravel(x).tolist()]
+
+    def off(self, flat: list[float], weights: Any, room: float) -> str:
+        """How a weighted sum is outside its bound, in words; "" where it is inside."""
+        away = mpf(0)
+        for place in np.flatnonzero(weights).tolist():
+            one, exact = flat[place], self.answers[place]
+            gap = distance(one, exact)
+            if math.isinf(gap):
+                return f"entry {place} is {one!r}, not {exact}"
+            if BIG.ctx.isfinite(exact):
+                away += mpf(float(weights[place])) * (mpf(one) - exact)
+        if abs(away) > room:
+            places = np.flatnonzero(weights).tolist()
+            sizes = f"{float(abs(away)):.3g}, {room:.3g} allowed"
+            return f"entries {places} off by {sizes}: {flat}"
+        return ""
+
     def within(self, check: str, found: list[Any], *, single: bool = False) -> None:
         """Hold value and gradient of a tier to the bound, functional by functional."""
         self.count(check)
@@ -194,23 +227,15 @@ class Judge:
             return
         for weights, bound, given in self.weights:
             room = (bound + given) * 2.0**29 if single else bound
-            away, strange = mpf(0), ""
-            for place in np.flatnonzero(weights).tolist():
-                one, exact = flat[place], self.answers[place]
-                gap = distance(one, exact)
-                if math.isinf(gap) or not BIG.ctx.isfinite(exact):
-                    if gap:
-                        strange = f"entry {place} is {one!r}, not {exact}"
-                    continue
-                away += mpf(float(weights[place])) * (mpf(one) - exact)
-            if strange:
-                self.miss(check, strange)
-                return
-            if abs(away) > room:
-                places = np.flatnonzero(weights).tolist()
-                words = f"entries {places} off by {float(abs(away)):.3g}"
-                self.miss(check, f"{words}, {room:.3g} allowed: {flat}")
-                return
+            words = self.off(flat, weights, room)
+            if not words:
+                continue
+            if check == "adjoint tape":
+                self.miss(check, words)
+            else:
+                alone = not self.off(self.first, weights, room)
+                self.miss_of_tier(check, words, alone=alone)
+            return
 
     def sharp(self, check: str, found: Any, exact: Any, size: Any) -> None:
         """Two results at 50 digits."""

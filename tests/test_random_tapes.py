@@ -23,6 +23,7 @@ from randomtapes import FLAVOURS, ROWS, program
 
 import tapegrad as tg
 from tapegrad import bulk, sweeps
+from tapegrad.native.engine import Engine
 from tapegrad.readings.mixed import MIXED
 from tapegrad.rules import TABLE
 
@@ -142,6 +143,19 @@ def test_a_wrong_transpose_is_found():
     finally:
         undo()
     assert "50 digits" in failed
+
+
+def test_a_wrong_instruction_is_found(monkeypatch):
+    right = Engine.__init__
+
+    def wrong(self, text, *rest, **options):
+        right(self, text.replace(" fsub ", " fadd "), *rest, **options)
+
+    monkeypatch.setattr(Engine, "__init__", wrong)
+    seeds = [seed * 24 for seed in range(40) if "sub" in grown(seed * 24).rows]
+    failed = checks_that_fail(seeds[:3])
+    assert "native" in failed
+    assert "reverse" not in failed
 
 
 def test_an_inaccurate_function_is_found(monkeypatch):
