@@ -9,7 +9,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import Value, sweeps
-from tapegrad.passes import prune
+from tapegrad.passes import fold, prune, simplify
 from tapegrad.readings import NUMPY
 
 
@@ -93,3 +93,20 @@ def test_dead_steps_of_a_tape_without_inputs():
     pruned = prune(dataclasses.replace(more, outputs=more.outputs[1:]))
     assert sweeps.replay(pruned, NUMPY, [5.0])[-1] == 15.0
     assert len(set(pruned.statics)) == len(pruned.statics) == 2
+
+
+@pytest.mark.parametrize(
+    ("x", "short"),
+    [(0.0, True), (1.5, True), (-1e30, False), (0.1, False), (2.0**-140, False)],
+)
+def test_numbers_that_single_precision_holds(x, short):
+    assert fold._short(x) is short
+
+
+def test_a_slice_of_everything_is_no_step():
+    x = np.ones((3, 2))
+    whole = tg.record(lambda x: x[0:3, :] + 1.0, x)
+    assert "index" in whole.operations
+    assert "index" not in simplify(whole).operations
+    part = tg.record(lambda x: x[1:3, :] + 1.0, x)
+    assert "index" in simplify(part).operations

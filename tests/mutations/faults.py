@@ -272,6 +272,8 @@ class _Walk:
                 return
             case ast.Expr() if not isinstance(node.value, ast.Yield | ast.YieldFrom):
                 yield self._fault("removed", node, "pass", bare=True)
+            case ast.Assign(targets=[ast.Name()], value=ast.BinOp(op=ast.BitOr())):
+                return  # the name of a union of types
             case ast.Assign(targets=[ast.Name(id=name), *_]):
                 if name in WORDS or name.startswith("__"):
                     return
