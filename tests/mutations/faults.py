@@ -272,7 +272,7 @@ class _Walk:
                 return
             case ast.Expr() if not isinstance(node.value, ast.Yield | ast.YieldFrom):
                 yield self._fault("removed", node, "pass", bare=True)
-            case ast.Assign(targets=[ast.Name()], value=ast.BinOp(op=ast.BitOr())):
+            case ast.Assign(value=ast.BinOp(op=ast.BitOr())) if not self.names:
                 return  # the name of a union of types
             case ast.Assign(targets=[ast.Name(id=name), *_]):
                 if name in WORDS or name.startswith("__"):

