@@ -100,6 +100,10 @@ SELECTIONS = {
     "one row of every other": lambda y: y[1::2][0] * 2.0,
     "one row, backwards": lambda y: y[2::-1][1] * 2.0,
     "several in turn": lambda y: (y[::2][1][None, :, None][0, 1:3] + 1) * y[0, 0],
+    "the first column of a triangle": lambda y: np.triu(y)[:, 0] * 2.0,
+    "the last column of a triangle": lambda y: np.tril(y)[:, 2] * 2.0,
+    "the first row of a triangle": lambda y: np.tril(y)[0] * 2.0,
+    "a corner of a triangle": lambda y: np.triu(y, 1)[:2, :2] + np.tril(y, -1)[1:, :2],
     "in a concatenation": lambda y: np.concatenate([y[None, 1], y[:1]]) * 2.0,
 }
 
