@@ -68,6 +68,9 @@ def many_digits(judge: Judge, turn: int) -> None:
     terms = [a * mpf(d) for a, d in zip(judge.answers[1:], judge.dots, strict=True)]
     if not all(map(isfinite, terms)):  # 0 * inf: forward mode has no structural zeros
         return
+    if BIG.ctx.isnan(slope) and judge.poles:
+        judge.count("pole: 50 digits: forward")  # an entry that does not move, 0 * inf
+        return
     size = BIG.ctx.fsum(map(abs, terms))
     size += sum(judge.size(1 + i) * abs(mpf(d)) for i, d in enumerate(judge.dots))
     judge.sharp("50 digits: forward, reverse", slope, BIG.ctx.fsum(terms), size)

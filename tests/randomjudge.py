@@ -314,6 +314,12 @@ class Judge:
         return True
 
     @functools.cached_property
+    def poles(self) -> bool:
+        """Whether an infinite or undefined partial occurs on the way."""
+        entries = (x for y in self.exact for x in exact_entries(y))
+        return not all(map(BIG.ctx.isfinite, entries))
+
+    @functools.cached_property
     def jumps(self) -> bool:
         """Whether differences mean another thing than derivatives.
 
