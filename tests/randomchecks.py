@@ -45,6 +45,10 @@ def judged(program: Any, turn: int = 0) -> Verdict:
     except Exception as problem:  # noqa: BLE001 - whatever it is, the seed must be told
         verdict = Verdict()
         kind = type(problem).__name__
+        if "a NumPy array cannot hold Values" in str(problem):
+            # a program that writes one into a plain array, which is refused in words
+            verdict.counts["refused"] += 1
+            return verdict
         verdict.failures.append(f"raised: {kind}: {problem}")
         return verdict
     return judge.verdict
