@@ -62,7 +62,7 @@ class _Call:
         """Outputs of a tape derived from this one, as numbers or Values."""
         given = [*self.given, *extra]
         if any(isinstance(x, Value) for x in given):
-            return calls.on_values(tape, given)
+            return list(calls.on_values(tape, given))
         m = binding.arithmetic_of(tape, "float64")
         with np.errstate(all="ignore"):
             slots = sweeps.replay(tape, m, binding.numbers(tape, m, given))

@@ -22,8 +22,8 @@ def check(
     csv: Csv = None,
     npy: Npy = None,
     order: Annotated[
-        int, typer.Option(min=1, max=3, help="1, 2 for the Hessian too, or 3.")
-    ] = 1,
+        int, typer.Option(min=1, max=3, help="Highest order of derivatives: 1, 2 or 3.")
+    ] = 2,
     rtol: Annotated[
         float | None,
         typer.Option(help="What exact witnesses may differ by.", show_default="1e-9"),
@@ -36,7 +36,7 @@ def check(
     Reverse and forward sweeps, a sweep with 50 digits, SymPy's closed form, differences
     of the function itself: ends with code 1 when one of them disagrees.
 
-    Example: [bold]tapegrad check script.py:f --at 1.2,0.7 --order 2[/]
+    Example: [bold]tapegrad check script.py:f --at 1.2,0.7 --order 3[/]
     """
     from tapegrad.cli.points import asked
     from tapegrad.cli.printing import display

@@ -51,7 +51,7 @@ from tapegrad.tape import Tape
 def check_gradient(
     f: Callable[..., Any],
     *args: Any,
-    order: int = 1,
+    order: int = 2,
     rtol: float | None = None,
     raise_on_error: bool = False,
     **kwargs: Any,
@@ -62,7 +62,8 @@ def check_gradient(
         f: a function of numbers and arrays (in any nesting), a tape, or a compiled
             function, whose own gradient is one more witness then.
         *args: the point, dimensionless floats or arrays of them.
-        order: 1 for the gradient; 2 for the Hessian, too; 3 for third derivatives.
+        order: 2 for the gradient and the Hessian; 1 for the gradient alone; 3 for third
+            derivatives, too.
         rtol: what reverse, forward, mpmath and SymPy may differ by, relative; 1e-9 by
             default (1e-3 with float32). Differences are held to 1e-4.
         raise_on_error: raise when a witness disagrees, in place of reporting it.

@@ -48,14 +48,14 @@ def check_gradient() -> Callable[..., GradientReport]:
 
     Example:
         def test_loss(check_gradient):
-            check_gradient(loss, np.ones(3), order=2)
+            check_gradient(loss, np.ones(3), order=1)
     """
 
-    def check(f: Callable[..., Any], *args: Any, order: int = 1) -> GradientReport:
+    def check(f: Callable[..., Any], *args: Any, **kwargs: Any) -> GradientReport:
         __tracebackhide__ = True
         from tapegrad.proof import check_gradient
 
-        report = check_gradient(f, *args, order=order)
+        report = check_gradient(f, *args, **kwargs)
         if not report.ok:
             name = getattr(f, "__qualname__", repr(f))
             pytest.fail(f"the gradient of {name} is in doubt\n{report}", pytrace=False)
