@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -37,12 +37,15 @@ from tapegrad.tape.structure import match
 from tapegrad.tape.tape import Tape
 from tapegrad.value import Value
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-def guarded(f: Callable[..., Any]) -> Callable[..., Any]:
+
+def guarded(f: Callable[P, T]) -> Callable[P, T]:
     """Sweeps follow IEEE silently: no NumPy warning leaves them."""
 
     @functools.wraps(f)
-    def quiet(*args: Any, **kwargs: Any) -> Any:
+    def quiet(*args: P.args, **kwargs: P.kwargs) -> T:
         with np.errstate(all="ignore"):
             return f(*args, **kwargs)
 
