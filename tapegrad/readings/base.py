@@ -31,11 +31,11 @@ class Reading:
     records = False
     # The recorder copies guards; plain floats have a quicker way to partials.
     guard: Callable[..., None] | None = None
+    partials: Callable[..., Any] | None = None
 
     def nested(self, row: Primitive, xs: Any, params: Any) -> Any:
         """A step with sub-tapes: computed; the recorder records it as such."""
         return row.run(self, xs, params)  # type: ignore[misc]
-    partials: Callable[..., Any] | None = None
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         """This reading's own function for a row, or None."""
