@@ -275,9 +275,3 @@ SCAN = row(
         source="a loop with a sub-tape as its body; Griewank & Walther, chapter 12",
     )
 )
-
-
-def body_slots(tape: Tape) -> list[Any]:
-    """Avals of a body's outputs."""
-    base = sweeps.flat(tape)
-    return [base.aval_of(slot) for slot in base.outputs]
