@@ -49,6 +49,7 @@ def _sweeps(value: Any) -> bool:
 
 
 def _tape(value: Any) -> bool:
+    # Tape is checked by way of this file, and so cannot be imported by it
     return hasattr(value, "opcode")
 
 

@@ -70,6 +70,7 @@ class Writer:
             return {"guard": outcome, "file": value.file, "line": value.line}
         if isinstance(value, Tape):
             return {"tape": self.tapes[id(value)]}
+        # a class of a higher floor says itself why it cannot be saved
         if hasattr(value, "unsaved"):
             raise TapeFormatError(value.unsaved)
         dtype = value.dtype if isinstance(value, np.ndarray | np.generic) else None
