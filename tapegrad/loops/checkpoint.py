@@ -19,7 +19,7 @@ from tapegrad import sweeps
 from tapegrad.custom.rule import shape_of_call
 from tapegrad.derivatives import tangent_tape
 from tapegrad.loops.body import name_of, unrecorded
-from tapegrad.loops.tapes import variables
+from tapegrad.loops.tapes import tangent_step, tangents_through, variables
 from tapegrad.nested import apply_nested
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED, plain
@@ -27,7 +27,6 @@ from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.recording import argument_leaf, is_dynamic, record_inside
 from tapegrad.rules import Primitive
 from tapegrad.rules.primitive import row
-from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.structure import Structure, flatten
 from tapegrad.tape.tape import Tape
 
@@ -142,21 +141,9 @@ def _push(
     del ys
     tape = params["tape"]
     if not m.records:
-        base = sweeps.flat(tape)
-        values = sweeps.replay(base, m, xs)
-        pairs = zip(base.inputs, dots, strict=True)
-        seeds = {slot: dot for slot, dot in pairs if dot is not None}
-        found = sweeps.tangent(base, m, values, seeds)
-        return [found[slot] for slot in base.outputs]
-    full = [
-        m.like(0, x) if dot is None else dot for x, dot in zip(xs, dots, strict=True)
-    ]
+        return tangents_through(m, tape, xs, dots)
     ahead = params | {"tape": _ahead(tape)}
-    found = m.nested(CHECKPOINT, [*xs, *full], ahead)
-    return [
-        part if tape.aval_of(slot)[1] in FLOATING else None
-        for part, slot in zip(found, tape.outputs, strict=True)
-    ]
+    return tangent_step(m, CHECKPOINT, ahead, tape, xs, dots)
 
 
 CHECKPOINT = row(

@@ -28,7 +28,7 @@ from tapegrad.loops.body import (
     unrecorded,
 )
 from tapegrad.loops.rule import SCAN
-from tapegrad.loops.tapes import variables
+from tapegrad.loops.tapes import tangent_step, tangents_through, variables
 from tapegrad.nested import apply_nested
 from tapegrad.passes import prune
 from tapegrad.programs import program
@@ -185,23 +185,10 @@ def _push(
     m: Any, dots: Sequence[Any], ys: Sequence[Any], xs: Sequence[Any], params: Any
 ) -> list[Any]:
     del ys
-    tape = _avals(params)
     if not m.records:
         count, _ = _laps(m, xs, params)
-        base = sweeps.flat(_tape(params, count))
-        values = sweeps.replay(base, m, xs)
-        pairs = zip(base.inputs, dots, strict=True)
-        moved = {slot: dot for slot, dot in pairs if dot is not None}
-        found = sweeps.tangent(base, m, values, moved)
-        return [found[slot] for slot in base.outputs]
-    full = [
-        m.like(0, x) if dot is None else dot for x, dot in zip(xs, dots, strict=True)
-    ]
-    found = m.nested(WHILE, [*xs, *full], _derived(params, "push"))
-    return [
-        part if tape.aval_of(slot)[1] in FLOATING else None
-        for part, slot in zip(found, tape.outputs, strict=True)
-    ]
+        return tangents_through(m, _tape(params, count), xs, dots)
+    return tangent_step(m, WHILE, _derived(params, "push"), _avals(params), xs, dots)
 
 
 def _derived(params: Mapping[str, Any], op: str) -> dict[str, Any]:
