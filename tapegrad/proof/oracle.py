@@ -83,13 +83,12 @@ class Judge:
         return _real(self.rungs[0], contexts()[0], point)
 
 
-def judges(
-    row: Primitive, params: Mapping[str, Any], point: Sequence[Any]
-) -> tuple[Judge, list[Judge | None]]:
-    """Judges of a row's value and of its partials (None for a condition).
+def symbols_of(
+    params: Mapping[str, Any], point: Sequence[Any]
+) -> tuple[list[sp.Symbol], list[sp.Basic], dict[str, Any]]:
+    """Operands of a closed form: names for a judge, what they stand for, parameters.
 
     Args:
-        row: the row.
         params: static parameters.
         point: any point; its bools are conditions, and kept.
     """
@@ -104,6 +103,20 @@ def judges(
         name: sp.Rational(value) if isinstance(value, float) else value
         for name, value in params.items()
     }
+    return names, operands, exact
+
+
+def judges(
+    row: Primitive, params: Mapping[str, Any], point: Sequence[Any]
+) -> tuple[Judge, list[Judge | None]]:
+    """Judges of a row's value and of its partials (None for a condition).
+
+    Args:
+        row: the row.
+        params: static parameters.
+        point: any point; its bools are conditions, and kept.
+    """
+    names, operands, exact = symbols_of(params, point)
     value = Judge(names, closed_form(row, exact, operands, ()))
     partials = [
         None

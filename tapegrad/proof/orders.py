@@ -18,12 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import sympy as sp
 
 from tapegrad import sweeps
 from tapegrad.proof.accuracy import Sample, Worst, evaluate
 from tapegrad.proof.onestep import one_step, partials_tape, reading_for
-from tapegrad.proof.oracle import DOUBLE, Judge, contexts, ulps
+from tapegrad.proof.oracle import DOUBLE, Judge, contexts, symbols_of, ulps
 from tapegrad.proof.points import Point, spread
 from tapegrad.proof.report import Row
 from tapegrad.proof.symbolic import closed_form
@@ -57,17 +56,7 @@ class Higher:
         self.row = row
         self.free = [i for i, x in enumerate(point) if not isinstance(x, bool)]
         self.tapes = _tapes(row, params, point, self.free, order)
-        symbols = [
-            x if isinstance(x, bool) else sp.Symbol(f"a{place}", real=True)
-            for place, x in enumerate(point)
-        ]
-        operands = [sp.sympify(x) for x in symbols]
-        names = [sp.Dummy() if isinstance(x, bool) else x for x in symbols]
-        # the float itself is meant here, not the decimal it looks like
-        exact = {
-            name: sp.Rational(value) if isinstance(value, float) else value
-            for name, value in params.items()
-        }
+        names, operands, exact = symbols_of(params, point)
         self.judges: dict[Places, tuple[Judge, list[Judge]]] = {}
         for by in itertools.combinations_with_replacement(self.free, order):
             more = [
