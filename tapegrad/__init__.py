@@ -1,4 +1,4 @@
-"""tapegrad: record, replay, differentiate, prove, print and compile.
+"""tapegrad: record, replay, differentiate, prove, print and compile. Floor 11.
 
 ``import tapegrad as tg``. Light on purpose: SymPy, llvmlite, graphviz and the rest
 load when they are first needed.

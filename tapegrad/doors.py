@@ -1,4 +1,4 @@
-"""The methods of a Value that belong to upper floors: one-line doors."""
+"""The methods of a Value that belong to upper floors: one-line doors. Floor 5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one exception tree of tapegrad. Imports nothing.
+"""The one exception tree of tapegrad. Floor 0: imports nothing.
 
 Every message says what was wrong, where (step, operation, shapes, source line as far
 as they are known) and what to do about it. Where Python has a type for the mistake,

@@ -1,4 +1,4 @@
-"""The demonstration: a certified fit on real data, from function to native code.
+"""The demonstration: a certified fit, from function to native code. Floor 12.
 
 from tapegrad import demo
 

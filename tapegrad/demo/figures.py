@@ -1,4 +1,4 @@
-"""The figures of the demonstration: derivatives by three ways, and times.
+"""The figures of the demonstration: derivatives by three ways, and times. Floor 12.
 
 Imports the public surface of tapegrad and the reference problems; SymPy is loaded when
 a check needs it.

@@ -1,4 +1,4 @@
-"""Reference problems with certified solutions, and a fit that must reproduce them.
+"""Reference problems with certified solutions, and fits to them. Floor 12.
 
     min over b of   sum_i (model(x_i, b) - y_i)^2
 

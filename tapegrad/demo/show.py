@@ -1,6 +1,7 @@
-"""What `tapegrad demo` prints. Imports the other two files of the demonstration.
+"""What `tapegrad demo` prints. Floor 12.
 
-rich is loaded when something is printed.
+Imports the other two files of the demonstration. rich is loaded when something is
+printed.
 """
 
 from __future__ import annotations

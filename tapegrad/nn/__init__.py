@@ -1,4 +1,4 @@
-"""Small neural networks, of scalar Values with micrograd's names, or of arrays.
+"""Small neural networks, of scalar Values as in micrograd, or of arrays. Floor 12.
 
     from tapegrad.nn import MLP, SGD
 

@@ -1,4 +1,7 @@
-"""What networks are made of and called with, checked. Imports the errors alone."""
+"""What networks are made of and called with, checked. Floor 12.
+
+Imports the errors alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Neurons, layers and multi-layer perceptrons, of scalar Values or of arrays.
+"""Neurons, layers and perceptrons, of scalar Values or of arrays. Floor 12.
 
     neuron: y = activation(w_1 x_1 + ... + w_n x_n + b)
 

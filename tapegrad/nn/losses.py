@@ -1,4 +1,4 @@
-"""Losses: what a network is judged by. Imports the public surface of tapegrad only.
+"""Losses: what a network is judged by. Floor 12, on public names only.
 
     squared        mean of (prediction - wanted)^2
     hinge          mean of max(0, 1 - sign * score), + penalty * sum of p^2

@@ -1,4 +1,4 @@
-"""What a model is: an object whose attributes hold parameters.
+"""What a model is: an object whose attributes hold parameters. Floor 12.
 
 A model is also a tree, whose branches are its attributes, so it can be an argument of
 `tg.record`: its Values become inputs, the rest is part of the recording.

@@ -1,4 +1,4 @@
-"""Gradient descent on scalars and arrays. Imports the public surface of tapegrad only.
+"""Gradient descent on scalars and arrays. Floor 12, on public names.
 
     SGD     velocity <- momentum * velocity + g
             p        <- p - lr * velocity

@@ -1,4 +1,6 @@
-"""A process that decides whether expressions are zero. Imports SymPy alone.
+"""A process that decides whether expressions are zero. Floor 10.
+
+Imports SymPy alone.
 
 Started as a script by `prover`: SymPy's simplification may take for ever, or sit in one
 long multiplication of integers that no signal interrupts; a process can be ended.

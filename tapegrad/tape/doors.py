@@ -1,4 +1,4 @@
-"""The methods of a tape that belong to upper floors: one-line doors.
+"""The methods of a tape that belong to upper floors: one-line doors. Floor 2.
 
 Each imports what it needs when it is called; nothing here computes. This file and
 ``tapegrad/doors.py`` are the only places that may import upwards, and the floor test
