@@ -35,7 +35,7 @@ def from_sympy(expression: Any, symbols: Any = None) -> Tape:
 
     Args:
         expression: an expression, a ``Matrix`` or ``Array``, an expression in
-            ``MatrixSymbol``s, or a nesting of these in lists, tuples and dicts. A
+            ``MatrixSymbol`` terms, or a nesting of these in lists, tuples and dicts. A
             matrix becomes an array output of its shape.
         symbols: what the inputs are, in the order of the tape's arguments, as for
             SymPy's ``lambdify``: symbols, or functions such as ``theta(t)``, or names
