@@ -7,7 +7,8 @@ near a zero. The error is scaled by how sensitive the derivative is to its opera
 
 A figure of 1 is what rounding the operands once would make of it (mixed forward and
 backward error; Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
-section 1.5).
+section 1.5). A user's row has no helper rows for its terms: there the denominator has
+the terms, too, 2^-52 sum |v_i d/dv_i| over the steps of the derivative's tape.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Higher:
             ]
             self.judges[by] = Judge(names, closed_form(row, exact, operands, by)), more
 
-    def found(self, point: Point) -> dict[Places, float]:
-        """What floats give at a point, by the tapes."""
+    def found(self, point: Point) -> dict[Places, tuple[float, float]]:
+        """What floats give at a point, by the tapes, and what their terms allow."""
         m = reading_for(SCALAR, self.row)
         inputs = [float(point[i]) for i in self.free]
         found = {}
@@ -74,7 +75,8 @@ class Higher:
             for tape, paths in self.tapes:
                 slots = sweeps.replay(tape, m, inputs)
                 for slot, path in zip(tape.outputs, paths, strict=True):
-                    found[path] = float(slots[slot])
+                    terms = _terms(tape, m, slots, slot) if self.row.digest else 0.0
+                    found[path] = float(slots[slot]), terms
         return found
 
     def figures(self, point: Point) -> Iterator[tuple[Places, float]]:
@@ -86,7 +88,8 @@ class Higher:
                 continue
             size = _size(point, [(i, more[k]) for k, i in enumerate(self.free)])
             for path in set(itertools.permutations(by)):
-                yield path, ulps(found[path], exact, size)
+                y, terms = found[path]
+                yield path, ulps(y, exact, size + terms)
 
 
 def _size(point: Point, judges: Sequence[tuple[int, Judge]]) -> Any:
@@ -98,6 +101,18 @@ def _size(point: Point, judges: Sequence[tuple[int, Judge]]) -> Any:
         if slope is not None and ctx.isfinite(slope):
             total += abs(slope * ctx.mpf(point[place]))
     return ctx.ldexp(total, -52)
+
+
+def _terms(tape: Tape, m: Any, slots: Sequence[Any], output: int) -> float:
+    """What one rounding of each step makes of an output, in all."""
+    bars = sweeps.adjoint(tape, m, slots, {output: m.number(1.0)})
+    total = 0.0
+    for slot, (y, bar) in enumerate(zip(slots, bars, strict=True)):
+        if bar is None or isinstance(y, bool) or slot in tape.inputs:
+            continue
+        share = abs(float(bar) * float(y))
+        total += share if math.isfinite(share) else 0.0
+    return math.ldexp(total, -52)
 
 
 def _tapes(

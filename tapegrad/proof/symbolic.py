@@ -20,9 +20,10 @@ from typing import Any
 import sympy as sp
 
 from tapegrad import sweeps
-from tapegrad.proof.onestep import one_step, partials_tape, reading_for
+from tapegrad.proof.onestep import Instead, one_step, partials_tape, reading_for
 from tapegrad.readings.sympy import SYMPY
 from tapegrad.rules import Primitive
+from tapegrad.symbolic.constants import meant
 from tapegrad.tape import Tape
 
 NAMES = "xyzuvw"
@@ -41,6 +42,19 @@ class Claim:
     check: str
     what: str
     difference: Any
+
+
+class Exactly(Instead):
+    """The SymPy reading of a tape whose floats stand for a user's exact constants.
+
+    A recorded derivative holds sqrt(2)/2 as the nearest float. Read as that float, it
+    would refute what is right by its rounding.
+    """
+
+    def number(self, value: Any) -> Any:
+        """The short form that a float is the nearest one to, where there is one."""
+        form = meant(value) if isinstance(value, float) else None
+        return self._m.number(value) if form is None else form
 
 
 class Symbols:
@@ -150,7 +164,7 @@ def _higher(
 ) -> Iterator[Claim]:
     fixed = [bool(x) if _is_condition(x) else None for x in operands]
     free = [place for place, x in enumerate(fixed) if x is None]
-    m = reading_for(SYMPY, row)
+    m = Exactly(SYMPY, row) if row.digest else reading_for(SYMPY, row)
     inputs = [operands[place] for place in free]
     # tapes of derivatives, with the places that led to each of their outputs
     level: list[tuple[Tape, list[tuple[int, ...]]]] = [

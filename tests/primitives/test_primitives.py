@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -11,7 +12,10 @@ import sympy as sp
 from mpmath.ctx_mp import MPContext
 
 import tapegrad as tg
+from tapegrad.proof.orders import higher
+from tapegrad.rules import TABLE
 
+X, Y = sp.symbols("x y")
 CTX = MPContext()
 CTX.dps = 60
 
@@ -297,3 +301,28 @@ def test_the_verifier_holds_a_row_to_what_its_user_says():
     limits = {row.limit for row in report if row.check.startswith("value")}
     assert limits == {64.0}
     assert report.ok, report
+
+
+def test_second_orders_of_irrational_constants_are_proved():
+    x = X
+    tg.primitive("t_normal", (1 + sp.erf(x / sp.sqrt(2))) / 2, [x])
+    found = {row.check: row.status for row in tg.verify("t_normal", points=10)}
+    assert found["order 2"] == "proved"
+
+
+def test_higher_orders_are_judged_by_the_terms_they_are_made_of():
+    x, y = X, Y
+    tg.primitive("t_softplus", sp.log(1 + sp.exp(x)), [x])
+    tg.primitive("t_length", sp.sqrt(x**2 + y**2), [x, y])
+    for name in ("t_softplus", "t_length"):
+        report = tg.verify(name, points=100)
+        assert report.ok, str(report)
+
+
+def test_what_is_no_rounding_is_refuted_in_higher_orders():
+    right = tg.primitive("t_cosh", sp.cosh(X), [X])
+    wrong = dataclasses.replace(
+        TABLE[right.name], partials=lambda m, y, x: (m.sinh(x) + 1 / (y * y * y),)
+    )
+    assert {row.status for row in higher(wrong, 20)} == {"refuted"}
+    assert {row.status for row in higher(TABLE[right.name], 20)} == {"held"}
