@@ -24,6 +24,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+import tapegrad
+from tapegrad.cli import app
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -245,6 +248,27 @@ def test_the_row_of_contributing_is_all_it_takes(
         check=False,
     )
     assert (done.stdout.strip(), done.returncode) == (verdict, code), done.stderr
+
+
+def unlisted(reference: str) -> list[str]:
+    """Public names and commands that a reference leaves out."""
+    # these are told by `automodule`, or member by member
+    whole = {"linalg", "nn", *dir(tapegrad.errors)}
+    for members in re.findall(r":members: (.+)", reference):
+        whole |= set(members.split(", "))
+    names = {name for name in tapegrad.__all__ if f"tapegrad.{name}\n" not in reference}
+    commands = [command.callback.__name__ for command in app.registered_commands]
+    return [
+        *sorted(names - whole),
+        *(name for name in commands if f"$ tapegrad {name} --help" not in reference),
+    ]
+
+
+def test_the_reference_has_every_public_name_and_command() -> None:
+    text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    assert unlisted(text) == []
+    for name in ("tapegrad.from_sympy", "log_softmax", "$ tapegrad check --help"):
+        assert unlisted(text.replace(name, "")), name
 
 
 # ----------------------------------------------------- planted bugs: each must fail
