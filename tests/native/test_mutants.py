@@ -118,3 +118,61 @@ def test_selections_of_what_is_not_stored(name):
     total = tg.record(lambda x: f(x).sum(), x)
     found = total.compile().gradient(x)
     assert np.allclose(found, total.gradient(x), rtol=1e-14)
+
+
+def test_the_source_of_a_long_loop_is_that_of_its_body():
+    def f(x, length):
+        return tg.fori_loop(0, length, lambda i, y: np.sin(y), x)
+
+    short, long = (tg.record(lambda x, n=n: f(x, n), 0.5) for n in (2000, 3000))
+    assert short.to_llvm().count("\n") == long.to_llvm().count("\n") < 1000
+
+
+def test_a_loop_reads_numbers_that_stand_in_registers():
+    # a number that was computed before, a truth value, an array, and a constant
+    def f(x, xs):
+        bound, start, up = np.exp(x), x * x, x > 0.0
+        total = tg.scan(lambda c, u: (c * bound + tg.where(up, u, -u), None), start, xs)
+        last = tg.while_loop(lambda c: c < bound * 50.0, lambda c: c * 2.0 + 1.0, start)
+        return total[0] + last
+
+    tape = tg.record(f, 0.5, np.linspace(1.0, 2.0, 1500))
+    native = tape.compile()
+    for x in (0.3, -0.2):
+        xs = np.linspace(0.1, 0.2, 1500) * x
+        assert native(x, xs) == pytest.approx(tape(x, xs), rel=1e-12)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_entries_are_added_to_one_place_in_order(mixed):
+    # sizes differ by 16 decimals: in another order the last bits are others
+    random = np.random.default_rng(0)
+    x = random.normal(size=997) * 10.0 ** random.integers(-8, 8, 997)
+    at = np.arange(997) // 500 if mixed else np.zeros(997, int)
+    tape = tg.record(lambda x, w: (x[at] * w).sum(), x, x)
+    expected = np.zeros(997)
+    np.add.at(expected, at, x)
+    assert tape.compile().gradient(x, x)[0].tobytes() == expected.tobytes()
+
+
+CONVERSIONS = {
+    "a truth value to float64": lambda x, n, b: (x > 0) * x + (x.sum() > 0) * 2.0,
+    "to float32": lambda x, n, b: (x > 0).astype(np.float32) * x.astype(np.float32),
+    "float32 to float64": lambda x, n, b: x.astype(np.float32) * x,
+    "int64 to float64": lambda x, n, b: x * n,
+    "int64 to float32": lambda x, n, b: x.astype(np.float32) * n.astype(np.float32),
+    "an input of truth values": lambda x, n, b: x * b,
+    "one number of them": lambda x, n, b: x * (b[0] * n[1]),
+    "counted": lambda x, n, b: x * (x > 0).sum(),
+    "to a truth value": lambda x, n, b: tg.where(n, x, tg.where(x, -x, 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+def test_conversions(name):
+    f = CONVERSIONS[name]
+    at = np.array([1.0, -2.0, 0.0, 3.0]), np.array([2, -3, 5, 0]), np.arange(4) > 1
+    tape = tg.record(f, *at)
+    found, expected = tape.compile()(*at), tape(*at)
+    assert found.dtype == expected.dtype
+    assert found.tobytes() == expected.tobytes()
