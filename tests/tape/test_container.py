@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.tape.files import container
-from tapegrad.tape.files.values import Writer
+from tapegrad.tape.files import container, trees, values
+from tapegrad.tape.files.values import Reader, Writer
 
 GOOD = container.pack({"a": np.arange(3.0), "b": np.arange(2, dtype=np.int16)})
 STATED = f"version 1, sha256 {'0' * 64}"
@@ -96,3 +96,69 @@ def test_integers_of_64_bits_stand_as_they_are(value):
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**30])
 def test_larger_ones_are_hexadecimal(value):
     assert Writer({}).write(value) == {"int": hex(value)}
+
+
+def nested(depth):
+    """Tuples in tuples, as JSON; the innermost one is empty."""
+    found = {"tuple": []}
+    for _ in range(depth - 1):
+        found = {"tuple": [found]}
+    return found
+
+
+def test_tuples_are_read_as_deep_as_they_are_written():
+    deepest = Reader([], []).read(nested(values.DEEPEST))
+    assert Writer({}).write(deepest) == nested(values.DEEPEST)
+    for read in (Reader([], []).read, lambda given: Writer({}).write((deepest,))):
+        with pytest.raises(tg.TapeFormatError, match=r"more than 100 deep"):
+            read(nested(values.DEEPEST + 1))
+
+
+def tree(*nodes):
+    return {"nodes": [*nodes], "dynamic": [0], "statics": []}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        tree("*"),
+        tree(["list", 1], "*"),
+        tree(["deque", 1, None], "*"),
+        tree(["dict", ["a"]], "*"),
+        tree(["object", "no.such:Name", ["a"]], "*"),
+    ],
+)
+def test_a_nesting_is_read(given):
+    found = trees.read_tree(given, Reader([], []))
+    assert trees.write_tree(found, Writer({})) == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        {"nodes": ["*"], "dynamic": [0]},
+        {"nodes": ["*"], "dynamic": 1, "statics": []},
+        {"nodes": ["*"], "dynamic": [0], "statics": None},
+        {"nodes": "*", "dynamic": [0], "statics": []},
+        {"nodes": ["*"], "dynamic": [], "statics": [[0]]},
+        tree("**"),
+        tree(["list"], "*"),
+        tree(["list", 1, 1], "*"),
+        tree(["list", "1"], "*"),
+        tree(["deque", 1], "*"),
+        tree(["dict", 1], "*"),
+        tree(["dict"], "*"),
+        tree(["object", "no.such:Name"], "*"),
+        tree(["named", "no.such:Name", ["a"], 1], "*"),
+        tree(["named", ["no.such:Name"], ["a"]], "*"),
+        tree(["named", "no.such:Name", "a"], "*"),
+        tree(["named", "no.such:Name", ["a", "a"]], "*", "*"),
+        tree(["nobody", "no.such:Name", ["a"]], "*"),
+        tree(["nobody", 1, ["a"]], "*"),
+        tree([1, "no.such:Name", ["a"]], "*"),
+    ],
+)
+def test_what_is_no_nesting_is_refused(given):
+    with pytest.raises(tg.TapeFormatError, match="is no nesting of arguments"):
+        trees.read_tree(given, Reader([], []))
