@@ -92,6 +92,12 @@ EQUIVALENT: dict[str, str] = {
     ", ptr null, i32 0, i32 0, ptr -> i32 1": (
         "NumPy looks at the size of an entry for strings alone"
     ),
+    "tapegrad/native/arrays/plan.py::Plan._share number: 3 -> 4": (
+        "readers are counted up to there; it is asked whether there are two"
+    ),
+    "tapegrad/tape/files/container.py::_header term dropped: length + 8 -> length": (
+        "a file shorter than its header has been refused, and each tensor adds to it"
+    ),
 }
 
 
