@@ -397,6 +397,15 @@ def test_fori_loop() -> None:
     assert np.array_equal(dot.gradient(XS), [0.0, 1.0, 2.0, 3.0])
 
 
+@pytest.mark.parametrize("arithmetic", ["float32", "mpmath:30", "mpmath:50"])
+def test_a_counter_times_a_float_in_other_arithmetics(arithmetic: str) -> None:
+    tape = record(
+        lambda x: tg.fori_loop(0, 7, lambda i, c: np.cos(c) * x + 0.1 * i, x), 0.6
+    )
+    found = float(tape.gradient(0.66, arithmetic=arithmetic))
+    assert found == pytest.approx(tape.gradient(0.66), rel=1e-5)
+
+
 def test_fori_loop_to_a_value() -> None:
     def power(x, n):
         return tg.fori_loop(0, n, lambda i, y: y * x, 1.0)

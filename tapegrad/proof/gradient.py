@@ -25,6 +25,7 @@ from tapegrad import sweeps
 from tapegrad.derivatives import adjoint_tape
 from tapegrad.errors import GradientMismatch, ShapeError
 from tapegrad.proof.closedform import ClosedForm
+from tapegrad.proof.closer import along
 from tapegrad.proof.differences import Differences
 from tapegrad.proof.gradientreport import GradientReport, GradientRow
 from tapegrad.proof.judging import asked, limits_of, rows
@@ -165,6 +166,10 @@ class _Check:
         weights = weights_of(base, None, ())
         bars = reverse(base, floats_of(base), point.inputs, weights)
         witnesses: dict[str, Ask] = {}
+
+        def value(m: Any, at: Sequence[Any]) -> Any:
+            return sweeps.replay(base, m, at)[base.outputs[0]]
+
         if self.native is not None:
             native = dict(zip(point.floating, self.native, strict=True))
             given = [native.get(place) for place in range(len(point.inputs))]
@@ -173,7 +178,7 @@ class _Check:
             "forward": lambda ds: sure(forward(base, point, ds, weights), ds, bars),
             "mpmath": many_digits(base, point, weights),
             "SymPy": self.form.along,
-            "differences": Differences(self.plain, point),
+            "differences": Differences(self.plain, point, value),
         }
         yield from self._checked(point.directions(1), bars, witnesses, self.before)
 
@@ -197,11 +202,14 @@ class _Check:
             def gradient(at: Sequence[Any], one: Direction = one) -> float:
                 return one.along(reverse(base, floats_of(base), at, seed))
 
+            def sweep(m: Any, at: Sequence[Any], one: Direction = one) -> Any:
+                return along(one, m, reverse(base, m, at, seed))
+
             witnesses: dict[str, Ask] = {
                 "forward": functools.partial(self._tangents, grown, weights, bars),
                 "mpmath": many_digits(grown, point, weights),
                 "SymPy": functools.partial(self.form.along, by=(*by, one)),
-                "differences": Differences(gradient, point),
+                "differences": Differences(gradient, point, sweep),
             }
             before = "".join(f"{d.label}, " for d in (*by, one))
             yield from self._checked(

@@ -113,6 +113,8 @@ def _row(
 ) -> GradientRow:
     # what is small beside the others is noise: to differences, and where sums cancel
     floors = {"differences": 1e-3 * size}
+    said = _closer(said, swept, floors["differences"], limits.rough)
+    answers["differences"] = said.value
     if said.slopes is not None and not _between(swept, said.slopes):
         answers["differences"] = min(said.slopes, key=lambda slope: abs(slope - swept))
     errors = {
@@ -135,6 +137,19 @@ def _row(
     disagrees = worst if bad else ""
     label, name = direction.label, direction.name
     return GradientRow(label, swept, answers, error, disagrees, note, name)
+
+
+def _closer(said: Found, swept: float, floor: float, limit: float) -> Found:
+    """What differences say, at 100 digits where floats know of no such derivative."""
+    rough = said.value
+    if rough is not None and _error("differences", swept, rough, floor) <= limit:
+        return said
+    found = said.closer()
+    if found is None or (
+        rough is not None and _error("differences", found, rough, floor) <= limit
+    ):
+        return said
+    return Found(found, "floats are too coarse for differences: these have 100 digits")
 
 
 def _between(x: float, slopes: tuple[float, float] | None) -> bool:

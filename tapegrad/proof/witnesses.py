@@ -23,6 +23,7 @@ import numpy as np
 from tapegrad import sweeps
 from tapegrad.calls import on_values
 from tapegrad.derivatives import adjoint_tape
+from tapegrad.errors import RecordError
 from tapegrad.readings import SCALAR, reading
 from tapegrad.readings.mixed import MIXED
 from tapegrad.rules.shapes import FLOATING
@@ -252,13 +253,19 @@ def slope_tape(tape: Tape, point: Point, by: Direction) -> Tape:
 
 
 def plainly(f: Callable[..., Any], tape: Tape) -> Callable[[Sequence[Any]], float]:
-    """The function itself, of the tape's flat inputs: eager, with no tape asked."""
+    """The function itself, of the tape's flat inputs: eager, or of plain numbers."""
     structure = tape.structure
     dtypes = [tape.aval_of(slot)[1] for slot in tape.inputs]
 
     def call(at: Sequence[Any]) -> float:
+        try:
+            return float(called(at, Value))
+        except RecordError:  # a write in place, a derivative that captures a Value
+            return float(called(at, lambda x: np.copy(x) if np.shape(x) else float(x)))
+
+    def called(at: Sequence[Any], made: Callable[[Any], Any]) -> Any:
         leaves: Iterator[Any] = (
-            Value(x) if dtype in FLOATING else x
+            made(x) if dtype in FLOATING else x
             for x, dtype in zip(at, dtypes, strict=True)
         )
         built = [
@@ -266,11 +273,8 @@ def plainly(f: Callable[..., Any], tape: Tape) -> Callable[[Sequence[Any]], floa
             for tree in structure.arguments
         ]
         count = structure.positional
-        return float(
-            f(
-                *built[:count],
-                **dict(zip(structure.keywords, built[count:], strict=True)),
-            )
+        return f(
+            *built[:count], **dict(zip(structure.keywords, built[count:], strict=True))
         )
 
     return call

@@ -149,9 +149,10 @@ class ObjectReading(Reading):
         kind = np.dtype(dtype).kind
         arrays = boxed(x)
         if kind == "f":
-            return entrywise(self._as_number)(arrays.astype(object))[()]
+            found = entrywise(self._as_number)(arrays.astype(object))
+            return found[()] if isinstance(found, np.ndarray) else found
         change = self.truth if kind == "b" else self.whole_number
-        return entrywise(change)(arrays.astype(object)).astype(dtype)[()]
+        return np.asarray(entrywise(change)(arrays.astype(object))).astype(dtype)[()]
 
     def _as_number(self, x: Any) -> Any:
         """A number; a condition counts as 1 or 0."""

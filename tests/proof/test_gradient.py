@@ -688,3 +688,55 @@ def test_second_derivatives_are_checked_unasked():
         "y, x",
         "y, y",
     ]
+
+
+TOO_COARSE = {
+    "turns within a step": (np.sin, 1e10),
+    "a frequency": (lambda x: np.sin(x * 1e6), 1e16),
+    "close to an essential singularity": (lambda x: np.sin(1 / x), 1e-5),
+    "lost below the smallest float": (lambda x: x**2, 1e-150),
+    "rounded away": (lambda c: (1e8 + np.sqrt(1e16 - 4.0 * c)) / 2.0, 1.0),
+    "a kink close by": (abs, 1e-9),
+    "an entry": (lambda x: np.sum(np.sin(1e10 * x)), np.ones(2)),
+}
+
+
+@pytest.mark.parametrize("name", TOO_COARSE)
+def test_where_floats_are_too_coarse_for_differences(name):
+    f, point = TOO_COARSE[name]
+    report = check_gradient(f, point, order=1)
+    assert report.ok
+    for row in report.rows:
+        assert row.witnesses["differences"] == pytest.approx(row.reverse, rel=1e-7)
+        assert "too coarse for differences" in row.note
+
+
+def test_a_wrong_gradient_where_floats_are_too_coarse():
+    @tg.custom_gradient
+    def wrong(x):
+        return np.sin(x), lambda bar: bar * np.cos(x) * 1.001
+
+    @tg.custom_gradient
+    def beside_a_kink(x):
+        return np.abs(x), lambda bar: bar * 0.5
+
+    for f, point in ((wrong, 1e10), (beside_a_kink, 1e-9)):
+        (row,) = check_gradient(f, point, order=1).rows
+        assert not row.ok
+        assert row.witnesses["differences"] == pytest.approx(row.witnesses["SymPy"])
+
+
+def test_a_derivative_lost_where_floats_are_too_coarse():
+    report = check_gradient(lambda x: np.sin(x) + Value(x._data), 1e10, order=1)
+    assert report.rows[0].disagrees == "differences"  # the recording is not f
+
+
+def test_writes_in_place_are_seen_by_differences():
+    def f(x):
+        x[0] = x[1] * x[0]
+        return np.sum(x**2)
+
+    given = np.array([1.0, 2.0, 3.0])
+    for row in check_gradient(f, given, order=1).rows:
+        assert row.witnesses["differences"] == pytest.approx(row.reverse)
+    assert given[0] == 1.0
