@@ -399,7 +399,7 @@ def test_fori_loop() -> None:
 
 @pytest.mark.parametrize("arithmetic", ["float32", "mpmath:30", "mpmath:50"])
 def test_a_counter_times_a_float_in_other_arithmetics(arithmetic: str) -> None:
-    tape = record(
+    tape = tg.record(
         lambda x: tg.fori_loop(0, 7, lambda i, c: np.cos(c) * x + 0.1 * i, x), 0.6
     )
     found = float(tape.gradient(0.66, arithmetic=arithmetic))
