@@ -332,6 +332,16 @@ TRIU = row(
         samples=(Sample(((3, 3),), {"k": 0}), Sample(((4, 2),), {"k": 1})),
     )
 )
+
+# Rows each of whose entries is one entry of an operand, or 0: nothing is computed.
+MOVING = frozenset(
+    made.name
+    for made in (
+        *(RESHAPE, TRANSPOSE, BROADCAST, INDEX, SCATTER, INDEX_SET),
+        *(GATHER, GATHER_SET, CONCATENATE, TRIL, TRIU),
+    )
+)
+
 CUMSUM = row(
     Primitive(
         "cumsum",

@@ -1,7 +1,8 @@
 """What each entry of a step reads, by the kind of its row. Floor 9.
 
-The reach of a step follows from those of its operands, and from its row's kind alone,
-so that a row which is added needs no word here:
+The reach of a step follows from those of its operands and from the kind of its row. An
+elementwise row or a reduction that is added needs no word here; another row of whole
+arrays that is not named here counts as one of the rest:
 
     elementwise     the union over the operands, broadcast
     movement        the row itself, applied to the numbers of the entries
@@ -24,27 +25,13 @@ import numpy as np
 
 from tapegrad.readings import SCALAR
 from tapegrad.rules import TABLE, Primitive
+from tapegrad.rules.movement import MOVING
 from tapegrad.rules.shapes import broadcast, kept, reduced
 from tapegrad.sparse import reaches
 from tapegrad.sparse.reaches import Reach
 
 Shape = tuple[int, ...]
 
-# Linear rows each of whose entries is one entry of an operand, or 0.
-MOVEMENT = frozenset(
-    {
-        "transpose",
-        "broadcast_to",
-        "index",
-        "scatter",
-        "index_set",
-        "gather",
-        "gather_set",
-        "concatenate",
-        "tril",
-        "triu",
-    }
-)
 # Rows that keep the entries and their order.
 SAME = frozenset({"reshape", "astype"})
 # Rows over stacks of matrices.
@@ -98,7 +85,7 @@ def through(
     name = row.name
     if name in SAME:
         return operands[0].reach
-    if name in MOVEMENT:
+    if name in MOVING:
         return _moved(row, params, operands, shape)
     if name == "scatter_add":
         return _added(params, operands, shape)

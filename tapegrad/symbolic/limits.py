@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 
 from tapegrad.errors import ShapeError
+from tapegrad.rules.movement import MOVING
 from tapegrad.rules.shapes import Shape
 from tapegrad.tape.tape import Step, Tape
 
@@ -29,24 +30,8 @@ MAX_DERIVATIVES = 40_000
 # SymPy holds a sum of sums as one sum, so such a chain is not nested.
 _FLATTENED = {"add": "+", "sub": "+", "neg": "+", "sum": "+", "mul": "*", "div": "*"}
 
-# Rows that only move entries.
-_MOVING = frozenset(
-    {
-        "reshape",
-        "transpose",
-        "broadcast_to",
-        "astype",
-        "index",
-        "scatter",
-        "index_set",
-        "gather",
-        "scatter_add",
-        "gather_set",
-        "concatenate",
-        "tril",
-        "triu",
-    }
-)
+# Rows that move entries, or add them where they meet.
+_MOVING = MOVING | {"astype", "scatter_add"}
 
 
 def limited(tape: Tape, *, derivative: bool = False) -> int:
