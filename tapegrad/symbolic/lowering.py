@@ -110,7 +110,7 @@ class Lowering(MatrixLowering):
         if isinstance(e, sp.UnevaluatedExpr | sp.re | sp.conjugate):
             return e.args[:1], _same  # inputs are real
         if isinstance(e, sp.im):
-            return (), lambda: sp.Integer(0)
+            return (), lambda: self.steps.number(0.0)  # what holds it is no constant
         if isinstance(e, sp.Sum | sp.Product):
             parts = terms(e)
             name = "add" if isinstance(e, sp.Sum) else "mul"

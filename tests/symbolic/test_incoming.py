@@ -293,3 +293,11 @@ def test_native_code():
     assert (value, *gradient) == pytest.approx(
         (9 * math.sin(0.5) + 3, 6 * math.sin(0.5) + 1, 9 * math.cos(0.5))
     )
+
+
+def test_imaginary_parts_inside_other_expressions():
+    t = sp.Symbol("t")  # may be complex, for all that SymPy knows
+    root = tg.from_sympy(sp.real_root(t, 3), [t])
+    assert root(-8.0) == -2.0
+    assert root.gradient(-8.0) == pytest.approx(1 / 12)
+    assert tg.from_sympy(t + sp.cos(2 * sp.im(t)), [t])(3.0) == 4.0
