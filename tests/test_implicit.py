@@ -232,6 +232,17 @@ def test_the_scale_of_the_equations_does_not_matter() -> None:
     assert tg.grad(large)(2.0) == pytest.approx(0.5 * 2**-0.5, rel=1e-12)
 
 
+@pytest.mark.parametrize("arithmetic", ["float64", "float32", "mpmath:30"])
+def test_a_single_equation_that_is_singular(arithmetic: str) -> None:
+    """A double root is no division by zero."""
+    root = tg.implicit(lambda x, a: x * x - a, np.sqrt)
+    tape = tg.record(root, 4.0)
+    assert float(tape.gradient(4.0, arithmetic=arithmetic)) == 0.25
+    assert float(tape(0.0, arithmetic=arithmetic)) == 0.0
+    with pytest.raises(tg.DomainError, match=r"dF/dx, of shape \(1, 1\), is singular"):
+        tape.gradient(0.0, arithmetic=arithmetic)
+
+
 def test_a_singular_matrix() -> None:
     tied = tg.implicit(
         lambda x, a: np.stack([x[0] + x[1] - a, 2 * (x[0] + x[1] - a)]),

@@ -647,3 +647,24 @@ def test_few_snapshots_bound_the_memory() -> None:
     assert np.array_equal(few.gradient(x), all_.gradient(x))
     assert peak(lambda: all_.gradient(x)) > 3000 * 8000
     assert peak(lambda: few.gradient(x)) < 40 * 8000 + 200_000
+
+
+@pytest.mark.parametrize("snapshots", [None, 2])
+def test_a_constant_that_no_result_reads_has_no_adjoint(snapshots: int | None) -> None:
+    """An adjoint of 0 would be NaN further up, where the root's slope is infinite."""
+
+    def f(a, b):
+        root = np.sqrt(a)
+        start = (b, 1.0)
+        (u, _), _ = tg.scan(
+            lambda s, _: ((s[0] * b, s[1] + root), None),
+            start,
+            length=3,
+            snapshots=snapshots,
+        )
+        return u
+
+    tape = tg.record(f, 0.0, 1.5)
+    assert tape.gradient(0.0, 1.5) == (0.0, 4 * 1.5**3)
+    assert tape.adjoint_tape()(0.0, 1.5) == (0.0, 4 * 1.5**3)
+    assert tape.compile().value_and_gradient(0.0, 1.5)[1] == (0.0, 4 * 1.5**3)

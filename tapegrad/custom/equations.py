@@ -54,10 +54,10 @@ def _shape(given: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
 
 def jacobian_tape(tape: Tape, count: int) -> Tape:
     """A tape of the residuals and their derivatives by the unknowns, made once."""
-    known = tape._known
-    if "unknowns" not in known:
-        known["unknowns"] = sweeps.flat(gradient_tape(tape, wrt=range(count)))
-    return known["unknowns"]  # type: ignore[no-any-return]
+    known, key = tape._known, f"unknowns {count}"
+    if key not in known:
+        known[key] = sweeps.flat(gradient_tape(tape, wrt=range(count)))
+    return known[key]  # type: ignore[no-any-return]
 
 
 class System:
@@ -93,6 +93,12 @@ class System:
             rows.append(m.concatenate(*flat, axis=1))
         return m.concatenate(*rows, axis=0)
 
+    @property
+    def flat(self) -> bool:
+        """Whether the slope of a single equation is the number 0."""
+        known = self.m.name != "recorder" and not self.m.symbolic
+        return self.single and known and not self.matrix
+
     def solve(self, right: Sequence[Any], *, transposed: bool = False) -> list[Any]:
         """The solution of a system with dF/dx, or with its transpose.
 
@@ -102,6 +108,8 @@ class System:
         m = self.m
         into = self.equations if transposed else self.unknowns
         if self.single:
+            if self.flat:
+                raise self._singular(1)
             return [right[0] / self.matrix]
         matrix = m.transpose(self.matrix, axes=(1, 0)) if transposed else self.matrix
         columns = [
@@ -111,12 +119,7 @@ class System:
             found = m.solve(matrix, m.concatenate(*columns, axis=0))
         except np.linalg.LinAlgError:
             size = sum(math.prod(shape) for shape in into)
-            msg = (
-                f"{self.name}: dF/dx, of shape ({size}, {size}), is singular at the "
-                "solution, so the solution is no smooth function of the arguments; "
-                "look for a double root, or for equations that depend on each other"
-            )
-            raise DomainError(msg) from None
+            raise self._singular(size) from None
         parts, start = [], 0
         for shape in into:
             stop = start + math.prod(shape)
@@ -124,6 +127,14 @@ class System:
             parts.append(m.reshape(part, shape=shape))
             start = stop
         return parts
+
+    def _singular(self, size: int) -> DomainError:
+        msg = (
+            f"{self.name}: dF/dx, of shape ({size}, {size}), is singular at the "
+            "solution, so the solution is no smooth function of the arguments; "
+            "look for a double root, or for equations that depend on each other"
+        )
+        return DomainError(msg)
 
 
 # -- the rules ---------------------------------------------------------------------
@@ -164,6 +175,8 @@ def _polished(m: Any, params: Any, ys: list[Any], xs: Sequence[Any]) -> list[Any
     last = math.inf
     for _ in range(POLISH):
         system = System(m, params, ys, xs)
+        if system.flat:  # a double root has the digits that it has
+            break
         steps = system.solve(system.residuals)
         size = max((_largest(step) for step in steps), default=0)
         if not size < last:

@@ -80,7 +80,6 @@ class Body:
     Args:
         tape: of the arguments' leaves, then of what was captured.
         captured: Values of the code around.
-        leaves: slots of the results, as the recorder numbered them; for avals.
         tree: how the results nest.
     """
 

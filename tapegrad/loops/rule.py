@@ -168,8 +168,8 @@ def _pull(
         m.like(0, ys[place]) if bars[place] is None else bars[place]
         for place in carries
     ]
-    start += [m.like(0, xs[place]) for place in layout.smooth(constants)]
-    tape, told = tapes.back(layout, carries, seeded)
+    tape, summed, told = tapes.back(layout, carries, seeded)
+    start += [m.like(0, xs[place]) for place in summed]
     seeds = [bars[place] for place in seeded]
     grown = dict(params) | {
         "tape": tape,
@@ -186,11 +186,7 @@ def _pull(
         operands = [*start, *kept, *xs[carry:constants], *seeds, *xs[constants:]]
         found = m.nested(SCAN, operands, grown)
     parts: list[Any] = [None] * len(xs)
-    places = [
-        *carries,
-        *layout.smooth(constants),
-        *told,
-    ]
+    places = [*carries, *summed, *told]
     for place, part in zip(places, found, strict=True):
         parts[place] = part
     return parts

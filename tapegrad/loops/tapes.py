@@ -155,7 +155,7 @@ def needed(layout: Layout, places: Sequence[int], seeded: Sequence[int]) -> list
 
 def back(
     layout: Layout, carries: Sequence[int], seeded: Sequence[int]
-) -> tuple[Tape, list[int]]:
+) -> tuple[Tape, list[int], list[int]]:
     """The adjoint of the body, as a body.
 
     Args:
@@ -165,9 +165,10 @@ def back(
 
     Returns:
         A body. Its carry: adjoints of these carries, and sums of the adjoints of the
-        float constants. Its x: the carries, x, the adjoints of the seeded y. Its
-        constants: the constants. Its y: adjoints of x. And the places of the x that
-        have one.
+        constants. Its x: the carries, x, the adjoints of the seeded y. Its constants:
+        the constants. Its y: adjoints of x. And the places of the constants and of the
+        x that have one: the others have none, or 0 times an infinite partial further up
+        would be NaN.
     """
     base, carry = sweeps.flat(layout.tape), layout.carry
     known = base._known
@@ -185,8 +186,6 @@ def back(
             return recorder.variable(MIXED.like(0, slots[i]._data), name)
 
         bars = [zero(base.outputs[place], "bar") for place in carries]
-        smooth = layout.smooth(constants)
-        sums = [zero(base.inputs[place], "sum") for place in smooth]
         seeds = [zero(base.outputs[place], "y_bar") for place in seeded]
         places = [base.outputs[place] for place in (*carries, *seeded)]
         given = sweeps.summed(places, [*bars, *seeds])
@@ -197,15 +196,17 @@ def back(
             return m.like(0, slots[slot]) if found[slot] is None else found[slot]
 
         outputs = [bar_of(place) for place in carries]
-        for place, total in zip(smooth, sums, strict=True):
-            part = found[base.inputs[place]]
-            outputs.append(total if part is None else total + part)
+        smooth = layout.smooth(constants)
+        summed = [place for place in smooth if found[base.inputs[place]] is not None]
+        sums = [zero(base.inputs[place], "sum") for place in summed]
+        for place, total in zip(summed, sums, strict=True):
+            outputs.append(total + found[base.inputs[place]])
         entries = layout.smooth(carry, constants)
         told = [place for place in entries if found[base.inputs[place]] is not None]
         outputs += [bar_of(place) for place in told]
         made = tuple(recorder.slot_of(output) for output in outputs)
     order = [*bars, *sums, *inputs[:constants], *seeds, *inputs[constants:]]
-    known[key] = _frozen(recorder, order, made), told
+    known[key] = _frozen(recorder, order, made), summed, told
     return known[key]  # type: ignore[no-any-return]
 
 
