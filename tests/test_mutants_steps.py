@@ -1,0 +1,192 @@
+"""What planted faults in steps with sub-tapes, and in passes, showed to be untested."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+
+def names(tape):
+    return [step.primitive.name for step in tape]
+
+
+# -- masks at steps with several slots ---------------------------------------------
+
+
+@tg.custom_gradient
+def both(x):
+    """Two results, with slopes that are told apart."""
+    return (2.0 * x, 3.0 * x), lambda bars: bars[0] * 2.0 + bars[1] * 3.0
+
+
+def body(c, _):
+    return (c[0] * 2.0, c[1] * 3.0), None
+
+
+def looped(x):
+    return tg.scan(body, (x, x), None, 1)[0]
+
+
+@pytest.mark.parametrize("f", [both, looped])
+def test_arms_that_are_slots_of_one_step(f):
+    # each slot has a mask of its own, and one of them is selected
+    tape = tg.record(lambda x: tg.where(x > 0, *f(x)), 1.0)
+    for derivative in (tape.gradient, tape.adjoint_tape()):
+        assert [derivative(x) for x in (1.5, -1.5)] == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("f", [both, looped])
+def test_a_step_whose_slots_nobody_selects_hands_the_mask_on(f):
+    # the root before it has an infinite slope at 0
+    tape = tg.record(lambda x: tg.where(x > 0, sum(f(np.sqrt(x))), 0.0), 1.0)
+    for derivative in (tape.gradient, tape.adjoint_tape()):
+        assert [derivative(x) for x in (0.0, 4.0)] == [0.0, 1.25]
+    # one slot is read beside the choice as well: then nothing is masked
+    tape = tg.record(lambda x: sum(tg.where(x > 0, y, y - 1) for y in f(x)), 1.0)
+    assert [tape.gradient(x) for x in (0.0, 4.0)] == [5.0, 5.0]
+
+
+def test_adjoints_go_to_the_operands_that_the_pullback_names():
+    @tg.custom_gradient
+    def second(n, x, k, y):
+        return n * x + k * y, lambda bar: (None, bar * n, None, bar * k)
+
+    tape = tg.record(lambda n, x, k, y: second(n, x, k, y) ** 2, 1.0, 2.0, 3.0, 4.0)
+    assert tape.gradient(1.0, 2.0, 3.0, 4.0) == (0.0, 28.0, 0.0, 84.0)
+    assert tape.jvp((1.0, 2.0, 3.0, 4.0), (9.0, 1.0, 9.0, 2.0))[1] == 28.0 + 168.0
+
+
+# -- loops -------------------------------------------------------------------------
+
+
+def shifting(x):
+    """What x is reaches the last carry after three iterations."""
+
+    def step(c, _):
+        a, b, d, e = c
+        return (a * 1.5, a * a, b * 2.0, d * 3.0), e
+
+    return tg.scan(step, (x, 0.0, 0.0, 0.0), None, 4)
+
+
+@pytest.mark.parametrize("place", ["carry", "ys"])
+def test_derivatives_wander_from_carry_to_carry(place):
+    # e after 4 iterations: 6 (1.5 x)^2; the last y is 6 x^2
+    factor = 6 * 1.5**2 if place == "carry" else 6.0
+
+    def f(x):
+        carry, ys = shifting(x)
+        return carry[3] if place == "carry" else ys[-1]
+
+    tape = tg.record(f, 2.0)
+    assert tape(2.0) == factor * 4.0
+    assert tape.gradient(2.0) == tape.adjoint_tape()(2.0) == factor * 4.0
+    assert tape.jvp((2.0,), (1.0,))[1] == tape.tangent_tape()(2.0, 1.0) == factor * 4.0
+    assert tape.hessian(2.0) == factor * 2.0
+
+
+# -- equations ---------------------------------------------------------------------
+
+
+def test_equations_of_other_shapes_than_the_unknowns():
+    matrix = np.array([[4.0, 1.0, 0.5], [2.0, 5.0, -1.0], [0.3, -0.7, 3.0]])
+
+    def equations(u, b):
+        whole = matrix @ np.concatenate([u["pair"], u["one"].reshape(1)]) - b
+        return whole[0], whole[1:]
+
+    def solve(b):
+        x = np.linalg.solve(matrix, b)
+        return {"one": x[2], "pair": x[:2]}
+
+    solution = tg.implicit(equations, solve)
+    b, weights = np.array([1.0, -2.0, 0.5]), np.array([0.5, -3.0, 7.0])
+
+    def weighed(b):
+        found = solution(b)
+        return np.sum(found["pair"] * weights[:2]) + found["one"] * weights[2]
+
+    tape = tg.record(weighed, b)
+    expected = np.linalg.solve(matrix.T, weights)
+    assert np.allclose(tape.gradient(b), expected, rtol=1e-14)
+    forward = tape.jvp((b,), (np.array([1.0, 2.0, -1.0]),))[1]
+    assert forward == pytest.approx(expected @ [1.0, 2.0, -1.0], rel=1e-14)
+
+
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
+def test_what_counts_as_a_solution_goes_by_its_size(size):
+    # large unknowns may be off in proportion, small ones as if they were 1
+    def root(error):
+        return tg.implicit(lambda x, a: x - a, lambda a: a + error)
+
+    most = max(size, 1.0)
+    assert root(5e-7 * most)(size) == pytest.approx(size, abs=1e-6 * most)
+    with pytest.raises(tg.DomainError, match="leaves the residual"):
+        root(2e-6 * most)(size)
+
+
+# -- passes ------------------------------------------------------------------------
+
+
+def test_a_new_axis_behind_is_no_broadcast():
+    x = np.array([1.0, 2.0, 3.0])
+    for wide in ((3, 3), (3, 2), (2, 3, 3)):
+        tape = tg.record(lambda x, w=wide: np.broadcast_to(x[:, None], w) * 2.0, x)
+        assert np.array_equal(tape.simplify()(x), tape(x))
+    front = tg.record(lambda x: np.broadcast_to(x[None, :], (3, 3)).sum(0), x)
+    assert np.array_equal(front.simplify()(x), 3 * x)
+
+
+def test_a_sum_that_is_0_is_no_constant_in_every_arithmetic():
+    def f(x):
+        one = tg.where(x < 0.0, 1.0, 1.0)
+        return x + (one - one) + (one + one)
+
+    tape = tg.record(f, 1.0)
+    found = tape.simplify("any")
+    assert names(found).count("sub") == 1
+    assert names(found).count("add") == 2
+    assert "sub" not in names(tape.simplify())
+    assert found(-0.5) == tape(-0.5)
+
+
+def test_another_part_than_was_written_is_read():
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+
+    def f(x, low):
+        slope = tg.grad(lambda x: np.sum(x[:2] ** 2))(x)
+        return slope[low : low + 2]
+
+    for low in (0, 1, 2):
+        tape = tg.record(lambda x, low=low: f(x, low), x)
+        assert np.array_equal(tape.simplify()(x), f(x, low))
+
+
+def test_inputs_without_labels_are_two():
+    tape = tg.record(lambda x, y: x - 2.0 * y, 1.0, 1.0)
+    bare = dataclasses.replace(tape, labels={})
+    for found in (bare.simplify(), bare.simplify("any")):
+        assert len(set(found.inputs)) == 2
+        assert found(5.0, 3.0) == -1.0
+
+
+def test_lines_follow_their_steps():
+    def f(x):
+        same = x * 1.0
+        first = np.exp(same)
+        return first + np.sin(x)
+
+    tape = tg.record(f, 1.0, lines=True)
+    found = tape.simplify()
+    assert "mul" in names(tape)
+    assert "mul" not in names(found)
+    places = {
+        name: found.lines.of(slot)[1] - f.__code__.co_firstlineno
+        for slot, name in enumerate(names(found))
+        if name != "input"
+    }
+    assert places == {"exp": 2, "sin": 3, "add": 3}
