@@ -35,7 +35,7 @@ ORDERS = (2, 3)
 # What is gated: the worst over the table is measured at this and less.
 LIMITS = {2: 6.0, 3: 10.0}
 # Operands, by their size: beyond, powers of them leave the floats. Nor are points
-# judged whose primal overflows, or is subnormal.
+# judged where the value or a first partial overflows, or is subnormal.
 BETWEEN = {2: (1e-50, 1e50), 3: (1e-30, 1e30)}
 
 Places = tuple[int, ...]
@@ -147,7 +147,8 @@ def higher(row: Primitive, points: int) -> Iterator[Row]:
             count = max(points // len(row.params), 10)
             for point in within(spread(row, 2 * count, seed), BETWEEN[order])[:count]:
                 key = tuple(x if isinstance(x, bool) else None for x in point)
-                if not _normal(evaluate(SCALAR, row, params, point)[0]):
+                y, partials = evaluate(SCALAR, row, params, point)
+                if not all(map(_normal, (y, *partials.values()))):
                     continue
                 if key not in made:
                     made[key] = Higher(row, params, point, order)
@@ -159,7 +160,7 @@ def higher(row: Primitive, points: int) -> Iterator[Row]:
 
 
 def _normal(y: float) -> bool:
-    """Whether a primal has all its digits, or is a plain 0."""
+    """Whether a number has all its digits, or is a plain 0."""
     return y == 0 or DOUBLE.normal <= abs(y) < math.inf
 
 

@@ -58,3 +58,10 @@ def test_operands_that_leave_the_floats_are_left_out():
     points = [(1.0,), (1e-60,), (1e40,), (True, 2.0)]
     assert within(points, BETWEEN[2]) == [(1.0,), (1e40,), (True, 2.0)]
     assert within(points, BETWEEN[3]) == [(1.0,), (True, 2.0)]
+
+
+def test_what_is_made_of_subnormal_slopes_is_left_out(monkeypatch):
+    points = [(0.5,), (27.0,), (-0.25,)]  # exp(-27^2) is subnormal
+    monkeypatch.setattr("tapegrad.proof.orders.spread", lambda *_: points * 10)
+    for row in higher(TABLE["erf"], 10):
+        assert (row.count, row.status) == (7, "held")
