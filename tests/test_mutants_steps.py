@@ -95,6 +95,32 @@ def test_one_slot_that_is_given_twice(derived):
             assert derivative(x) == pytest.approx(factor * np.cos(x), rel=1e-15)
 
 
+def test_truth_values_among_the_results_have_the_cotangent_0():
+    @tg.custom_gradient
+    def signed(x):
+        return (x * 2.0, x > 0), lambda bars: bars[0] * 2.0 + bars[1]
+
+    tape = tg.record(lambda x: signed(x)[0], 1.0)
+    assert tape.gradient(3.0) == tape.jvp((3.0,), (1.0,))[1] == 2.0
+
+
+def test_operands_without_a_tangent():
+    def block(x, c):
+        return x * c
+
+    def last(x, c):
+        found = tg.while_loop(
+            lambda u: u[0] < 9.0, lambda u: (u[0] * u[1], u[1]), (x, c)
+        )
+        return found[0]
+
+    for f, slope in ((tg.checkpoint(block), 3.0), (last, 9.0)):
+        tape = tg.record(lambda x, f=f: f(x, 3.0), 1.5)
+        assert tape.jvp((1.5,), (1.0,))[1] == slope
+        assert tape.tangent_tape()(1.5, 1.0) == slope
+        assert tape.hvp((1.5,), (1.0,)) == 0.0
+
+
 # -- loops -------------------------------------------------------------------------
 
 
@@ -152,6 +178,16 @@ def test_equations_of_other_shapes_than_the_unknowns():
     assert forward == pytest.approx(expected @ [1.0, 2.0, -1.0], rel=1e-14)
 
 
+def test_equations_without_a_tangent():
+    coupled = tg.implicit(
+        lambda u, a: (u[0] - a, u[0] * u[1] - 2.0, u[2] - 5.0),
+        lambda a: (a, 2.0 / a, 5.0),
+    )
+    tape = tg.record(lambda a: coupled(a)[1] + coupled(a)[2] * 7.0, 4.0)
+    assert tape.jvp((4.0,), (1.0,))[1] == tape.tangent_tape()(4.0, 1.0) == -0.125
+    assert tape.gradient(4.0) == -0.125
+
+
 @pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
 def test_what_counts_as_a_solution_goes_by_its_size(size):
     # large unknowns may be off in proportion, small ones as if they were 1
@@ -187,6 +223,27 @@ def test_a_sum_that_is_0_is_no_constant_in_every_arithmetic():
     assert names(found).count("add") == 2
     assert "sub" not in names(tape.simplify())
     assert found(-0.5) == tape(-0.5)
+
+
+@pytest.mark.parametrize(
+    ("combine", "folds"),
+    [
+        (lambda one: one / 2.0, True),
+        (lambda one: one / 3.0, False),
+        (lambda one: one * (1 + 2.0**-40), True),  # times 1
+        (lambda one: one + 2.0**-20, True),
+        (lambda one: one + 2.0**-40, True),  # it rounds as its constant does
+        (lambda one: one - (1 + 2.0**-40), False),  # that is no number of float32
+    ],
+)
+def test_what_is_exact_folds_in_any_arithmetic(combine, folds):
+    tape = tg.record(lambda x: combine(tg.where(x < 0.0, 1.0, 1.0)) * x, 1.0)
+    left = [name for name in names(tape.simplify("any")) if name != "input"]
+    assert (left in (["const", "mul"], ["mul"])) is folds
+    found = tape.simplify("any")
+    for arithmetic in ("float64", "float32", "mpmath:50"):
+        one, two = (t(3.0, arithmetic=arithmetic) for t in (found, tape))
+        assert one == two
 
 
 def test_another_part_than_was_written_is_read():

@@ -122,10 +122,10 @@ class System:
             raise self._singular(size) from None
         parts, start = [], 0
         for shape in into:
-            stop = start + math.prod(shape)
-            part = m.index(found, key=((start, stop, 1),))
+            size = math.prod(shape)
+            part = m.index(found, key=((start, size, 1),))
             parts.append(m.reshape(part, shape=shape))
-            start = stop
+            start += size
         return parts
 
     def _singular(self, size: int) -> DomainError:
