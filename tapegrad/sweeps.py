@@ -220,8 +220,9 @@ def tangent(
     first = tape.first.tolist()
     arrays = tape.arrays
     for step, code, static, reads in _rows(tape):
-        row, slot = rows[code], first[step]
-        if not reads or slot == first[step + 1] or not live[slot]:
+        row, slot, end = rows[code], first[step], first[step + 1]
+        # of several slots the first may be a truth value, which has no derivative
+        if not reads or slot == end or not (live[slot] or any(live[slot + 1 : end])):
             continue
         xs = [values[i] for i in reads]
         params = dict(tape.statics[static])
@@ -290,9 +291,9 @@ def adjoint(
     sums = Sums(m, bars)
     sums.masks = {} if masks is None else masks
     for step in range(len(opcode) - 1, -1, -1):
-        slot = first[step]
+        slot, end = first[step], first[step + 1]
         low, high = offsets[step], offsets[step + 1]
-        if slot == first[step + 1] or low == high or not live[slot]:
+        if slot == end or low == high or not (live[slot] or any(live[slot + 1 : end])):
             continue
         row = rows[opcode[step]]
         reads = operands[low:high]

@@ -150,6 +150,41 @@ def test_derivatives_wander_from_carry_to_carry(place):
     assert tape.hessian(2.0) == factor * 2.0
 
 
+def test_adjoints_of_a_while_loop_go_to_floats_alone():
+    def f(x):
+        start = {"a": x > 100.0, "b": x, "c": x > 0.0, "d": x * 3.0}
+
+        def step(u):
+            return {"a": u["c"], "b": u["b"] * u["d"], "c": u["a"], "d": u["d"]}
+
+        return tg.while_loop(lambda u: u["b"] < 50.0, step, start)["b"]
+
+    tape = tg.record(f, 1.5)
+    # 1.5 * 4.5^3: the fourth power of x, times 27
+    slope, bend = 27 * 4 * 1.5**3, 27 * 12 * 1.5**2
+    assert tape.gradient(1.5) == pytest.approx(slope, rel=1e-15)
+    assert tape.adjoint_tape()(1.5) == pytest.approx(slope, rel=1e-15)
+    assert tape.tangent_tape()(1.5, 1.0) == pytest.approx(slope, rel=1e-15)
+    assert tape.hessian(1.5) == pytest.approx(bend, rel=1e-15)
+
+
+@pytest.mark.parametrize("wrap", [tg.checkpoint, None, "scan"])
+def test_the_first_slot_of_a_step_may_be_a_truth_value(wrap):
+    def f(x):
+        return x > 0, x * x * x
+
+    if wrap is None:
+        made = tg.custom_gradient(lambda x: (f(x), lambda bars: bars[1] * 3.0 * x * x))
+    elif wrap == "scan":
+        made = lambda x: tg.scan(lambda c, _: (f(c[1]), None), (x > 9, x), None, 1)[0]  # noqa: E731
+    else:
+        made = wrap(f)
+    tape = tg.record(lambda x: made(x)[1], 1.0)
+    assert tape.gradient(2.0) == tape.adjoint_tape()(2.0) == 12.0
+    assert tape.jvp((2.0,), (1.0,))[1] == tape.tangent_tape()(2.0, 1.0) == 12.0
+    assert tape.hessian(2.0) == tape.hvp((2.0,), (1.0,)) == 12.0
+
+
 # -- equations ---------------------------------------------------------------------
 
 
@@ -267,6 +302,25 @@ def test_inputs_without_labels_are_two():
     for found in (bare.simplify(), bare.simplify("any")):
         assert len(set(found.inputs)) == 2
         assert found(5.0, 3.0) == -1.0
+
+
+@pytest.mark.parametrize("exponent", [2, 3, 4, -1])
+def test_a_sign_under_a_power(exponent):
+    tape = tg.record(lambda x: (-x) ** exponent, 2.0)
+    assert tape.simplify()(3.0) == tape(3.0) == (-3.0) ** exponent
+
+
+def test_a_labelled_step_of_several_slots_is_its_own():
+    a = np.array([[2.0, 1.0], [1.0, 3.0]])
+    tape = tg.record(lambda a: np.linalg.eigh(a)[0] + np.linalg.eigh(a)[1].sum(0), a)
+    assert names(tape).count("eigh") == 2
+    assert names(tape.simplify()).count("eigh") == 1
+    for step in [step for step in tape if step.primitive.name == "eigh"]:
+        for slot in step.slots:
+            labels = {**tape.labels, slot: "mine"}
+            found = dataclasses.replace(tape, labels=labels).simplify()
+            assert names(found).count("eigh") == 2
+            assert np.array_equal(found(a), tape(a))
 
 
 def test_lines_follow_their_steps():
