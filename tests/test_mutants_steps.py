@@ -185,6 +185,14 @@ def test_the_first_slot_of_a_step_may_be_a_truth_value(wrap):
     assert tape.hessian(2.0) == tape.hvp((2.0,), (1.0,)) == 12.0
 
 
+def test_sparse_jacobians_of_a_step_that_begins_with_a_truth_value():
+    def f(x):
+        return tg.checkpoint(lambda x: (x.sum() > 0, x * x * x))(x)[1]
+
+    x = np.array([1.0, 2.0, 3.0])
+    assert tg.sparse_jacobian(f, x)(x).toarray().tolist() == np.diag(3 * x**2).tolist()
+
+
 # -- equations ---------------------------------------------------------------------
 
 

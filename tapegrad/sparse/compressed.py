@@ -76,7 +76,7 @@ def tangents(
         if not guarded:
             values[slot:end] = _value(m, row, xs, statics[static], step)
         mine = [dots[i] if live[i] else None for i in reads]
-        if live[slot] and any(dot is not None for dot in mine):
+        if any(live[slot:end]) and any(dot is not None for dot in mine):
             masks = marks and [marks(i) if live[i] else None for i in reads]
             passed = _Step(m, row, xs, statics[static], masks)
             ys = values[slot:end]
