@@ -312,6 +312,24 @@ def test_inputs_without_labels_are_two():
         assert found(5.0, 3.0) == -1.0
 
 
+def test_a_result_stays_as_wide_as_it_was():
+    wide = np.array([1.0, 2.0, 3.0])
+
+    def times(x):
+        return x * np.broadcast_to(tg.where(x < 0.0, -1.0, -1.0), (3,))
+
+    def chosen(x):
+        c = x > 0.0
+        return tg.where(c, tg.where(c, x, wide), 2.0)
+
+    for f in (times, chosen):
+        tape = tg.record(f, 2.0)
+        found = tape.simplify()
+        found.check()
+        for x in (5.0, -5.0):
+            assert found(x).tolist() == tape(x).tolist()
+
+
 @pytest.mark.parametrize("exponent", [2, 3, 4, -1])
 def test_a_sign_under_a_power(exponent):
     tape = tg.record(lambda x: (-x) ** exponent, 2.0)
