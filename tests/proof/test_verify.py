@@ -146,7 +146,7 @@ def test_a_planted_bug_is_found_and_named(what):
     report = verify([row], points=60)
     assert not report.ok
     assert {bad.primitive for bad in report.failures} == {row.name}
-    assert all(bad.status == "refuted" for bad in report.failures[:1])
+    assert any(bad.status == "refuted" for bad in report.failures)
     assert row.name in str(report)
 
 

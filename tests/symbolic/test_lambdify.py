@@ -18,6 +18,7 @@ from sympy.printing.numpy import _known_functions_numpy, _known_functions_scipy_
 
 import tapegrad as tg
 from tapegrad.errors import ParseError
+from tapegrad.symbolic.heads import heads
 
 X, Y, Z = sp.symbols("x y z", real=True)
 T = sp.Symbol("t")
@@ -52,6 +53,8 @@ def known():
 def test_every_function_of_lambdify(name, form):
     symbols = [s for s in (X, Y, Z) if form.has(s)]
     if name in OUTSIDE:
+        if form.func in heads():
+            pytest.skip(f"another test of this process gave {name} a row")
         with pytest.raises(ParseError, match="no row of the table"):
             tg.from_sympy(form, symbols)
         return
