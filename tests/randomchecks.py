@@ -230,6 +230,7 @@ def forward(judge: Judge, turn: int) -> None:
     terms = sum(abs(a * d) for a, d in zip(judge.answers[1:], judge.dots, strict=True))
     if not (math.isfinite(bound) and isfinite(terms)):
         return
+    terms += tangents_on_the_way(judge)
     room = bound + float(terms) * 2.0**-50 * (1 + len(judge.dots))
     for name, one in ways.items():
         judge.count(name)
@@ -237,6 +238,22 @@ def forward(judge: Judge, turn: int) -> None:
             words = f"{one!r}, not {nstr(judge.slope, 20)}, {room:.3g} allowed"
             alone = not judge.off(judge.first, np.array([0.0, *judge.dots]), room)
             judge.miss_of_tier(name, words, alone=alone)
+
+
+def tangents_on_the_way(judge: Judge) -> float:
+    """The sizes of all terms adjoint times tangent: they may cancel in forward mode."""
+    base, inputs = judge.base, judge.inputs
+    slots = judge.replayed(base, MIXED, inputs)
+    given = {base.inputs[i]: judge.direction[i] for i in judge.free}
+    with np.errstate(all="ignore"):
+        bars = sweeps.adjoint(base, MIXED, slots, {base.outputs[0]: 1.0})
+        dots = sweeps.tangent(base, MIXED, slots, given)
+        sizes = [
+            float(np.sum(np.abs(np.asarray(bar) * np.asarray(dot))))
+            for bar, dot in zip(bars, dots, strict=True)
+            if bar is not None and dot is not None
+        ]
+    return sum(size for size in sizes if math.isfinite(size))
 
 
 def eagerly(judge: Judge) -> list[Any]:
