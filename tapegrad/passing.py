@@ -226,7 +226,16 @@ def _pulled(
         seen = rule(m, marks, y, *xs, **params)
         unders = [None if mark is None else m.not_equal(mark, 0) for mark in seen]
         return [(None, part, under) for part, under in zip(parts, unders, strict=True)]
-    some = m.any(mask, axes=tuple(range(len(m.shape(mask)))))
+    return _gated(m, parts, _some(m, mask))
+
+
+def _some(m: Any, mask: Any) -> Any:
+    """Whether any entry is selected."""
+    return m.any(mask, axes=tuple(range(len(m.shape(mask)))))
+
+
+def _gated(m: Any, parts: Sequence[Any], some: Any) -> list[tuple[Any, Any, Any]]:
+    """Parts passed on as wholes where `some` is true, which is their mask."""
     return [
         (None, None if part is None else m.where(some, part, m.number(0)), some)
         for part in parts
@@ -281,14 +290,8 @@ def pulled_nested(
     parts = rule(m, mine, ys, xs, params)
     if any(masks.get(slot) is None for slot in reached):
         return [(None, part, None) for part in parts]
-    marks = [
-        m.any(masks[i], axes=tuple(range(len(m.shape(masks[i]))))) for i in reached
-    ]
-    some = functools.reduce(m.logical_or, marks)
-    return [
-        (None, None if part is None else m.where(some, part, m.number(0)), some)
-        for part in parts
-    ]
+    marks = [_some(m, masks[slot]) for slot in reached]
+    return _gated(m, parts, functools.reduce(m.logical_or, marks))
 
 
 def fit_mask(m: Any, mask: Any, shape: tuple[int, ...]) -> Any:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from tapegrad.cli.app import FORMULA, At, Json, app, end
-from tapegrad.cli.tapes import Csv, Npy, Target
+from tapegrad.cli.tapes import Csv, Npy, Target, print_json
 
 
 @app.command(context_settings=FORMULA)
@@ -56,8 +56,7 @@ def check(
     ]
     if as_json:
         found = [json.loads(report.to_json()) for report in reports]
-        shown = found if csv or npy else found[0]
-        typer.echo(json.dumps(shown, indent=1, allow_nan=False))
+        print_json(found, one=not (csv or npy))
     else:
         for report in reports:
             display(report)

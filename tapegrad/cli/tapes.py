@@ -101,7 +101,7 @@ def replay(
     found = [call.run(tape) for call in calls]
     if as_json:
         figures = [replay_json(tape, *row) for row in found]
-        _print_json(figures, one=not (csv or npy))
+        print_json(figures, one=not (csv or npy))
     else:
         display(replay_table(target, tape, found))
 
@@ -129,12 +129,12 @@ def gradient(
     found = [call.gradient(tape) for call in calls]
     if as_json:
         figures = [gradient_json(tape, *row) for row in found]
-        _print_json(figures, one=not (csv or npy))
+        print_json(figures, one=not (csv or npy))
     else:
         display(gradient_table(target, tape, found))
 
 
-def _print_json(figures: list[Any], *, one: bool) -> None:
+def print_json(figures: list[Any], *, one: bool) -> None:
     """Figures of the one point of ``--at``, or a list of a file's points."""
     shown = figures[0] if one else figures
     typer.echo(json.dumps(shown, indent=1, allow_nan=False))

@@ -6,7 +6,7 @@ recording around) become further inputs, after the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,12 @@ import numpy as np
 from tapegrad.ambient import current
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import Handle
+from tapegrad.nested import apply_nested
 from tapegrad.passes import prune
+from tapegrad.readings.mixed import MIXED
 from tapegrad.recorder import Recorder, recording_onto
 from tapegrad.recording import argument_leaf, is_output, output_slot
+from tapegrad.rules import Primitive
 from tapegrad.tape.recorder import aval_of
 from tapegrad.tape.structure import Tree, flatten, match, paths
 from tapegrad.tape.tape import Tape
@@ -193,6 +196,13 @@ def bad_body(loop: str, result: Any, wanted: str) -> RecordError:
     return RecordError(f"{loop}: the body returned {result!r:.80}; it returns {wanted}")
 
 
-def shown(y: Any) -> Any:
-    """A result outside of recordings: arrays of the caller's own."""
-    return np.array(y) if isinstance(y, np.ndarray) else y
+def performed(
+    row: Primitive, operands: Sequence[Any], params: Mapping[str, Any]
+) -> list[Any]:
+    """A loop's step recorded, or computed where there is nothing to record."""
+    if not unrecorded(operands):
+        return apply_nested(row, operands, params)
+    with np.errstate(all="ignore"):
+        found = row.run(MIXED, list(operands), params)  # type: ignore[misc]
+    # arrays of the caller's own
+    return [np.array(y) if isinstance(y, np.ndarray) else y for y in found]

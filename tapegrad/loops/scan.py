@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,13 @@ from tapegrad.loops.body import (
     bad_body,
     check_carry,
     name_of,
+    performed,
     recorded,
     same_nesting,
-    shown,
     taken,
-    unrecorded,
 )
 from tapegrad.loops.rule import SCAN
-from tapegrad.nested import apply_nested
-from tapegrad.readings.mixed import MIXED, plain
+from tapegrad.readings.mixed import plain
 from tapegrad.value import Value
 
 Function = Callable[..., Any]
@@ -99,17 +97,8 @@ def scan(
         "snapshots": most,
         "name": f"scan {name_of(f)}".strip(),
     }
-    found = run(params, [*start.values, *entries.values, *made.captured])
+    found = performed(SCAN, [*start.values, *entries.values, *made.captured], params)
     return _results(start, made, found)
-
-
-def run(params: Mapping[str, Any], operands: Sequence[Any]) -> list[Any]:
-    """The step recorded, or computed where there is nothing to record."""
-    if not unrecorded(operands):
-        return apply_nested(SCAN, operands, params)
-    with np.errstate(all="ignore"):
-        found = SCAN.run(MIXED, list(operands), params)  # type: ignore[misc]
-    return [shown(y) for y in found]
 
 
 def _results(start: Leaves, made: Body, found: Sequence[Any]) -> tuple[Any, Any]:

@@ -12,8 +12,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tapegrad import sweeps
 from tapegrad.derivatives import pullback_tape, tangent_tape
 from tapegrad.errors import DomainError, ShapeError
@@ -21,18 +19,16 @@ from tapegrad.loops.body import (
     bad_body,
     check_carry,
     name_of,
+    performed,
     recorded,
     same_nesting,
-    shown,
     taken,
-    unrecorded,
 )
 from tapegrad.loops.rule import SCAN
 from tapegrad.loops.tapes import tangent_step, tangents_through, variables
 from tapegrad.nested import apply_nested
 from tapegrad.passes import prune
 from tapegrad.programs import program
-from tapegrad.readings.mixed import MIXED
 from tapegrad.recorder import Recorder, recording_onto
 from tapegrad.rules import Primitive
 from tapegrad.rules.primitive import row
@@ -233,7 +229,7 @@ def while_loop(cond: Function, body: Function, init: Any) -> Any:
     Raises:
         ShapeError: the carry changes; names the leaf.
         RecordError: cond gives no truth value.
-        CompileError: native code of it is asked for.
+        CompileError: native code of a derivative of it is asked for.
 
     Example:
         >>> import tapegrad as tg
@@ -265,8 +261,4 @@ def while_loop(cond: Function, body: Function, init: Any) -> Any:
         "name": f"while_loop {name_of(body)}".strip(),
     }
     operands = [*start.values, *inner.captured, *outer.captured]
-    if not unrecorded(operands):
-        return start.tree.build(apply_nested(WHILE, operands, params))
-    with np.errstate(all="ignore"):
-        found = WHILE.run(MIXED, operands, params)  # type: ignore[misc]
-    return start.tree.build([shown(y) for y in found])
+    return start.tree.build(performed(WHILE, operands, params))
