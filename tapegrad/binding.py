@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.errors import RecordError, ShapeError
+from tapegrad.pages import reuse_pages
 from tapegrad.readings import reading
 from tapegrad.readings.mixed import MIXED
 from tapegrad.readings.numeric import ArrayWords
@@ -122,6 +123,7 @@ def as_array(m: Any, leaf: Any, shape: tuple[int, ...], dtype: str) -> Any:
     plain = isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fiub"
     data = leaf if own or plain else as_data(leaf, integers=True)
     check_array(data)
+    reuse_pages(data)
     if np.shape(data) != shape:
         msg = (
             f"got shape {np.shape(data)}, and the tape was recorded with shape "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.errors import RecordError, ShapeError
+from tapegrad.pages import reuse_pages
 
 _LARGEST = np.iinfo(np.int64).max
 DOUBLE, TRUTH = np.dtype(np.float64), np.dtype(np.bool_)
@@ -68,6 +69,7 @@ def as_data(value: Any, *, integers: bool = False) -> Any:
     if not isinstance(value, np.ndarray | list | tuple):
         return as_number(value)
     check_array(value)
+    reuse_pages(value)
     given = _array(value)
     kind = given.dtype.kind
     if kind == "O":

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # The longest matching prefix counts. "" is the package itself, `import tapegrad`.
 FLOORS = {
     "errors": 0,
+    "pages": 0,
     "rules": 1,
     "tape": 2,
     "passes": 4,
