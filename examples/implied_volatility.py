@@ -164,7 +164,7 @@ def volatilities(options):
     prices = call(*options)
     implied = tg.implicit(misfit, newton)
     found = implied(prices, *known)
-    exact = closed_forms(*options)
+    exact = closed_forms(*known, found)
     # Far from the money a price hardly knows its volatility: vega says how well.
     off = np.abs(found - smile) * exact["vega"] / known[0]
     print(f"volatilities found again, to prices within {off.max():.0e} of s")
