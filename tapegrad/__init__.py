@@ -66,6 +66,7 @@ __all__ = [
     "fori_loop",
     "from_bytes",
     "from_sympy",
+    "function",
     "grad",
     "hessian",
     "hvp",
@@ -96,6 +97,7 @@ __all__ = [
     "value_and_grad",
     "verify",
     "vjp",
+    "vmap",
     "where",
     "while_loop",
 ]
@@ -110,6 +112,7 @@ _LAZY = {
     "draw": "tapegrad.show.draw",
     "from_bytes": "tapegrad.tape.files",
     "from_sympy": "tapegrad.symbolic.incoming",
+    "function": "tapegrad.paths",
     "grad": "tapegrad.transforms",
     "hessian": "tapegrad.transforms",
     "hvp": "tapegrad.transforms",
@@ -125,6 +128,7 @@ _LAZY = {
     "value_and_grad": "tapegrad.transforms",
     "verify": "tapegrad.proof",
     "vjp": "tapegrad.transforms",
+    "vmap": "tapegrad.batching",
 }
 _OTHER_NAMES = {"compile": "compile_function"}  # compile() is a builtin's name
 

@@ -59,6 +59,8 @@ FLOORS = {
     "sparse": 9,
     "symbolic": 9,
     "transforms": 9,
+    "batching": 10,
+    "paths": 10,
     "primitives": 10,
     "proof": 10,
     "": 11,

@@ -1,0 +1,343 @@
+"""``@tg.function``: plain Python control flow, recorded once a path. Floor 10.
+
+A tape knows one way through the code. A function with paths keeps a tape for each way
+that was gone, in a tree of their guards (`tree`), and a call replays the one whose
+guards hold; where none does, the call is recorded.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, overload
+
+from tapegrad.ambient import current
+from tapegrad.errors import BranchChanged, RecordError
+from tapegrad.paths.cache import Cache, CacheInfo, State
+from tapegrad.paths.keys import taken
+from tapegrad.paths.running import Flip, Runner, walk
+from tapegrad.paths.tree import Family, Path
+from tapegrad.paths.watch import Watch
+from tapegrad.recording import record_inside
+from tapegrad.tape.guards import Guard
+
+# Building native code costs about as much as so many replays, from ten steps to ten
+# thousand; so that a path has cost at most twice what the better choice would have.
+NATIVE_AFTER = 100
+# Paths that are kept.
+MAXSIZE = 128
+
+_FLOATS = frozenset({float})
+
+
+class Function:
+    """A function that is recorded once for each path of its control flow.
+
+    Made by `tg.function`. Call it as the function itself. The methods give derivatives
+    by all arguments, as those of a tape do; `tg.grad` and its kin take it like any
+    function. With Values as arguments, and inside a recording, its code runs as it
+    stands.
+
+    Example:
+        >>> import tapegrad as tg
+        >>> @tg.function
+        ... def cube_root(a):
+        ...     x = a
+        ...     while abs(x * x * x - a) > 1e-12:
+        ...         x = x - (x * x * x - a) / (3 * x * x)
+        ...     return x
+        >>> cube_root(8.0), cube_root.gradient(8.0)
+        (2.0, 0.08333333333333333)
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        maxsize: int | None = MAXSIZE,
+        native_after: int | None = NATIVE_AFTER,
+    ) -> None:
+        if not callable(f):
+            msg = f"tg.function needs a function, got {type(f).__name__}"
+            raise RecordError(msg)
+        if native_after is not None and (
+            type(native_after) is not int or native_after < 0
+        ):
+            msg = (
+                f"tg.function(native_after={native_after!r}): it is a number of "
+                "calls, 0 or more, or None for the interpreter alone"
+            )
+            raise RecordError(msg)
+        functools.update_wrapper(self, f)
+        self._f = f
+        self._native_after = native_after
+        self._cache = Cache(f"{getattr(f, '__qualname__', type(f).__name__)}", maxsize)
+        self._watch = Watch(f, self)
+        self._state: State | None = None
+
+    def __reduce__(self) -> str:
+        """Pickled by name, as functions are."""
+        return self.__qualname__  # type: ignore[attr-defined,no-any-return]
+
+    def __repr__(self) -> str:
+        name = getattr(self, "__qualname__", type(self._f).__name__)
+        return f"<tg.function {name}: {self._cache.size} paths>"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A method of an object, which is the first argument."""
+        return self if instance is None else Method(self, instance)
+
+    # -- the cache -------------------------------------------------------------
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths that are kept, each with its ``tape`` and ``guards``."""
+        return self._cache.paths()
+
+    def cache_info(self) -> CacheInfo:
+        """Hits, misses (recordings), maxsize and currsize."""
+        return self._cache.info()
+
+    def clear(self) -> None:
+        """Forget all paths."""
+        self._cache.clear()
+        self._state = None
+
+    # -- what users call -------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The function's value."""
+        if not current().eager:
+            return self._f(*args, **kwargs)
+        leaves: Sequence[Any] = args
+        key: Hashable = len(args)
+        if kwargs or not _FLOATS.issuperset(map(type, args)):
+            took = taken(args, kwargs)
+            if took.values:
+                return self._f(*args, **kwargs)
+            leaves, key = took.leaves, took.key
+        state, family = self._family(key)
+        path = family.latest
+        why: Guard | str = ""
+        if path is not None:
+            native = path.runner.method("value")
+            if native is not None:
+                try:
+                    found = native(*args, **kwargs)
+                except BranchChanged:
+                    pass
+                else:
+                    self._cache.hit(path)
+                    return found
+            path, found, why = _follow(family, path, leaves)
+            if path is not None:
+                self._cache.hit(path)
+                return found
+        path = self._record(state, family, args, kwargs, why)
+        return walk(path, leaves, strict=False)
+
+    def value_and_gradient(self, *args: Any, **kwargs: Any) -> Any:
+        """``(value, gradient)``; the gradient is bare for one argument."""
+        return self._derived("value_and_gradient", args, kwargs)
+
+    def gradient(self, *args: Any, **kwargs: Any) -> Any:
+        """The gradient, nested like the arguments."""
+        return self._derived("gradient", args, kwargs)
+
+    def jacobian(self, *args: Any, **kwargs: Any) -> Any:
+        """Every output's gradient, nested like the outputs, then the arguments."""
+        return self._derived("jacobian", args, kwargs)
+
+    def hessian(self, *args: Any, **kwargs: Any) -> Any:
+        """Second derivatives, nested like the arguments, twice."""
+        return self._derived("hessian", args, kwargs)
+
+    def jvp(self, args: Any, tangents: Any) -> Any:
+        """(value, tangent) along a direction; tuples, one entry an argument."""
+        return self._derived("jvp", _tuple(args), {}, _tuple(tangents))
+
+    def vjp(self, args: Any, cotangents: Any) -> Any:
+        """(value, adjoints of the arguments) for adjoints of the outputs."""
+        return self._derived("vjp", _tuple(args), {}, cotangents)
+
+    def hvp(self, args: Any, direction: Any) -> Any:
+        """Hessian times a direction; tuples, one entry an argument."""
+        return self._derived("hvp", _tuple(args), {}, _tuple(direction))
+
+    # -- paths -----------------------------------------------------------------
+
+    def _derived(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *extra: Any
+    ) -> Any:
+        """A derivative at arguments, on the path that they take."""
+        if not current().eager:
+            msg = (
+                f"{name}() of a tg.function inside a recording has no place on the "
+                f"tape; use the transform, tg.{_TRANSFORMS[name]}"
+            )
+            raise RecordError(msg)
+        took = taken(args, kwargs)
+        plain = all(type(argument) is float for argument in args) and not kwargs
+        key = len(args) if plain else took.key
+        state, family = self._family(key)
+        given = (args, *extra) if extra else args
+        path = family.latest
+        why: Guard | str = ""
+        if path is not None:
+            try:
+                found = _ask(path, name, given, kwargs)
+            except BranchChanged:
+                path, _, why = _follow(family, path, took.leaves)
+            else:
+                self._cache.hit(path)
+                return found
+        if path is None:
+            path = self._record(state, family, args, kwargs, why)
+        else:
+            self._cache.hit(path)
+        return _ask(path, name, given, kwargs)
+
+    def _family(self, key: Hashable) -> tuple[State, Family]:
+        """The paths at arguments of a kind, in the present state of the world."""
+        seen = self._watch.look()
+        state = self._state
+        if state is None or state.key is not seen:
+            state = self._state = self._cache.state(seen)
+        family = state.families.get(key)
+        return state, Family(key) if family is None else family
+
+    def _record(
+        self,
+        state: State,
+        family: Family,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        why: Guard | str,
+    ) -> Path:
+        tape, _ = record_inside(self._f, args, kwargs)
+        known = tape._known  # noqa: SLF001 - the notebook of the tape
+        known["function"] = self._f  # for reports that name source lines
+        path = Path(tape, Runner(tape, self._native_after))
+        self._cache.insert(state, family, path, why or "the kind of the arguments")
+        return path
+
+
+_TRANSFORMS = {
+    "value_and_gradient": "value_and_grad(f)",
+    "gradient": "grad(f)",
+    "jacobian": "jacobian(f)",
+    "hessian": "hessian(f)",
+    "jvp": "jvp(f, primals, tangents)",
+    "vjp": "vjp(f, *primals)",
+    "hvp": "hvp(f, primals, direction)",
+}
+
+
+def _ask(path: Path, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """A method of a path, in the tier that its use calls for."""
+    native = path.runner.method(name)
+    if native is not None:
+        return native(*args, **kwargs)
+    return path.runner.interpret(name, args, kwargs)
+
+
+def _follow(
+    family: Family, path: Path | None, leaves: Sequence[Any]
+) -> tuple[Path | None, Any, Guard | str]:
+    """The path whose guards hold, and its value; or None, and the guard that is new.
+
+    Each path is tried once at most, so this ends whatever the guards do.
+    """
+    tried: set[Path] = set()
+    why: Guard | str = ""
+    while path is not None and path not in tried:
+        tried.add(path)
+        try:
+            found = walk(path, leaves)
+        except Flip as flip:
+            why = path.guards[flip.depth]
+            path = family.after(path, flip.depth, flip.outcome)
+        except BranchChanged as problem:  # inside of a step: only trying tells
+            why = Guard(False, problem.file, problem.line)
+            others = (p for p in list(family.paths) if p.inner and p not in tried)
+            path = max(others, key=lambda p: p.used, default=None)
+        else:
+            family.switch(path)
+            return path, found, why
+    return None, None, why
+
+
+def _tuple(args: Any) -> tuple[Any, ...]:
+    return args if isinstance(args, tuple) else (args,)
+
+
+class Method:
+    """A `Function` as a method of an object."""
+
+    __slots__ = ("__func__", "__self__")
+
+    def __init__(self, function: Function, instance: Any) -> None:
+        self.__func__ = function
+        self.__self__ = instance
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The function's value."""
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.__func__, name)
+        if name in {"jvp", "vjp", "hvp"}:
+            return lambda args, given: found(
+                (self.__self__, *_tuple(args)), self._given(name, given)
+            )
+        return functools.partial(found, self.__self__) if name in _TRANSFORMS else found
+
+    def _given(self, name: str, given: Any) -> Any:
+        """Tangents have an entry for the object, too."""
+        return given if name == "vjp" else (self.__self__, *_tuple(given))
+
+
+@overload
+def function(f: Callable[..., Any], /) -> Function: ...
+
+
+@overload
+def function(
+    f: None = None,
+    /,
+    *,
+    maxsize: int | None = MAXSIZE,
+    native_after: int | None = NATIVE_AFTER,
+) -> Callable[[Callable[..., Any]], Function]: ...
+
+
+def function(
+    f: Callable[..., Any] | None = None,
+    /,
+    *,
+    maxsize: int | None = MAXSIZE,
+    native_after: int | None = NATIVE_AFTER,
+) -> Any:
+    """Record a function once for each path of its control flow.
+
+    Args:
+        f: a function of numbers and arrays in any nesting, with any ``if``, ``while``,
+            early return and recursion. Used as a decorator, with options or without.
+        maxsize: paths that are kept; beyond, those not used for longest are dropped,
+            with one warning. None keeps all.
+        native_after: calls of a path before native code is built for it; None stays
+            with the interpreter.
+
+    Returns:
+        A `Function`, called like f.
+
+    Example:
+        >>> import tapegrad as tg
+        >>> @tg.function
+        ... def power(x, n):
+        ...     return 1.0 if n == 0 else x * power(x, n - 1)
+        >>> power(2.0, 10), power.gradient(2.0, 3)
+        (1024.0, 12.0)
+    """
+    if f is None:
+        return functools.partial(Function, maxsize=maxsize, native_after=native_after)
+    return Function(f, maxsize, native_after)
