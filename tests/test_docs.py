@@ -6,6 +6,8 @@
   is compared. `...` stands for any text in both.
 * A python block that opens with `# name.py` is also saved under that name where the
   page's commands run.
+* A `py` block on a page `coming_from_x.md` is a program for the library x. These run,
+  in a namespace of their own, where x is installed; elsewhere they must be Python.
 * A block in any other language is listed in `READ_ONLY`, or the page fails: a
   misspelt language must not slip by unrun.
 """
@@ -13,6 +15,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import math
 import os
 import re
@@ -166,14 +169,32 @@ def run_console(block: Block, page: Path, where: Path) -> None:
             raise PageError(f"{here}: `{line}` printed\n{done.stdout}\nnot\n{expected}")
 
 
+def run_theirs(block: Block, page: Path, names: dict[str, Any], where: Path) -> None:
+    """Run a block for the library that a page `coming_from_x.md` is about."""
+    prefix, _, library = page.stem.partition("coming_from_")
+    if prefix or not library:
+        raise PageError(f"{page.name}:{block.line}: a py block is another library's")
+    session = re.search(r"^\s*>>> ", block.text, flags=re.MULTILINE) is not None
+    if importlib.util.find_spec(library) is not None:
+        if session:
+            run_session(block, page, names)
+        else:
+            run_script(block, page, names, where)
+    elif not session:
+        compile(block.text, str(page), "exec")
+
+
 def run_page(page: Path, where: Path) -> int:
     """Run every block of `page` with `where` as its directory; how many ran."""
     names: dict[str, Any] = {"__name__": "__main__"}
+    theirs: dict[str, Any] = {"__name__": "__main__"}
     ran = 0
     for block in blocks_of(page):
         if block.language in READ_ONLY or CHECKED_BY_SPHINX.match(block.language):
             continue
-        if block.language == "console":
+        if block.language == "py":
+            run_theirs(block, page, theirs, where)
+        elif block.language == "console":
             run_console(block, page, where)
         elif block.language not in PYTHON:
             raise PageError(
@@ -293,6 +314,7 @@ WRONG = {
     "second block": "```python\nx = 1\n```\n\n```python\nassert x == 2\n```\n",
     "unknown command": "```console\n$ tapegrad no-such-command\n```\n",
     "wrong command output": "```console\n$ tapegrad --help\nnothing of the kind\n```\n",
+    "another library's block": "```py\n1 + 1\n```\n",
     "another program": "```console\n$ rm x\n```\n",
 }
 
@@ -316,6 +338,29 @@ def test_a_right_page_passes(tmp_path: Path) -> None:
     )
     assert run_page(page, tmp_path) == 4
     assert (tmp_path / "saved.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("library", "text"),
+    [
+        ("sympy", ">>> import sympy\n>>> sympy.Integer(1) + 1\n3"),
+        ("sympy", "assert 1 + 1 == 3"),
+        ("no_such_library", "1 +"),
+    ],
+)
+def test_a_wrong_program_of_another_library_fails(
+    tmp_path: Path, library: str, text: str
+) -> None:
+    page = tmp_path / f"coming_from_{library}.md"
+    page.write_text(f"```py\n{text}\n```\n", encoding="utf-8")
+    with pytest.raises((PageError, SyntaxError)):
+        run_page(page, tmp_path)
+
+
+def test_a_program_of_a_library_that_is_not_there_is_not_run(tmp_path: Path) -> None:
+    page = tmp_path / "coming_from_no_such_library.md"
+    page.write_text("```py\nimport no_such_library\n```\n", encoding="utf-8")
+    assert run_page(page, tmp_path) == 1
 
 
 def test_the_line_of_an_error_is_the_page_s(tmp_path: Path) -> None:
