@@ -121,6 +121,7 @@ def as_array(m: Any, leaf: Any, shape: tuple[int, ...], dtype: str) -> Any:
     objects = isinstance(leaf, np.ndarray) and leaf.dtype.kind == "O"
     own = objects and not isinstance(m, ArrayWords)
     plain = isinstance(leaf, np.ndarray) and leaf.dtype.kind in "fiub"
+    plain = plain or isinstance(leaf, bool | np.bool_ | np.integer | np.floating)
     data = leaf if own or plain else as_data(leaf, integers=True)
     check_array(data)
     reuse_pages(data)

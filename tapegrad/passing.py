@@ -130,7 +130,7 @@ def fit(m: Any, x: Any, aval: Any) -> Any:
     have = m.shape(x)
     if have != shape:
         if len(have) > len(shape) or any(
-            size > 1 and mine == 1
+            size != 1 and mine == 1
             for size, mine in zip(have[::-1], shape[::-1], strict=False)
         ):
             x = unbroadcast(m, x, shape)

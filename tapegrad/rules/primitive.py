@@ -137,6 +137,10 @@ class Primitive:
             arrays of their own.
         samples: shapes of the operands, and parameters, to test such a row with.
         indices: operands from this place on are integer arrays; 0 for none.
+        lanes: how a row of whole arrays takes one axis more in front: "stack", where
+            the axes before the last two are a stack of matrices, and stacks broadcast;
+            "axes", where it works along its parameters `axes` or `axis` and goes entry
+            by entry along the others; empty where nothing is said.
         run: of a step with sub-tapes, ``run(m, xs, params)``: the values of its slots.
             Its other rules are ``shape(avals, params)``, a list of avals;
             ``pull(m, bars, ys, xs, params)``, an adjoint for each operand; and
@@ -176,6 +180,7 @@ class Primitive:
     fold: str = ""
     samples: tuple[Sample, ...] = ()
     indices: int = 0
+    lanes: str = ""
     run: Rule | None = None
     masks: bool = False
     digest: str = ""

@@ -24,6 +24,7 @@ MATMUL = row(
         "matmul",
         2,
         kind="multilinear",
+        lanes="stack",
         symbol="@",
         source="stacks of matrices; linear in each operand",
         numpy=lambda np, a, b: np.matmul(a, b),
