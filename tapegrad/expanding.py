@@ -8,6 +8,7 @@ then expand.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ from tapegrad.tape.tape import Tape
 
 # A loop of more steps stays a loop in native code.
 UNROLLED = 1000
+# Iterations that the derivative of a while loop has room for in native code, at first.
+ROOM = 64
+# The most iterations of a while loop that the interpreter has met, where someone asks.
+LAPS: ContextVar[list[int] | None] = ContextVar("laps", default=None)
 
 
 class Expanding(RecorderReading):
@@ -30,19 +35,25 @@ class Expanding(RecorderReading):
 
     Attributes:
         error: raised by a step that cannot be written out.
+        room: iterations that the derivative of a while loop has room for.
     """
 
     records = False
 
-    def __init__(self, recorder: Recorder, error: type[Exception]) -> None:
+    def __init__(
+        self, recorder: Recorder, error: type[Exception], room: int = ROOM
+    ) -> None:
         super().__init__(recorder)
         self.error = error
+        self.room = room
 
     def nested(self, row: Primitive, xs: Any, params: Any) -> Any:
         """The steps of its sub-tapes; for native code a long loop stays one."""
         if self.error is CompileError and _stays(row, params):
             inner = {
-                name: expanded(value, native=True) if isinstance(value, Tape) else value
+                name: expanded(value, native=True, room=self.room)
+                if isinstance(value, Tape)
+                else value
                 for name, value in params.items()
             }
             return apply_nested(row, xs, inner)
@@ -53,15 +64,18 @@ def _stays(row: Primitive, params: Any) -> bool:
     """Whether native code makes a loop of it."""
     if row.name == "scan":
         return bool(params["length"] * len(params["tape"]) > UNROLLED)
+    if row.name == "bounded_scan":
+        return True
     return row.name == "while_loop" and not params["ops"]
 
 
-def expanded(tape: Tape, *, native: bool = False) -> Tape:
+def expanded(tape: Tape, *, native: bool = False, room: int = ROOM) -> Tape:
     """The same function as a flat tape without nested steps.
 
     Args:
         tape: any tape; the one of a derivative, where a derivative is wanted.
         native: it is wanted for native code.
+        room: there, iterations that the derivative of a while loop has room for.
 
     Raises:
         CompileError: a step cannot be written out, and native code was wanted.
@@ -71,13 +85,19 @@ def expanded(tape: Tape, *, native: bool = False) -> Tape:
     if not sweeps.ruled(base):
         return base
     known = base._known
-    key = "expanded native" if native else "expanded"
+    key = f"expanded native {room}" if native else "expanded"
     if key not in known:
-        known[key] = _expanded(base, CompileError if native else DomainError)
+        known[key] = _expanded(base, CompileError if native else DomainError, room)
     return known[key]  # type: ignore[no-any-return]
 
 
-def _expanded(base: Tape, error: type[Exception]) -> Tape:
+def bounded(tape: Tape) -> bool:
+    """Whether an expanded tape holds loops that have room for so many iterations."""
+    inner = [x for static in tape.statics for _, x in static if isinstance(x, Tape)]
+    return "bounded_scan" in tape.operations or any(map(bounded, inner))
+
+
+def _expanded(base: Tape, error: type[Exception], room: int) -> Tape:
     recorder = Recorder(derives=True)
     example = base.example or [zeros(*base.aval_of(slot)) for slot in base.inputs]
     with recording_onto(recorder):
@@ -85,7 +105,7 @@ def _expanded(base: Tape, error: type[Exception]) -> Tape:
             recorder.variable(value, base.labels.get(slot, ""))
             for slot, value in zip(base.inputs, example, strict=True)
         ]
-        slots = sweeps.replay(base, Expanding(recorder, error), inputs)
+        slots = sweeps.replay(base, Expanding(recorder, error, room), inputs)
         outputs = tuple(recorder.slot_of(slots[slot]) for slot in base.outputs)
         for slot, label in base.labels.items():
             recorder.labels.setdefault(recorder.slot_of(slots[slot]), label)

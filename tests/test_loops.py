@@ -481,10 +481,193 @@ def test_while_loop_in_native_code() -> None:
     one, two = tape.compile()(x, m), tape(x, m)
     assert one["n"] == two["n"] > 3
     assert np.allclose(one["x"], two["x"], rtol=1e-13)
-    with pytest.raises(tg.CompileError, match="tg.scan with a fixed length"):
-        tg.record(newton, 4.0).compile().gradient(4.0)
     with pytest.raises(tg.DomainError, match="no formula"):
         tg.record(newton, 4.0).to_sympy()
+
+
+def walked(x, m, most):
+    """Arrays in the carry, and a number of laps that is asked for."""
+
+    def step(state):
+        x = np.tanh(m @ state["x"]) + 0.1 * state["x"]
+        return {"x": x, "n": state["n"] + 1.0, "sum": state["sum"] + np.sum(x**2)}
+
+    start = {"x": x, "n": 0.0, "sum": 0.0}
+    end = tg.while_loop(lambda s: s["n"] < most, step, start)
+    return end["sum"] + np.sum(end["x"] ** 3)
+
+
+@pytest.mark.parametrize("laps", [0.0, 1.0, 7.0, 64.0, 65.0, 300.0])
+def test_native_derivatives_of_a_while_loop(laps: float) -> None:
+    """64 laps have room at first; of more the kernel is made anew, with more room."""
+    x, m = np.array([0.5, -0.3, 0.8]), np.diag([1.1, 0.9, 1.2]) + 0.1
+    tape = tg.record(walked, x, m, 3.0)
+    native = tape.compile()
+    at, along = (x, m, laps), (x + 1.0, m * 2.0, 0.0)
+    for _ in range(2):  # of the second call the answer is native again
+        assert close(native.gradient(*at), tape.gradient(*at), rel=1e-11)
+        assert close(native.hvp(at, along), tape.hvp(at, along), rel=1e-9)
+    forward = tape.tangent_tape()
+    assert close(forward.compile()(*at, *along), tape.jvp(at, along)[1], rel=1e-11)
+
+
+def test_native_derivatives_of_a_while_loop_are_native(monkeypatch) -> None:
+    """Also where there was no room at first: the interpreter is asked once."""
+    from tapegrad.native import arraycalls
+
+    asked = []
+    found = arraycalls.Replay._found
+    monkeypatch.setattr(
+        arraycalls.Replay,
+        "_found",
+        lambda self, inputs: asked.append(inputs) or found(self, inputs),
+    )
+    tape = tg.record(lambda x, n: tg.fori_loop(0, n, lambda i, y: y * x, 1.0), 2.0, 3.0)
+    native = tape.compile()
+    for laps, times in ((64.0, 0), (65.0, 1), (66.0, 1), (100.0, 1), (2000.0, 2)):
+        for x in (0.99, 1.01):
+            assert native.gradient(x, laps)[0] == pytest.approx(
+                laps * x ** (laps - 1), rel=1e-11
+            )
+        assert len(asked) == times
+
+
+def test_what_native_code_is_made_of_gives_the_same_numbers() -> None:
+    """The tape with room for 64 laps, read by the interpreter."""
+    x, m = np.array([0.5, -0.3, 0.8]), np.diag([1.1, 0.9, 1.2]) + 0.1
+    tape = tg.record(walked, x, m, 3.0)
+    derived = tape.adjoint_tape()
+    flat = expanding.expanded(derived, native=True)
+    flat.check()
+    assert expanding.bounded(flat)
+    assert not expanding.bounded(expanding.expanded(tape, native=True))
+    for laps in (0.0, 5.0, 64.0):
+        assert close(tuple(flat(x, m, laps)), derived(x, m, laps), rel=1e-13)
+
+
+def test_a_while_loop_that_needs_much_memory_is_left_to_the_interpreter(
+    monkeypatch,
+) -> None:
+    from tapegrad.native import arraycalls
+
+    monkeypatch.setattr(arraycalls, "MOST", 1000)
+    tape = tg.record(lambda x, n: tg.fori_loop(0, n, lambda i, y: y * x, 1.0), 2.0, 3.0)
+    native = tape.compile()
+    assert native.gradient(1.0, 500.0) == (500.0, 0.0)
+    assert native.gradient(1.0, 600.0) == (600.0, 0.0)
+
+
+def test_native_loops_in_loops_that_end_by_a_condition() -> None:
+    """A scan whose body has a while loop, and a while loop around a scan."""
+
+    def inner(c, x):
+        root = tg.while_loop(
+            lambda y: abs(y * y - x) > 1e-12, lambda y: 0.5 * (y + x / y), x
+        )
+        return np.sin(c) + root, c * root
+
+    def outer(c, xs):
+        def more(state):
+            end, ys = tg.scan(inner, state["c"], xs)
+            return {"c": end / 2.0, "sum": state["sum"] + np.sum(ys)}
+
+        found = tg.while_loop(lambda s: s["sum"] < 30.0, more, {"c": c, "sum": c * 0.0})
+        return found["c"] * found["sum"]
+
+    xs = np.array([2.0, 5.0, 0.3])
+    tape = tg.record(outer, 0.7, xs)
+    native = tape.compile()
+    for at in ((0.7, xs), (1.3, xs * 2.0)):
+        assert native(*at) == pytest.approx(tape(*at), rel=1e-13)
+        assert close(native.gradient(*at), tape.gradient(*at), rel=1e-10)
+        along = (0.3, np.array([1.0, -1.0, 2.0]))
+        assert close(native.hvp(at, along), tape.hvp(at, along), rel=1e-8)
+
+    def plainly(c, xs):
+        total = c * 0.0
+        while total < 30.0:
+            for i in range(3):
+                y = xs[i]
+                while abs(y * y - xs[i]) > 1e-12:
+                    y = 0.5 * (y + xs[i] / y)
+                c, total = np.sin(c) + y, total + c * y
+            c = c / 2.0
+        return c * total
+
+    assert close(tape.gradient(0.7, xs), tg.grad(plainly, (0, 1))(0.7, xs), rel=1e-11)
+
+
+@pytest.mark.parametrize("laps", [0.0, 4.0])
+def test_a_constant_that_no_result_of_a_while_loop_reads(laps: float) -> None:
+    """Its infinite slope is nobody's; nor is that of any where there is no lap."""
+
+    def f(a, b, n):
+        root = np.sqrt(a)
+
+        def step(state):
+            return {
+                "x": state["x"] * b,
+                "note": state["note"] + root,
+                "n": state["n"] + 1.0,
+            }
+
+        start = {"x": b, "note": 0.0, "n": 0.0}
+        return tg.while_loop(lambda s: s["n"] < n, step, start)["x"]
+
+    at, along = (0.0, 1.5, laps), (0.0, 1.0, 0.0)
+    tape = tg.record(f, *at)
+    expected = (0.0, (laps + 1) * 1.5**laps, 0.0)
+    second = laps * (laps + 1) * 1.5 ** (laps - 1)
+    assert tape.gradient(*at) == expected
+    assert tape.adjoint_tape()(*at) == expected
+    assert tape.compile().gradient(*at) == expected
+    assert tg.grad(f, (0, 1, 2))(*at) == expected
+    assert tape.hvp(at, along) == (0.0, second, 0.0)
+    assert tape.compile().hvp(at, along) == (0.0, second, 0.0)
+
+    def read(a, b, n):
+        root = np.sqrt(a)
+        return tg.while_loop(
+            lambda s: s[1] < n, lambda s: (s[0] * root, s[1] + 1.0), (b, 0.0)
+        )[0]
+
+    tape = tg.record(read, *at)
+    native = tape.compile()
+    if not laps:
+        for found in (tape.gradient, tape.adjoint_tape(), native.gradient):
+            assert found(*at) == (0.0, 1.0, 0.0)
+    else:
+        assert np.isnan(native.gradient(*at)[0]) == np.isnan(tape.gradient(*at)[0])
+    assert close(native.gradient(4.0, 1.5, laps), tape.gradient(4.0, 1.5, laps))
+    assert close(native.hessian(4.0, 1.5, laps), tape.hessian(4.0, 1.5, laps))
+
+
+def test_a_tangent_of_a_checkpoint_leaves_structural_zeros() -> None:
+    """0 times the infinite slope of the root would be NaN."""
+    piece = tg.checkpoint(lambda a, b: np.sqrt(a) * b)
+    forward = tg.record(lambda b: piece(0.0, b), 1.5).tangent_tape()
+    assert forward(1.5, 1.0) == 0.0
+    assert forward.compile()(1.5, 1.0) == 0.0
+    assert forward.jvp((1.5, 1.0), (1.0, 1.0))[1] == 0.0
+
+
+def test_scans_of_no_iterations_do_nothing() -> None:
+    """Not even an infinite slope of what the body reads is there."""
+
+    def f(a, x, xs):
+        root = np.sqrt(a)
+        c, ys = tg.scan(lambda c, x: (c * root + x, c), x, xs)
+        return c * c + np.sum(ys)
+
+    none = np.zeros(0)
+    tape = tg.record(f, 0.0, 2.0, none)
+    for found in (tape.gradient, tape.adjoint_tape(), tape.compile().gradient):
+        one, two, three = found(0.0, 2.0, none)
+        assert (one, two, three.shape) == (0.0, 4.0, (0,))
+    carry, ys = tg.scan(lambda c, x: (c + x, c), np.ones(2), np.zeros((0, 2)))
+    carry[0] = 5.0  # the caller's own
+    assert ys.shape == (0, 2)
+    assert isinstance(tg.scan(lambda c, x: (c + x, c), Value(1.0), none)[1], Value)
 
 
 def test_while_loop_needs_a_condition() -> None:

@@ -13,89 +13,16 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tapegrad import sweeps
 from tapegrad.custom.rule import shape_of_call
-from tapegrad.derivatives import tangent_tape
+from tapegrad.loops import inside
 from tapegrad.loops.body import name_of, unrecorded
-from tapegrad.loops.tapes import tangent_step, tangents_through, variables
 from tapegrad.nested import apply_nested
 from tapegrad.passes import prune
-from tapegrad.readings.mixed import MIXED, plain
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.recording import argument_leaf, is_dynamic, record_inside
 from tapegrad.rules import Primitive
 from tapegrad.rules.primitive import row
 from tapegrad.tape.structure import Structure, flatten
-from tapegrad.tape.tape import Tape
-
-
-def _ahead(tape: Tape) -> Tape:
-    """The tangents of a tape, as a tape; made once."""
-    known = sweeps.flat(tape)._known
-    if "ahead" not in known:
-        grown = tangent_tape(tape)
-        known["ahead"] = prune(dataclasses.replace(grown, structure=Structure()))
-    return known["ahead"]  # type: ignore[no-any-return]
-
-
-Back = tuple[Tape, list[int], list[int]]
-
-
-def _back(tape: Tape, reached: tuple[int, ...], masked: tuple[int, ...]) -> Back:
-    """The adjoint of a tape, as a tape; made once.
-
-    Args:
-        tape: the sub-tape.
-        reached: places of the outputs that have an adjoint.
-        masked: of those, the ones that have a mask.
-
-    Returns:
-        A tape of the inputs, adjoints and masks; and the places of the inputs whose
-        adjoints, and then whose masks, it gives.
-    """
-    base = sweeps.flat(tape)
-    key = f"back {reached} {masked}"
-    if key in base._known:
-        return base._known[key]  # type: ignore[no-any-return]
-    recorder = Recorder(derives=True)
-    with recording_onto(recorder):
-        m = RecorderReading(recorder)
-        inputs = variables(recorder, base)
-        slots = sweeps.replay(base, m, inputs)
-        tops = [slots[base.outputs[k]]._data for k in reached]
-        seeds = [recorder.variable(MIXED.like(0, y), "bar") for y in tops]
-        marks = [
-            recorder.variable(plain(np.ones(base.aval_of(base.outputs[k])[0], bool)))
-            for k in masked
-        ]
-        places = [base.outputs[k] for k in reached]
-        shades = dict(zip(masked, marks, strict=True))
-        under = _under(m, places, [shades.get(k) for k in reached])
-        given = sweeps.summed(places, seeds)
-        found = sweeps.adjoint(base, m, slots, given, masks=under)
-        told = [k for k, slot in enumerate(base.inputs) if found[slot] is not None]
-        dark = [k for k in told if base.inputs[k] in under]
-        outputs = [found[base.inputs[k]] for k in told]
-        outputs += [under[base.inputs[k]] for k in dark]
-        made = tuple(recorder.slot_of(output) for output in outputs)
-    order = [*inputs, *seeds, *marks]
-    grown = recorder.freeze(
-        tuple(x._i for x in order), made, example=tuple(x._data for x in order)
-    )
-    base._known[key] = prune(grown), told, dark
-    return base._known[key]  # type: ignore[no-any-return]
-
-
-def _under(m: Any, slots: Sequence[int], masks: Sequence[Any]) -> dict[int, Any]:
-    """Masks by slot; a slot that is given twice is there where either is."""
-    found: dict[int, Any] = {}
-    whole = {slot for slot, mask in zip(slots, masks, strict=True) if mask is None}
-    for slot, mask in zip(slots, masks, strict=True):
-        if slot not in whole:
-            found[slot] = m.logical_or(found[slot], mask) if slot in found else mask
-    return found
 
 
 def _run(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
@@ -112,17 +39,11 @@ def _pull(
 ) -> list[tuple[Any, Any]]:
     del ys
     tape = params["tape"]
+    if not m.records:
+        return inside.adjoints_through(m, tape, xs, bars, masks)
     reached = tuple(k for k, bar in enumerate(bars) if bar is not None)
     masked = tuple(k for k in reached if masks[k] is not None)
-    if not m.records:
-        base = sweeps.flat(tape)
-        values = sweeps.replay(base, m, xs)
-        slots = [base.outputs[k] for k in reached]
-        given = sweeps.summed(slots, [bars[k] for k in reached])
-        under = _under(m, slots, [masks[k] for k in reached])
-        found = sweeps.adjoint(base, m, values, given, masks=under)
-        return [(found[slot], under.get(slot)) for slot in base.inputs]
-    back, told, dark = _back(tape, reached, masked)
+    back, told, dark = inside.back(tape, reached, masked)
     parts: list[Any] = [None] * len(xs)
     unders: list[Any] = [None] * len(xs)
     if told:
@@ -138,12 +59,18 @@ def _pull(
 def _push(
     m: Any, dots: Sequence[Any], ys: Sequence[Any], xs: Sequence[Any], params: Any
 ) -> list[Any]:
-    del ys
     tape = params["tape"]
     if not m.records:
-        return tangents_through(m, tape, xs, dots)
-    ahead = params | {"tape": _ahead(tape)}
-    return tangent_step(m, CHECKPOINT, ahead, tape, xs, dots)
+        return inside.tangents_through(m, tape, xs, dots)
+    moving = tuple(k for k, dot in enumerate(dots) if dot is not None)
+    ahead, told = inside.ahead(tape, moving)
+    parts: list[Any] = [None] * len(ys)
+    if told:
+        operands = [*xs, *(dots[k] for k in moving)]
+        made = m.nested(CHECKPOINT, operands, {**params, "tape": ahead})
+        for place, part in zip(told, made, strict=True):
+            parts[place] = part
+    return parts
 
 
 CHECKPOINT = row(

@@ -131,6 +131,8 @@ def _push(
 ) -> list[Any]:
     layout = layout_of(params)
     carry, constants = layout.carry, layout.carry + layout.xs
+    if not params["length"] and not m.records:
+        return [*dots[:carry], *[None] * layout.ys]
     start = [place for place in layout.smooth(0) if dots[place] is not None]
     moving = tapes.reached(layout, start)
     first = [place for place in moving if place < carry]
@@ -161,6 +163,8 @@ def _pull(
 ) -> list[Any]:
     layout = layout_of(params)
     carry, constants = layout.carry, layout.carry + layout.xs
+    if not params["length"] and not m.records:
+        return [*bars[:carry], *[None] * (len(xs) - carry)]
     seeded = [place for place in layout.smooth_out(carry) if bars[place] is not None]
     ends = [place for place in layout.smooth_out(0, carry) if bars[place] is not None]
     carries = tapes.needed(layout, ends, seeded)

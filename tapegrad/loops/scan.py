@@ -19,10 +19,11 @@ from tapegrad.loops.body import (
     recorded,
     same_nesting,
     taken,
+    unrecorded,
 )
 from tapegrad.loops.rule import SCAN
 from tapegrad.readings.mixed import plain
-from tapegrad.value import Value
+from tapegrad.value import Value, leaf
 
 Function = Callable[..., Any]
 
@@ -97,8 +98,20 @@ def scan(
         "snapshots": most,
         "name": f"scan {name_of(f)}".strip(),
     }
+    if not count:  # nothing is done: what the body reads has no derivative
+        return _results(start, made, _nothing(start, made, entries))
     found = performed(SCAN, [*start.values, *entries.values, *made.captured], params)
     return _results(start, made, found)
+
+
+def _nothing(start: Leaves, made: Body, entries: Leaves) -> list[Any]:
+    """What no iterations give: the carry, and y without entries."""
+    outputs = made.tape.outputs[len(start.values) :]
+    avals = [made.tape.aval_of(slot) for slot in outputs]
+    found = [*start.values, *(np.empty((0, *shape), kind) for shape, kind in avals)]
+    if unrecorded([*start.values, *entries.values, *made.captured]):
+        return [np.array(y) if isinstance(y, np.ndarray) else y for y in found]
+    return [y if isinstance(y, Value) else leaf(y) for y in found]
 
 
 def _results(start: Leaves, made: Body, found: Sequence[Any]) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tapegrad import sweeps
@@ -20,7 +20,6 @@ from tapegrad.expanding import zeros
 from tapegrad.passes import prune, simplify
 from tapegrad.readings.mixed import MIXED
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
-from tapegrad.rules import Primitive
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.tape import Tape
 
@@ -222,47 +221,4 @@ def variables(recorder: Recorder, base: Tape, low: int = 0) -> list[Any]:
     return [
         recorder.variable(value, base.labels.get(slot, ""))
         for slot, value in zip(base.inputs[low:], example[low:], strict=True)
-    ]
-
-
-# -- tangents of a step that holds one tape, run once ----------------------------------
-
-
-def tangents_through(
-    m: Any, tape: Tape, xs: Sequence[Any], dots: Sequence[Any]
-) -> list[Any]:
-    """Tangents of the outputs, by a sweep over the tape. None is a structural zero."""
-    base = sweeps.flat(tape)
-    values = sweeps.replay(base, m, xs)
-    pairs = zip(base.inputs, dots, strict=True)
-    seeds = {slot: dot for slot, dot in pairs if dot is not None}
-    found = sweeps.tangent(base, m, values, seeds)
-    return [found[slot] for slot in base.outputs]
-
-
-def tangent_step(
-    m: Any,
-    row: Primitive,
-    params: Mapping[str, Any],
-    tape: Tape,
-    xs: Sequence[Any],
-    dots: Sequence[Any],
-) -> list[Any]:
-    """The same as one step: a reading that records keeps the rule for the next order.
-
-    Args:
-        m: the reading.
-        row: the step's row.
-        params: of the step that computes tangents.
-        tape: says which outputs have one.
-        xs: operands.
-        dots: their tangents.
-    """
-    full = [
-        m.like(0, x) if dot is None else dot for x, dot in zip(xs, dots, strict=True)
-    ]
-    found = m.nested(row, [*xs, *full], params)
-    return [
-        part if tape.aval_of(slot)[1] in FLOATING else None
-        for part, slot in zip(found, tape.outputs, strict=True)
     ]

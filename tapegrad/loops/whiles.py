@@ -2,19 +2,21 @@
 
 Forward it is run. A derivative first counts the iterations, and is then that of a scan
 of so many; so every order and both modes follow from the scan's. What is done to the
-loop (its ``ops``: pullbacks and tangents, one after the other) is kept in the step, and
-the tape of it is made when the number of iterations is known.
+loop is kept in the step, and the tape of it is made when the number of iterations is
+known. Its ``ops`` are pullbacks and tangents, one after the other: "pull 0 2" takes
+adjoints of the outputs 0 and 2, "push 1" the tangent of input 1; each gives what is
+reached from there, whatever the number of iterations. (In native code: see `bounded`.)
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tapegrad import sweeps
-from tapegrad.derivatives import pullback_tape, tangent_tape
-from tapegrad.errors import DomainError, ShapeError
+from tapegrad.errors import CompileError, DomainError, ShapeError
+from tapegrad.expanding import LAPS
+from tapegrad.loops import bounded, inside
 from tapegrad.loops.body import (
     bad_body,
     check_carry,
@@ -25,15 +27,12 @@ from tapegrad.loops.body import (
     taken,
 )
 from tapegrad.loops.rule import SCAN
-from tapegrad.loops.tapes import tangent_step, tangents_through, variables
+from tapegrad.loops.tapes import variables
 from tapegrad.nested import apply_nested
-from tapegrad.passes import prune
 from tapegrad.programs import program
 from tapegrad.recorder import Recorder, recording_onto
 from tapegrad.rules import Primitive
 from tapegrad.rules.primitive import row
-from tapegrad.rules.shapes import FLOATING
-from tapegrad.tape.structure import Structure
 from tapegrad.tape.tape import Tape
 
 Function = Callable[..., Any]
@@ -51,6 +50,12 @@ def _start(params: Mapping[str, Any]) -> tuple[int, int]:
     return carry, len(params["body"].inputs) - carry
 
 
+def _outer(xs: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
+    """What the condition takes besides the carry."""
+    carry, more = _start(params)
+    return list(xs[carry + more : more + len(params["cond"].inputs)])
+
+
 def _laps(
     m: Any, xs: Sequence[Any], params: Mapping[str, Any]
 ) -> tuple[int, list[Any]]:
@@ -58,22 +63,25 @@ def _laps(
     carry, more = _start(params)
     cond, body = program(params["cond"], m), program(params["body"], m)
     now = list(xs[:carry])
-    inner = xs[carry : carry + more]
-    outer = xs[carry + more : carry + more + len(params["cond"].inputs) - carry]
+    inner, outer = xs[carry : carry + more], _outer(xs, params)
     count = 0
     while cond(*now, *outer)[0]:
         now = body(*now, *inner)
         count += 1
+    if (laps := LAPS.get()) is not None:
+        laps[0] = max(laps[0], count)
     return count, now
 
 
 def _run(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
     if m.symbolic or m.name == "recorder":
         error = getattr(m, "error", DomainError)
+        if error is CompileError:
+            return bounded.run(m, xs, params, _tape(params, m.room))  # type: ignore[no-any-return]
         msg = (
             f"{params['name']}: the numbers decide how often it runs, so it has no "
-            "formula, and its derivative no native code; replay or differentiate the "
-            "tape itself, or write it as tg.scan with a fixed length"
+            "formula; replay or differentiate the tape itself, or write it as tg.scan "
+            "with a fixed length"
         )
         raise error(msg)
     count, now = _laps(m, xs, params)
@@ -92,7 +100,7 @@ def _tape(params: Mapping[str, Any], count: int) -> Tape:
             known.pop(next(iter(known)))
         tape = _unrolled(params, count)
         for op in params["ops"]:
-            tape = _grown(tape, op)
+            tape = _grown(tape, op)[0]
         known[key] = tape
     return known[key]  # type: ignore[no-any-return]
 
@@ -119,16 +127,19 @@ def _unrolled(params: Mapping[str, Any], count: int) -> Tape:
     return recorder.freeze(places, outputs)
 
 
-def _grown(tape: Tape, op: str) -> Tape:
-    """The adjoints ("pull") or tangents ("push") of a tape, as a tape."""
-    smooth = [k for k, i in enumerate(tape.inputs) if tape.aval_of(i)[1] in FLOATING]
-    if op == "pull":
-        grown = pullback_tape(tape, smooth)
-        outputs = grown.outputs[len(tape.outputs) :]
-    else:
-        grown = tangent_tape(tape)
-        outputs = grown.outputs
-    return prune(dataclasses.replace(grown, outputs=outputs, structure=Structure()))
+def _grown(tape: Tape, op: str) -> tuple[Tape, list[int]]:
+    """The adjoints or tangents of a tape as a tape, and the places of what it gives.
+
+    Args:
+        tape: any tape.
+        op: "pull" or "push", and the places of the outputs, or inputs, that have an
+            adjoint, or a tangent.
+    """
+    word, *given = op.split()
+    places = tuple(map(int, given))
+    if word == "pull":
+        return inside.back(tape, places)[:2]
+    return inside.ahead(tape, places)
 
 
 def _avals(params: Mapping[str, Any]) -> Tape:
@@ -157,39 +168,71 @@ def _shape(given: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
 
 
 def _pull(
-    m: Any, bars: Sequence[Any], ys: Sequence[Any], xs: Sequence[Any], params: Any
-) -> list[Any]:
-    tape = _avals(params)
+    m: Any,
+    bars: Sequence[Any],
+    ys: Sequence[Any],
+    xs: Sequence[Any],
+    params: Any,
+    masks: Sequence[Any],
+) -> list[tuple[Any, Any]]:
+    del ys
     if not m.records:
         count, _ = _laps(m, xs, params)
-        base = sweeps.flat(_tape(params, count))
-        values = sweeps.replay(base, m, xs)
-        seeds = sweeps.summed(base.outputs, bars)
-        found = sweeps.adjoint(base, m, values, seeds)
-        return [found[slot] for slot in base.inputs]
-    full = [m.like(0, y) if b is None else b for y, b in zip(ys, bars, strict=True)]
-    grown = _derived(params, "pull")
-    found = m.nested(WHILE, [*xs, *full], grown)
-    parts: list[Any] = [None] * len(xs)
-    smooth = [k for k, i in enumerate(tape.inputs) if tape.aval_of(i)[1] in FLOATING]
-    for place, part in zip(smooth, found, strict=True):
-        parts[place] = part
+        return inside.adjoints_through(m, _tape(params, count), xs, bars, masks)
+    reached = [k for k, bar in enumerate(bars) if bar is not None]
+    op, told = _derived(params, "pull", reached)
+    parts: list[tuple[Any, Any]] = [(None, None)] * len(xs)
+    if not told:
+        return parts
+    found = m.nested(WHILE, [*xs, *(bars[k] for k in reached)], op)
+    some = inside.any_of(m, [masks[k] for k in reached])
+    ran = _ran(m, xs, params)
+    for place, part in zip(told, found, strict=True):
+        under = some
+        if _asleep(params, place):
+            under = ran if some is None else m.logical_and(some, ran)
+        seen = part if under is None else m.where(under, part, m.number(0))
+        parts[place] = seen, under
     return parts
+
+
+def _ran(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """Whether there is an iteration at all."""
+    carry, _ = _start(params)
+    return sweeps.outputs(params["cond"], m, [*xs[:carry], *_outer(xs, params)])[0]
+
+
+def _asleep(params: Mapping[str, Any], place: int) -> bool:
+    """Whether an operand has no adjoint where there is no iteration."""
+    carry, more = _start(params)
+    taken = more + len(params["cond"].inputs)
+    return place < taken if params["ops"] else carry <= place < taken
 
 
 def _push(
     m: Any, dots: Sequence[Any], ys: Sequence[Any], xs: Sequence[Any], params: Any
 ) -> list[Any]:
-    del ys
     if not m.records:
         count, _ = _laps(m, xs, params)
-        return tangents_through(m, _tape(params, count), xs, dots)
-    return tangent_step(m, WHILE, _derived(params, "push"), _avals(params), xs, dots)
+        return inside.tangents_through(m, _tape(params, count), xs, dots)
+    moving = [k for k, dot in enumerate(dots) if dot is not None]
+    op, told = _derived(params, "push", moving)
+    parts: list[Any] = [None] * len(ys)
+    if told:
+        found = m.nested(WHILE, [*xs, *(dots[k] for k in moving)], op)
+        for place, part in zip(told, found, strict=True):
+            parts[place] = part
+    return parts
 
 
-def _derived(params: Mapping[str, Any], op: str) -> dict[str, Any]:
-    grown = dict(params) | {"ops": (*params["ops"], op)}
-    return grown | {"count": len(_avals(grown).outputs)}
+def _derived(
+    params: Mapping[str, Any], word: str, places: Sequence[int]
+) -> tuple[dict[str, Any], list[int]]:
+    """The parameters of a derivative's step, and the places of what it gives."""
+    op = " ".join([word, *map(str, places)])
+    _, told = _grown(_avals(params), op)
+    grown = dict(params) | {"ops": (*params["ops"], op), "count": len(told)}
+    return grown, told
 
 
 WHILE = row(
@@ -206,6 +249,7 @@ WHILE = row(
         shape=_shape,
         pull=_pull,
         push=_push,
+        masks=True,
         source="a loop that ends by a condition; Griewank & Walther, chapter 12",
     )
 )
@@ -229,7 +273,6 @@ def while_loop(cond: Function, body: Function, init: Any) -> Any:
     Raises:
         ShapeError: the carry changes; names the leaf.
         RecordError: cond gives no truth value.
-        CompileError: native code of a derivative of it is asked for.
 
     Example:
         >>> import tapegrad as tg

@@ -22,14 +22,14 @@ from tapegrad.derivatives import (
     pullback_tape,
     tangent_tape,
 )
-from tapegrad.expanding import expanded
+from tapegrad.expanding import LAPS, ROOM, bounded, expanded
 from tapegrad.native import thunk
 from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
 from tapegrad.native.engine import Engine
 from tapegrad.native.nesting import all_taker
 from tapegrad.native.report import Part
 from tapegrad.passes import prune
-from tapegrad.readings.mixed import MIXED
+from tapegrad.readings.mixed import MIXED, plain
 from tapegrad.tape.tape import Aval, Tape
 from tapegrad.value import Value
 
@@ -39,16 +39,21 @@ Found = tuple[Any, ...]
 # mostly scalars, and they want to be done with it.
 OPTIMISED, LONG_TAPE = 2, 2048
 
+# Bytes that a kernel may take for the iterations of a while loop. The interpreter keeps
+# no more than that of a loop, and computes the rest again.
+MOST = 1 << 28
 
-def tape_of(base: Tape, part: str) -> Tape:
+
+def tape_of(base: Tape, part: str, room: int = ROOM) -> Tape:
     """What is lowered for a part.
 
     Args:
         base: a flat tape.
         part: "value"; "gradient" (values, then derivatives); "tangent" (of inputs and
             their tangents); or "pullback <k>" (of inputs and the adjoint of output k).
+        room: iterations that the derivative of a while loop has room for.
     """
-    return expanded(_derived(base, part), native=True)
+    return expanded(_derived(base, part), native=True, room=room)
 
 
 def _derived(base: Tape, part: str) -> Tape:
@@ -99,8 +104,14 @@ def on_leaves(
     tape: Tape, base: Tape, part: str, kernel: ArrayKernel
 ) -> Callable[..., Found]:
     """A builtin of the leaves of a call, in the order of the tape's inputs."""
-    sure = array_builtin(part, kernel, thunk.FLAT, Replay(base, part))
+    sure = on_exact(base, part, kernel)
     return array_builtin(part, kernel, thunk.FLAT, Converted(tape, sure))
+
+
+def on_exact(base: Tape, part: str, kernel: ArrayKernel) -> Callable[..., Found]:
+    """The same, of leaves that are what the kernel takes."""
+    replay = Replay(base, part, str(kernel.part.level))
+    return array_builtin(part, kernel, thunk.FLAT, replay)
 
 
 def door(
@@ -139,21 +150,60 @@ def _no_answer(*leaves: Any) -> None:
 
 
 class Replay:
-    """The interpreter, for when a kernel has no answer; it raises the proper error."""
+    """The interpreter, for when a kernel has no answer; it raises the proper error.
 
-    __slots__ = ("base", "part")
+    Where a while loop ran more often than its derivative had room for, it makes a
+    kernel with more room, and asks that one from then on.
 
-    def __init__(self, base: Tape, part: str) -> None:
+    Args:
+        base: a flat tape.
+        part: what the kernel computes of it.
+        level: the kernel's level.
+    """
+
+    __slots__ = ("base", "level", "part", "room", "wider")
+
+    def __init__(self, base: Tape, part: str, level: str, room: int = ROOM) -> None:
         self.base = base
         self.part = part
+        self.level = level
+        self.room = room
+        # the kernel with more room, and what stands behind that one
+        self.wider: tuple[Callable[..., Found], Replay] | None = None
 
     def __call__(self, *inputs: Any) -> Found:
         """Outputs, and derivatives if the part is the gradient."""
+        if self.wider is not None:
+            self.wider = self.wider[1].wider or self.wider
+            return self.wider[0](*inputs)
+        laps = [0]
+        token = LAPS.set(laps)
+        try:
+            found = self._found(inputs)
+        finally:
+            LAPS.reset(token)
+        if laps[0] > self.room:
+            self._widen(laps[0])
+        return found
+
+    def _widen(self, laps: int) -> None:
+        """Make a kernel with room for so many iterations, and for some more."""
+        self.room = 2 << laps.bit_length()
+        tape = tape_of(self.base, self.part, self.room)
+        if not bounded(tape):
+            return
+        kernel = build_arrays(lambda: tape, self.level)
+        if kernel.arena.nbytes <= MOST:
+            replay = Replay(self.base, self.part, self.level, self.room)
+            run = array_builtin(self.part, kernel, thunk.FLAT, replay)
+            self.wider = run, replay
+
+    def _found(self, inputs: Found) -> Found:
         with np.errstate(all="ignore"):
-            given = [MIXED.number(np.array(x)) for x in inputs]
+            given = [plain(np.array(x)) for x in inputs]
             base = self.base
             if self.part not in {"value", "gradient"}:
-                base = tape_of(base, self.part)
+                base = _derived(base, self.part)
             slots = sweeps.replay(base, MIXED, given)
             found = [_own(slots[slot]) for slot in base.outputs]
             if self.part == "gradient":

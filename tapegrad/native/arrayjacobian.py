@@ -14,9 +14,8 @@ import numpy as np
 
 from tapegrad import binding, calls
 from tapegrad.derivatives import differentiable
-from tapegrad.native import thunk
-from tapegrad.native.arraycalls import Bound, Converted, Found, Replay, exact
-from tapegrad.native.arrayentry import ArrayKernel, array_builtin
+from tapegrad.native.arraycalls import Bound, Converted, Found, exact, on_exact
+from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.readings.mixed import plain
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.tape import Aval, Tape
@@ -61,8 +60,8 @@ class Jacobian:
         self.runs: dict[int, Callable[..., Found]] = {}
         self.seeds: dict[int, list[Aval]] = {}
         for place, part in parts.items():
-            code, replay = kernel(part), Replay(base, part)
-            self.runs[place] = array_builtin(part, code, thunk.FLAT, replay)
+            code = kernel(part)
+            self.runs[place] = on_exact(base, part, code)
             self.seeds[place] = list(code.inputs[len(base.inputs) :])
         self.bound = Bound(tape, Converted(tape, self._rows))
 

@@ -15,6 +15,8 @@ DTYPES = ("float64", "float32", "int64", "bool")
 MOST = 1 << 62
 # Orders of a derivative, as in polygamma: a higher one would never come to an end.
 HIGHEST = 1000
+# What is done to a loop: adjoints or tangents, and of which places.
+DERIVED = re.compile(r"(pull|push)( \d{1,6})+")
 
 
 def _truth(value: Any) -> bool:
@@ -44,8 +46,11 @@ def _key(value: Any) -> bool:
 
 
 def _sweeps(value: Any) -> bool:
-    known = ("pull", "push")
-    return type(value) is tuple and len(value) < 10 and all(x in known for x in value)
+    return (
+        type(value) is tuple
+        and len(value) < 10
+        and all(isinstance(x, str) and DERIVED.fullmatch(x) for x in value)
+    )
 
 
 def _tape(value: Any) -> bool:

@@ -35,7 +35,9 @@ MARK = re.compile(r"!(\d+)\b")
 
 
 @rule
-def _scan(g: Graph, *args: Node, **params: Any) -> tuple[Node, ...]:
+def _scan(
+    g: Graph, *args: Node, counted: bool = False, **params: Any
+) -> tuple[Node, ...]:
     tape, carry = params["tape"], params["carry"]
     length = params["length"]
     avals = [tape.aval_of(slot) for slot in tape.outputs]
@@ -46,7 +48,14 @@ def _scan(g: Graph, *args: Node, **params: Any) -> tuple[Node, ...]:
     # nodes are known by their parameters as text: the body goes by its content
     g.tapes[tape.digest] = tape
     words = {name: params[name] for name in ("carry", "xs", "length", "reverse")}
-    return g.calls("scanned", args, made, body=tape.digest, **words)
+    words |= {"body": tape.digest, "counted": counted}
+    return g.calls("scanned", args, made, **words)
+
+
+@rule
+def _bounded_scan(g: Graph, *args: Node, **params: Any) -> tuple[Node, ...]:
+    found: tuple[Node, ...] = _scan(g, *args, counted=True, **params)
+    return found
 
 
 @rule
@@ -135,13 +144,16 @@ def _scanned(out: Text, node: Node, parts: Sequence[Node]) -> None:
         for k, slot in enumerate(tape.outputs)
     ]
     arguments = [_address(out, arg) for arg in node.args]
+    turns, last = str(length), str(length - 1)
+    if node.params["counted"]:
+        turns, last = _counted(out, arguments.pop(0), length)
     loop = _Turns(out, tape, carry, arguments)
 
     def turn(i: str) -> None:
         at = i
         if reverse:
             at = out.fresh()
-            out.emit(f"{at} = sub i64 {length - 1}, {i}")
+            out.emit(f"{at} = sub i64 {last}, {i}")
         inner = slice(carry, carry + xs)
         taken = zip(arguments[inner], loop.taken[inner], strict=True)
         given = zip(gives[carry:], loop.given[carry:], strict=True)
@@ -151,8 +163,21 @@ def _scanned(out: Text, node: Node, parts: Sequence[Node]) -> None:
         )
 
     if length:
-        out.loop(length, turn)
+        out.loop(turns, turn)
     loop.end(gives)
+
+
+def _counted(out: Text, count: str, room: int) -> tuple[str, str]:
+    """The number of turns, and of the last one; leave where there is no room."""
+    number, turns, last, fits = (out.fresh() for _ in range(4))
+    out.emit(
+        f"{number} = load double, ptr {count}",
+        f"{turns} = fptosi double {number} to i64",
+        f"{last} = sub i64 {turns}, 1",
+        f"{fits} = icmp sle i64 {turns}, {room}",
+    )
+    out.leave(fits, FAILED)
+    return turns, last
 
 
 @routine
