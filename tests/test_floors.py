@@ -63,6 +63,7 @@ FLOORS = {
     "paths": 10,
     "primitives": 10,
     "proof": 10,
+    "series": 10,
     "": 11,
     "demo": 12,
     "nn": 12,

@@ -1,0 +1,187 @@
+"""`taylor`: derivatives of high order along a direction, in one run. Floor 10."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad import binding, sweeps
+from tapegrad.calls import guarded
+from tapegrad.derivatives import differentiable
+from tapegrad.errors import RecordError, ShapeError
+from tapegrad.readings import reading
+from tapegrad.readings.mixed import MIXED
+from tapegrad.recording import is_dynamic, record_inside
+from tapegrad.series.power import Series, head
+from tapegrad.series.reading import SeriesReading
+from tapegrad.tape.structure import flatten, match
+from tapegrad.tape.tape import Tape
+
+# 171! is no float.
+LARGEST = 170
+
+
+def taylor(
+    f: Callable[..., Any],
+    x0: Any,
+    direction: Any,
+    order: int,
+    *,
+    higher: Sequence[Any] = (),
+    derivatives: bool = False,
+    arithmetic: str = "float64",
+) -> Any:
+    """Taylor coefficients of ``t -> f(x0 + t * direction)`` at t = 0.
+
+    The function is recorded at x0, and its tape is run once in power series: the cost
+    grows with the square of the order, where nested derivatives grow as its powers of
+    2 and more.
+
+    Args:
+        f: any function of numbers and arrays, or a tape.
+        x0: the point: a number, an array or a nesting of them; a tuple has one entry an
+            argument, as in `jvp`.
+        direction: nested like x0.
+        order: the last coefficient, 0 to 170.
+        higher: coefficients of t**2, t**3, ... where the path is curved, each nested
+            like x0: ``x0 + t * direction + t**2 * higher[0] + ...``.
+        derivatives: give the derivatives, ``k! * c_k``, instead.
+        arithmetic: as for a replay, such as "mpmath:50".
+
+    Returns:
+        Nested like the result; each leaf is an array with the coefficients along a new
+        first axis, ``(order + 1, *shape)``: ``found[k] = f^(k) / k!``.
+
+    Raises:
+        ShapeError: the direction does not fit x0, or x0 holds no float.
+        RecordError: the order is no whole number from 0 to 170.
+        DomainError: linear algebra has no answer at x0.
+
+    Example:
+        >>> import numpy as np, tapegrad as tg
+        >>> tg.taylor(np.exp, 0.0, 1.0, 4)
+        array([1.        , 1.        , 0.5       , 0.16666667, 0.04166667])
+    """
+    degree = _order(order)
+    args = x0 if isinstance(x0, tuple) else (x0,)
+    if isinstance(f, Tape):
+        tape, given = f, binding.bind_for(f, args, {}, arithmetic)
+    else:
+        tape, captured = record_inside(f, args, {})
+        given = [leaf for x in args for leaf in flatten(x, is_dynamic)[0]]
+        given += captured
+    if not differentiable(tape):
+        msg = (
+            f"x0 = {x0!r:.80} holds no float, and there is nothing to differentiate "
+            "by; pass floats (2.0, not 2; x.astype(float))"
+        )
+        raise ShapeError(msg)
+    path = [
+        _leaves(tape, step, len(args), name)
+        for step, name in [
+            (direction, "direction"),
+            *((step, f"higher[{k}]") for k, step in enumerate(higher)),
+        ]
+    ]
+    terms = _at_numbers(tape, given, path, degree, arithmetic)
+    if derivatives:
+        terms = [
+            [term * math.factorial(k) for k, term in enumerate(mine)] for mine in terms
+        ]
+    return tape.structure.result.build(list(map(_stacked, terms)))
+
+
+def _order(order: Any) -> int:
+    try:
+        degree = operator.index(order)
+    except TypeError:
+        degree = -1
+    if isinstance(order, bool | np.bool_) or not 0 <= degree <= LARGEST:
+        msg = (
+            f"order={order!r}, and the order of a Taylor series is a whole number from "
+            f"0 to {LARGEST}: the factorial of the next one is no float"
+        )
+        raise RecordError(msg)
+    return degree
+
+
+def _leaves(tape: Tape, given: Any, count: int, name: str) -> list[Any]:
+    """The leaves of a direction.
+
+    Raises:
+        ShapeError: another nesting than x0.
+    """
+    entries = given if isinstance(given, tuple) else (given,)
+    trees = tape.structure.arguments
+    if len(entries) != count or count != len(trees):
+        msg = (
+            f"{name} has {len(entries)} entries, and x0 has {count}: pass a tuple, one "
+            "entry an argument, or the bare entry for one argument"
+        )
+        raise ShapeError(msg)
+    found: list[Any] = []
+    for number, (tree, entry) in enumerate(zip(trees, entries, strict=True)):
+        place = name if count == 1 else f"{name}[{number}]"
+        found += match(tree, entry, place, statics=False)
+    return found
+
+
+@guarded
+def _at_numbers(
+    tape: Tape,
+    given: Sequence[Any],
+    path: Sequence[Sequence[Any]],
+    order: int,
+    arithmetic: str,
+) -> list[list[Any]]:
+    """The terms of each output, at numbers."""
+    base = sweeps.flat(tape)
+    # series have shapes, which the reading of bare floats does not ask for
+    m = MIXED if arithmetic == "float64" else reading(arithmetic)
+    series = SeriesReading(m, order)
+    smooth = set(differentiable(base))
+    points = binding.numbers(base, m, binding.plain(tape, given))
+    inputs = []
+    for place, (slot, point) in enumerate(zip(base.inputs, points, strict=True)):
+        if place not in smooth or place >= len(path[0]):
+            inputs.append(series.lift(point))
+            continue
+        steps = binding.numbers(
+            base, m, [step[place] for step in path], [slot] * len(path)
+        )
+        inputs.append(polynomial(series, point, steps[:order]))
+    slots = sweeps.replay(base, series, inputs)
+    return [
+        [binding.result(m, term) for term in terms_of(m, slots[slot], order)]
+        for slot in base.outputs
+    ]
+
+
+def polynomial(m: SeriesReading, point: Any, steps: Sequence[Any]) -> Series:
+    """The series of an input: structural zeros after the terms given."""
+    made = Series(m, point, lambda k: steps[k - 1] if k <= len(steps) else None)
+    made.finish(len(steps))
+    return made
+
+
+def terms_of(m: Any, y: Any, order: int) -> list[Any]:
+    """The terms of a series up to an order; zeros where there are none."""
+    found = [head(y)]
+    for k in range(1, order + 1):
+        term = y.term(k) if isinstance(y, Series) else None
+        found.append(m.like(0, found[0]) if term is None else term)
+    return found
+
+
+def _stacked(terms: Sequence[Any]) -> Any:
+    """Terms along a new first axis."""
+    if isinstance(terms[0], np.ndarray):
+        return np.stack(terms)
+    plain = isinstance(terms[0], float | np.generic | bool)
+    found = np.empty(len(terms), None if plain else object)
+    found[:] = terms
+    return found

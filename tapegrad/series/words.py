@@ -1,0 +1,351 @@
+"""What rows do to power series, by their kind. Floor 10.
+
+    y' = sum_i  partial_i(y, x) x_i'        k y_k = sum_i sum_j  j x_(i,j) p_(i,k-j)
+
+The right side is a row's own rule, read in series that grow with y: term k of y needs
+its partials up to term k - 1. So every smooth row has a recurrence, and none is written
+down twice. A partial that needs other rows (sin needs cos) takes them as series of the
+same kind; those of equal operands are shared, and where they lead back to a row that is
+there already (cos to sin) the system is closed. Of matrices and reductions the tangent
+rule is read in the same way. What rule text is made of is written here: sums, products,
+quotients, and quotients of matrices, are convolutions (Griewank & Walther, 13.2).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.passing import partials_of, pushed, scaled
+from tapegrad.rules import Primitive
+from tapegrad.rules.products import swapped
+from tapegrad.rules.shapes import FLOATING
+from tapegrad.series.power import (
+    Series,
+    convolution,
+    dots,
+    head,
+    minus,
+    moving,
+    plus,
+)
+
+# Whole exponents up to this are products, which are right at 0 as well.
+PRODUCTS = 64
+
+# The series of one step and its rule, by row, operands and parameters.
+Family = dict[Any, Any]
+
+
+class Atom(Series):
+    """An elementwise row of series, by its own partials."""
+
+    __slots__ = ("family", "params", "partials", "row", "xs")
+
+    def __init__(
+        self, m: Any, row: Primitive, xs: Sequence[Series], params: Any, family: Family
+    ) -> None:
+        first = m.at_zero(row)(*map(head, xs), **params)
+        super().__init__(m, first, self._by_partials if moving(xs) else None)
+        self.row, self.xs, self.params, self.family = row, xs, params, family
+        self.partials: Any = None
+
+    def _by_partials(self, k: int) -> Any:
+        if self.partials is None:
+            with self.m.inside(self.family):
+                rule = partials_of(self.m, self.row, self, self.xs, self.params)
+            self.partials = [p if type(p) is int else self.m.operand(p) for p in rule]
+        total, plain = None, None
+        for x, p in zip(self.xs, self.partials, strict=True):
+            if x.constant or type(p) is int or p.constant:
+                term = x.term(k)
+                if term is not None:  # without a factor k / k, which rounds
+                    slope = p if type(p) is int else p.head
+                    plain = plus(plain, scaled(term, slope))
+            else:
+                total = plus(total, convolution(x.theta, p, k, low=1))
+        return plus(plain, None if total is None else total / k)
+
+    def finish(self, order: int) -> None:
+        """Find the terms up to an order, and forget the rule."""
+        super().finish(order)
+        self.partials, self.family, self.xs = None, {}, ()
+
+
+def _elementwise(m: Any, row: Primitive, *xs: Any, **params: Any) -> Any:
+    given = list(map(m.operand, xs))
+    return m.shared(
+        row, given, params, lambda family: Atom(m, row, given, params, family)
+    )
+
+
+def _linear(m: Any, row: Primitive, *xs: Any, **params: Any) -> Any:
+    """Term by term."""
+    function = m.at_zero(row)
+    given = list(map(m.lift, xs))
+    first = function(*map(head, given), **params)
+    if m.base.dtype(first) not in FLOATING:
+        return first
+
+    def term(k: int) -> Any:
+        found = [x.term(k) if isinstance(x, Series) else None for x in given]
+        if all(part is None for part in found):
+            return None
+        full = [
+            part
+            if part is not None
+            else m.base.like(0, x.head)
+            if isinstance(x, Series)
+            else x
+            for part, x in zip(found, given, strict=True)
+        ]
+        return function(*full, **params)
+
+    return Series(m, first, term if moving(given) else None)
+
+
+def _multilinear(m: Any, row: Primitive, *xs: Any, **params: Any) -> Any:
+    """A convolution; of more than two operands one after the other."""
+    if len(xs) == 1:
+        return _linear(m, row, *xs, **params)
+    if len(xs) > 2:
+        first, second = _paired(params["subscripts"])
+        return m.einsum(m.einsum(*xs[:2], subscripts=first), *xs[2:], subscripts=second)
+    times = functools.partial(m.at_zero(row), **params)
+    return product(m, times, *map(m.operand, xs))
+
+
+def _paired(subscripts: str) -> tuple[str, str]:
+    """An einsum as one of the first two operands, and one of that and the others."""
+    inputs, output = subscripts.split("->")
+    one, two, *rest = inputs.split(",")
+    later = set(output).union(*rest)
+    kept = "".join(x for x in dict.fromkeys(one + two) if x in later)
+    return f"{one},{two}->{kept}", ",".join([kept, *rest]) + "->" + output
+
+
+def product(m: Any, times: Callable[..., Any], a: Series, b: Series) -> Series:
+    """The product of two series, of whatever kind their terms have."""
+    first = times(a.head, b.head)
+    return Series(
+        m,
+        first,
+        (lambda k: convolution(a, b, k, times=times)) if moving([a, b]) else None,
+    )
+
+
+def by_rule(
+    m: Any, heads: Sequence[Any], push: Callable[..., Any], family: Family
+) -> list[Any]:
+    """Results whose derivative by t a rule tells, as the integrals of that."""
+    rates: list[Any] = []
+
+    def term(place: int, k: int) -> Any:
+        if not rates:
+            with m.inside(family):
+                rates.extend(push(ys))
+        rate = rates[place]
+        above = None if rate is None else m.operand(rate).term(k - 1)
+        return None if above is None else above / k
+
+    ys = [
+        Series(m, first, functools.partial(term, place))
+        if m.base.dtype(first) in FLOATING
+        else first
+        for place, first in enumerate(heads)
+    ]
+    return ys
+
+
+def _by_push(m: Any, row: Primitive, *xs: Any, **params: Any) -> Any:
+    """A reduction, or a row of matrices: its tangent is what its rule pushes on."""
+    given = list(map(m.lift, xs))
+    several = row.slots > 1
+
+    def make(family: Family) -> Any:
+        found = m.at_zero(row)(*map(head, given), **params)
+        heads = found if several else (found,)
+        if not moving(given):
+            return tuple(map(m.lift, heads)) if several else m.lift(found)
+
+        def push(ys: list[Any]) -> Any:
+            y = tuple(ys) if several else ys[0]
+            dot = pushed(m, row, y, given, dots(given), params)
+            return dot if several else (dot,)
+
+        ys = by_rule(m, heads, push, family)
+        return tuple(ys) if several else ys[0]
+
+    return m.shared(row, given, params, make)
+
+
+def _where(m: Any, row: Primitive, condition: Any, *arms: Any) -> Any:
+    """The terms of the arm that is selected at the point."""
+    condition, (a, b) = head(condition), map(m.operand, arms)
+    first = m.at_zero(row)(condition, a.head, b.head)
+    chosen = _decided(condition)
+    if chosen is not None:
+        arm = a if chosen else b
+        if arm.shape == m.base.shape(first):
+            return arm
+        return Series(m, first, None if arm.constant else arm.term)
+
+    def term(k: int) -> Any:
+        left, right = a.term(k), b.term(k)
+        if left is None and right is None:
+            return None
+        zero = m.base.number(0)
+        return m.base.where(
+            condition,
+            zero if left is None else left,
+            zero if right is None else right,
+        )
+
+    return Series(m, first, term if moving([a, b]) else None)
+
+
+def _decided(condition: Any) -> bool | None:
+    """A condition that is the same for all entries, None if it is not."""
+    if isinstance(condition, bool | np.bool_):
+        return bool(condition)
+    if isinstance(condition, np.ndarray) and condition.dtype == np.bool_:
+        if condition.all():
+            return True
+        return None if condition.any() else False
+    return None
+
+
+# -- the vocabulary itself -------------------------------------------------------------
+
+
+def _sum(m: Any, combine: Callable[..., Any], row: str, a: Any, b: Any) -> Any:
+    a, b = m.operand(a), m.operand(b)
+    first = getattr(m.base, row)(a.head, b.head)
+    return Series(
+        m,
+        first,
+        (lambda k: combine(a.term(k), b.term(k))) if moving([a, b]) else None,
+    )
+
+
+def _add(m: Any, a: Any, b: Any) -> Any:
+    return _sum(m, plus, "add", a, b)
+
+
+def _sub(m: Any, a: Any, b: Any) -> Any:
+    return _sum(m, minus, "sub", a, b)
+
+
+def _neg(m: Any, a: Any) -> Any:
+    a = m.operand(a)
+    first = m.base.neg(a.head)
+    return Series(m, first, None if a.constant else lambda k: minus(None, a.term(k)))
+
+
+def _mul(m: Any, a: Any, b: Any) -> Any:
+    return product(m, m.base.mul, m.operand(a), m.operand(b))
+
+
+def _div(m: Any, a: Any, b: Any) -> Any:
+    """y = a / b: from y b = a, term by term."""
+    a, b = m.operand(a), m.operand(b)
+    y = Series(m, m.base.div(a.head, b.head))
+
+    def term(k: int) -> Any:
+        rest = minus(a.term(k), convolution(b, y, k, low=1))
+        return None if rest is None else m.base.div(rest, b.head)
+
+    y.following = term if moving([a, b]) else None
+    return y
+
+
+def _powc(m: Any, x: Any, exponent: Any) -> Any:
+    """Whole powers as products; others by the row of general powers.
+
+    As a family of constant exponents, x^n to x^(n-1), it would not close.
+    """
+    x = m.operand(x)
+    first = m.base.powc(x.head, exponent=exponent)
+    whole = float(exponent).is_integer() and abs(exponent) <= PRODUCTS
+    if x.constant or exponent == 0:
+        return Series(m, first)
+    with m.inside({} if m.family is None else m.family):
+        y = _whole_power(x, int(exponent)) if whole else m.pow(x, exponent)
+    return Series(m, first, y.term)
+
+
+def _whole_power(x: Any, n: int) -> Any:
+    """By squaring: two products for each bit at most."""
+    factor = x if n > 0 else 1 / x
+    found = None
+    n = abs(n)
+    while n:
+        if n % 2:
+            found = factor if found is None else found * factor
+        n //= 2
+        factor = factor * factor if n else factor
+    return found
+
+
+def _divided(
+    m: Any, left: Any, right: Any, first: Any, solve: Callable[..., Any]
+) -> Any:
+    """y with left @ y = right, term by term; `solve` divides by term 0 of left."""
+    y = Series(m, first)
+
+    def term(k: int) -> Any:
+        rest = minus(right.term(k), convolution(left, y, k, 1, m.base.matmul))
+        return None if rest is None else solve(rest)
+
+    y.following = term if moving([left, right]) else None
+    return y
+
+
+def _solve(m: Any, a: Any, b: Any) -> Any:
+    a, b = m.operand(a), m.operand(b)
+    solve = functools.partial(m.base.solve, a.head)
+    return _divided(m, a, b, solve(b.head), solve)
+
+
+def _solve_triangular(
+    m: Any, a: Any, b: Any, *, lower: bool, unit_diagonal: bool, transposed: bool
+) -> Any:
+    a, b = m.operand(a), m.operand(b)
+
+    def solve(right: Any) -> Any:
+        return m.base.solve_triangular(
+            a.head,
+            right,
+            lower=lower,
+            unit_diagonal=unit_diagonal,
+            transposed=transposed,
+        )
+
+    # the entries that are read
+    beside = int(unit_diagonal)
+    left = m.tril(a, k=-beside) if lower else m.triu(a, k=beside)
+    left = swapped(m, left) if transposed else left
+    return _divided(m, left, b, solve(b.head), solve)
+
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "elementwise": _elementwise,
+    "select": _where,
+    "linear": _linear,
+    "multilinear": _multilinear,
+    "reduction": _by_push,
+    "matrix": _by_push,
+}
+OWN: dict[str, Callable[..., Any]] = {
+    "add": _add,
+    "sub": _sub,
+    "neg": _neg,
+    "mul": _mul,
+    "div": _div,
+    "powc": _powc,
+    "solve": _solve,
+    "solve_triangular": _solve_triangular,
+}
