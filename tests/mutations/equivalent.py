@@ -60,7 +60,7 @@ EQUIVALENT: dict[str, str] = {
     "None in inner -> None not in inner": "optree takes it apart just so, if slower",
     "tapegrad/native/nesting.py::_taker comparison: "
     "None in inner -> None not in inner #1": "optree takes it apart just so, if slower",
-    "tapegrad/native/vectormath.py::_exp number: 746.0 -> 753.46": (
+    "tapegrad/native/vectormath/exponential.py::exp number: 746.0 -> 753.46": (
         "exp is 0 from -745.2 on; the bound keeps the exponent in range, with room"
     ),
     "tapegrad/native/arrays/calling.py::module number: 3 -> 4": (

@@ -1,4 +1,4 @@
-"""Exponentials and logarithms for loops: accuracy against mpmath, and edges."""
+"""Functions for loops: accuracy against mpmath, and edges."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from tapegrad.native import vectormath
 from tapegrad.native.engine import Engine
+from tapegrad.native.vectormath import error, exponential
 
 LOOP = """
 define i32 @kernel(ptr noalias %x, ptr noalias %y, i64 %n) {{
@@ -36,7 +37,23 @@ ULPS = {
     "expm1": (1.8, 0.9),
     "log": (1.0, 0.55),
     "tanh": (2.5, 1.3),
+    "erf": (1.3, 0.55),
+    "erfc": (2.0, 0.9),
+    "gaussian": (1.3, 0.6),
 }
+RANGES = {
+    "exp": (-745.1, 709.7),
+    "expm1": (-745.1, 709.7),
+    "erf": (-6.5, 6.5),
+    "erfc": (-7.0, 27.2),
+    "gaussian": (-27.2, 27.2),
+}
+
+
+def exact_value(row, x):
+    if row == "gaussian":
+        return 2 / mpmath.sqrt(mpmath.pi) * mpmath.exp(-x * x)
+    return getattr(mpmath, row)(x)
 
 
 def compiled(row, level=2):
@@ -59,7 +76,7 @@ def compiled(row, level=2):
 
 def points(row, count):
     rng = np.random.default_rng(5)
-    wide = (-745.1, 709.7) if row.startswith("exp") else (-22.0, 22.0)
+    wide = RANGES.get(row, (-22.0, 22.0))
     if row == "log":
         near = 1.0 + rng.standard_normal(count) * 10.0 ** rng.integers(-15, 0, count)
         spread = 2.0 ** rng.uniform(-1074, 1023.9, count)
@@ -83,7 +100,7 @@ def test_accuracy(row, level):
         for x, found in zip(
             xs.tolist(), compiled(row, level)(xs).tolist(), strict=True
         ):
-            exact = getattr(mpmath, row)(mpmath.mpf(x))
+            exact = exact_value(row, mpmath.mpf(x))
             ulp = math.ulp(float(exact))
             errors.append(float(abs(mpmath.mpf(found) - exact) / ulp))
     worst, most = ULPS[row]
@@ -116,7 +133,16 @@ def test_edges():
     log = [(0.0, -inf), (-0.0, -inf), (inf, inf), (-inf, nan), (nan, nan)]
     log += [(1.0, 0.0), (-1.0, nan), (-5e-324, nan), (5e-324, math.log(5e-324))]
     log += [(1e308, math.log(1e308)), (2.0, math.log(2.0)), (1e-310, math.log(1e-310))]
+    erf = [(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (nan, nan)]
+    erf += [(1.0, math.erf(1.0)), (-7.0, -1.0), (1e300, 1.0), (5e-324, 5e-324)]
+    erfc = [(0.0, 1.0), (-0.0, 1.0), (inf, 0.0), (-inf, 2.0), (nan, nan)]
+    erfc += [(0.75, math.erfc(0.75)), (-0.75, math.erfc(-0.75)), (-30.0, 2.0)]
+    erfc += [(27.0, math.erfc(27.0)), (30.0, 0.0), (1e300, 0.0), (5e-324, 1.0)]
+    top = 2 / math.sqrt(math.pi)
+    gaussian = [(0.0, top), (-0.0, top), (inf, 0.0), (-inf, 0.0), (nan, nan)]
+    gaussian += [(1e300, 0.0), (-30.0, 0.0), (5e-324, top), (-1.0, top / math.e)]
     tables = {"exp": exp, "expm1": expm1, "log": log, "tanh": tanh}
+    tables |= {"erf": erf, "erfc": erfc, "gaussian": gaussian}
     for row, cases in tables.items():
         xs, wanted = np.transpose(cases)
         found = compiled(row)(xs)
@@ -128,10 +154,12 @@ def test_edges():
 
 
 def test_numbers_in_the_text():
-    def interpolated(f, nodes):
+    def whole(f, nodes):
         powers = [[node**j for j in range(len(nodes))] for node in nodes]
-        found = mpmath.lu_solve(mpmath.matrix(powers), mpmath.matrix([*map(f, nodes)]))
-        return tuple(map(float, found))
+        return mpmath.lu_solve(mpmath.matrix(powers), mpmath.matrix([*map(f, nodes)]))
+
+    def interpolated(f, nodes):
+        return tuple(map(float, whole(f, nodes)))
 
     def chebyshev(count):
         return [mpmath.cos(mpmath.pi * (2 * k + 1) / (2 * count)) for k in range(count)]
@@ -139,30 +167,49 @@ def test_numbers_in_the_text():
     with mpmath.workdps(60):
         reach = mpmath.log(2) / 2 * mpmath.mpf("1.002")
 
-        def exponential(r):
+        def remainder(r):
             if abs(r) < 1e-9:
                 return mpmath.mpf(1) / 2 + r / 6 + r * r / 24
             return (mpmath.exp(r) - 1 - r) / r**2
 
-        nodes = [reach * x for x in chebyshev(len(vectormath.COEFFICIENTS))]
-        assert interpolated(exponential, nodes) == vectormath.COEFFICIENTS
+        nodes = [reach * x for x in chebyshev(len(exponential.COEFFICIENTS))]
+        assert interpolated(remainder, nodes) == exponential.COEFFICIENTS
         root = mpmath.sqrt(2)
         reach = ((root - 1) / (root + 1)) ** 2 * mpmath.mpf("1.002")
-        count = len(vectormath.LOG_COEFFICIENTS)
+        count = len(exponential.LOG_COEFFICIENTS)
         nodes = [reach / 2 * (1 + x) for x in chebyshev(count)]
 
         def logarithm(z):
             s = mpmath.sqrt(z)
             return (2 * mpmath.atanh(s) / s - 2) / z
 
-        assert interpolated(logarithm, nodes) == vectormath.LOG_COEFFICIENTS
-        high = mpmath.mpf(vectormath.LN2_HIGH)
-        assert float(mpmath.log(2) - high) == vectormath.LN2_LOW
-        assert (vectormath.LN2_HIGH * 2.0**41).is_integer()
-        assert float(1 / mpmath.log(2)) == vectormath.LOG2_E
+        assert interpolated(logarithm, nodes) == exponential.LOG_COEFFICIENTS
+
+        def ratio(z):
+            x = mpmath.sqrt(z)
+            return mpmath.erf(x) / x - 1
+
+        nodes = [(1 + x) / 2 for x in chebyshev(len(error.SMALL))]
+        assert interpolated(ratio, nodes) == error.SMALL
+
+        def tail(u):
+            x = mpmath.mpf(5) / 2 * (1 + u) / (1 - u)
+            return (x + mpmath.mpf(5) / 16) * mpmath.exp(x * x) * mpmath.erfc(x)
+
+        low, high = ((x - 2.5) / (x + 2.5) for x in (mpmath.mpf(0.75), mpmath.mpf(28)))
+        half, middle = (high - low) / 2, (high + low) / 2
+        nodes = [middle + half * x for x in chebyshev(len(error.TAIL))]
+        first, *rest = whole(tail, nodes)
+        assert (float(first), *map(float, rest)) == error.TAIL
+        assert float(first - mpmath.mpf(error.TAIL[0])) == error.TAIL_REST
+        assert float(2 / mpmath.sqrt(mpmath.pi)) == error.TWO_OVER_SQRT_PI
+        high = mpmath.mpf(exponential.LN2_HIGH)
+        assert float(mpmath.log(2) - high) == exponential.LN2_LOW
+        assert (exponential.LN2_HIGH * 2.0**41).is_integer()
+        assert float(1 / mpmath.log(2)) == exponential.LOG2_E
     for number, bits in (
-        (vectormath.ROUNDER, vectormath.ROUNDER_BITS),
-        (math.sqrt(0.5), vectormath.ROOT_BITS),
+        (exponential.ROUNDER, exponential.ROUNDER_BITS),
+        (math.sqrt(0.5), exponential.ROOT_BITS),
     ):
         assert int.from_bytes(np.float64(number).tobytes(), "little") == bits
 

@@ -6,7 +6,7 @@ they meet, so that rule text read at a float32 stays a float32, as in NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from tapegrad.native import vectormath
 from tapegrad.native.engine import Outside
 from tapegrad.native.reading import ABSOLUTE, LlvmReading, Name, literal
+from tapegrad.rules import Primitive
 
 DOUBLE, TRUTH = "double", "i1"
 FLOAT, WHOLE, SMALL_WHOLE = "float", "i64", "i32"
@@ -61,6 +62,12 @@ class EntryReading(LlvmReading):
         super().__init__()
         self.loops = False
         self.inner: set[str] = set()
+
+    def atom(self, row: Primitive) -> Callable[..., Any] | None:
+        """As for numbers; in loops there are more."""
+        if self.loops and row.name in vectormath.CALLS:
+            return lambda x: self._vector(row.name, x)
+        return super().atom(row)
 
     def number(self, value: Any) -> Name:
         """A literal that has no type yet, but for truth values."""
@@ -116,13 +123,15 @@ class EntryReading(LlvmReading):
             operands = ", ".join([f"{kind} {self._as(x, kind)}" for x in xs])
             self.called[name] = Outside(name, kind, (kind,) * len(xs))
             return self._emit(kind, f"call {kind} @{name}({operands})")
-        if self.loops and name in vectormath.CALLS:
-            self.inner.add(name)
-            call = f"call double @{vectormath.CALLS[name]}"
-            found = self._emit(DOUBLE, f"{call}(double {self._as(xs[0], DOUBLE)})")
-        else:
-            found = super()._call(name, xs)
+        found = super()._call(name, xs)
         return found if kind == DOUBLE else self.convert(found, FLOAT)
+
+    def _vector(self, name: str, x: Any) -> Name:
+        """A function that loops make vectors of; at single precision by way of it."""
+        self.inner.add(name)
+        call = f"call double @{vectormath.CALLS[name]}(double {self._as(x, DOUBLE)})"
+        found = self._emit(DOUBLE, call)
+        return found if self._common([x]) == DOUBLE else self.convert(found, FLOAT)
 
 
 def converted(text: str, have: str, want: str) -> str:
