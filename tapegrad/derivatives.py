@@ -37,7 +37,11 @@ def differentiable(tape: Tape) -> list[int]:
 
 
 def gradient_tape(
-    tape: Tape, *, values: bool = True, wrt: Sequence[int] | None = None
+    tape: Tape,
+    *,
+    values: bool = True,
+    wrt: Sequence[int] | None = None,
+    count: int | None = None,
 ) -> Tape:
     """A tape that gives the outputs and, after them, every output's gradient.
 
@@ -45,6 +49,7 @@ def gradient_tape(
         tape: any tape.
         values: put the outputs first.
         wrt: places of the inputs asked for, all differentiable ones by default.
+        count: differentiate so many of the outputs, the first ones; all by default.
 
     Returns:
         A tape with flat outputs: the values, then for each output the derivative by
@@ -59,7 +64,7 @@ def gradient_tape(
         inputs = _inputs(recorder, base)
         slots = sweeps.replay(base, m, inputs)
         outputs = [slots[slot] for slot in base.outputs] if values else []
-        for slot in base.outputs:
+        for slot in base.outputs[:count]:
             outputs += _by_each(base, m, slots, slot, chosen)
         found = [recorder.slot_of(output) for output in outputs]
     return _frozen(recorder, inputs, found)
@@ -103,8 +108,14 @@ def basis(shape: tuple[int, ...], dtype: str) -> Iterator[Any]:
         yield frozen(unit)
 
 
-def pullback_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
-    """Reverse mode as a tape: inputs and output adjoints give values and adjoints."""
+def pullback_tape(tape: Tape, wrt: Sequence[int], count: int | None = None) -> Tape:
+    """Reverse mode as a tape: inputs and output adjoints give values and adjoints.
+
+    Args:
+        tape: any tape.
+        wrt: places of the inputs asked for.
+        count: so many of the outputs have adjoints, the first ones; all by default.
+    """
     base = sweeps.flat(tape)
     chosen = [base.inputs[place] for place in wrt]
     recorder = Recorder(derives=True)
@@ -112,10 +123,9 @@ def pullback_tape(tape: Tape, wrt: Sequence[int]) -> Tape:
         m = RecorderReading(recorder)
         inputs = _inputs(recorder, base)
         slots = sweeps.replay(base, m, inputs)
-        seeds = [
-            recorder.variable(MIXED.like(0, slots[slot]._data)) for slot in base.outputs
-        ]
-        given = sweeps.summed(base.outputs, seeds)
+        ends = base.outputs[:count]
+        seeds = [recorder.variable(MIXED.like(0, slots[slot]._data)) for slot in ends]
+        given = sweeps.summed(ends, seeds)
         bars = sweeps.adjoint(base, m, slots, given, chosen)
         outputs = [slots[slot] for slot in base.outputs]
         outputs += [m.like(0, slots[i]) if bars[i] is None else bars[i] for i in chosen]
@@ -135,33 +145,47 @@ def adjoint_tape(tape: Tape) -> Tape:
     return dataclasses.replace(grown, structure=structure)
 
 
-def tangent_tape(tape: Tape, *, values: bool = False) -> Tape:
+def tangent_tape(
+    tape: Tape,
+    *,
+    values: bool = False,
+    wrt: Sequence[int] | None = None,
+    count: int | None = None,
+) -> Tape:
     """Forward mode as a tape: inputs and then their tangents give output tangents.
 
     Args:
         tape: any tape.
         values: put the outputs before their tangents.
+        wrt: places of the inputs that have a tangent, and move; all have one by
+            default, and those that are differentiable move.
+        count: give the tangents of so many outputs, the first ones; all by default.
     """
     base = sweeps.flat(tape)
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
         inputs = _inputs(recorder, base)
+        labels = base.input_labels()
+        moving = range(len(inputs)) if wrt is None else wrt
         dots = [
-            recorder.variable(MIXED.like(0, handle._data), f"{label}_dot")
-            for handle, label in zip(inputs, base.input_labels(), strict=True)
+            recorder.variable(MIXED.like(0, inputs[i]._data), f"{labels[i]}_dot")
+            for i in moving
         ]
         slots = sweeps.replay(base, m, inputs)
-        pairs = list(zip(base.inputs, dots, strict=True))
-        seeds = dict(pairs[place] for place in differentiable(base))
+        smooth = set(differentiable(base))
+        pairs = zip(moving, dots, strict=True)
+        seeds = {base.inputs[place]: dot for place, dot in pairs if place in smooth}
         found = sweeps.tangent(base, m, slots, seeds)
         outputs = [slots[slot] for slot in base.outputs] if values else []
         outputs += [
-            m.like(0, slots[i]) if found[i] is None else found[i] for i in base.outputs
+            m.like(0, slots[i]) if found[i] is None else found[i]
+            for i in base.outputs[:count]
         ]
         places = [recorder.slot_of(output) for output in outputs]
     structure = Structure(tape.structure.arguments * 2, (), tape.structure.result)
-    return _frozen(recorder, [*inputs, *dots], places, None if values else structure)
+    whole = not values and wrt is None and count is None
+    return _frozen(recorder, [*inputs, *dots], places, structure if whole else None)
 
 
 def scalar_output(tape: Tape) -> None:

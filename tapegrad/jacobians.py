@@ -56,36 +56,58 @@ def ones_of(base: Tape, m: Any, slot: int) -> Any:
 
 
 def derivatives(
-    base: Tape, m: Any, inputs: Sequence[Any]
+    base: Tape,
+    m: Any,
+    inputs: Sequence[Any],
+    wrt: Sequence[int] | None = None,
+    count: int | None = None,
 ) -> tuple[list[Any], list[list[Any]]]:
-    """Slot values, and for each output its derivative by each differentiable input."""
+    """Slot values, and for each output its derivative by each of some inputs.
+
+    Args:
+        base: a flat tape.
+        m: the reading.
+        inputs: their numbers.
+        wrt: places of the inputs asked for, all differentiable ones by default.
+        count: so many of the outputs, the first ones; all by default.
+    """
     slots = sweeps.replay(base, m, inputs)
+    places = differentiable(base) if wrt is None else wrt
+    chosen, outputs = [base.inputs[place] for place in places], base.outputs[:count]
     if base.arrays:
-        return slots, array_rows(base, m, slots)
+        return slots, array_rows(base, m, slots, chosen, outputs)
     if in_bulk(base, m):
-        return slots, _bulk_rows(base, slots)
-    if 0 < len(base.inputs) < len(base.outputs):
-        return slots, _forward_rows(base, m, slots)
+        return slots, _bulk_rows(base, slots, chosen, outputs)
+    if 0 < len(chosen) < len(outputs):
+        return slots, _forward_rows(base, m, slots, chosen, outputs)
     zero = result(m, m.number(0))
     rows = []
-    for slot in base.outputs:
-        bars = sweeps.adjoint(base, m, slots, {slot: m.number(1)})
-        mine = [bars[i] for i in base.inputs]
+    for slot in outputs:
+        bars = sweeps.adjoint(base, m, slots, {slot: m.number(1)}, chosen)
+        mine = [bars[i] for i in chosen]
         rows.append([zero if bar is None else result(m, bar) for bar in mine])
     return slots, rows
 
 
-def array_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[list[Any]]:
-    """For each output its derivative by each differentiable input, shapes joined."""
-    inputs = [base.inputs[place] for place in differentiable(base)]
+def array_rows(
+    base: Tape,
+    m: Any,
+    slots: Sequence[Any],
+    chosen: Sequence[int] | None = None,
+    ends: Sequence[int] | None = None,
+) -> list[list[Any]]:
+    """For each output its derivative by each chosen input, shapes joined."""
+    outputs = base.outputs if ends is None else ends
+    inputs = chosen
+    if inputs is None:
+        inputs = [base.inputs[place] for place in differentiable(base)]
     sizes = [
-        [math.prod(base.aval_of(i)[0]) for i in places]
-        for places in (inputs, base.outputs)
+        [math.prod(base.aval_of(i)[0]) for i in places] for places in (inputs, outputs)
     ]
     if sum(sizes[0]) < sum(sizes[1]):
-        return _forward_arrays(base, m, slots, inputs)
+        return _forward_arrays(base, m, slots, inputs, outputs)
     rows = []
-    for output in base.outputs:
+    for output in outputs:
         lead, dtype = base.aval_of(output)
         if dtype not in FLOATING:
             rows.append([result(m, zero_of(base, m, i, lead)) for i in inputs])
@@ -112,12 +134,13 @@ def _row(
     The zeros of the seed are structural: other entries contribute nothing, even where
     their partials are infinite. A mask says so; it is asked for where a NaN is found.
     """
-    bars = sweeps.adjoint(base, m, slots, {output: seed})
+    seeds = {output: seed}
+    bars = sweeps.adjoint(base, m, slots, seeds, inputs)
     if m is not MIXED or not np.shape(seed):
         return bars
     if not any(np.isnan(bars[i]).any() for i in inputs if bars[i] is not None):
         return bars
-    return sweeps.adjoint(base, m, slots, {output: seed}, masks={output: seed != 0})
+    return sweeps.adjoint(base, m, slots, seeds, inputs, masks={output: seed != 0})
 
 
 def _piled(
@@ -134,16 +157,20 @@ def _piled(
 
 
 def _forward_arrays(
-    base: Tape, m: Any, slots: Sequence[Any], inputs: Sequence[int]
+    base: Tape,
+    m: Any,
+    slots: Sequence[Any],
+    inputs: Sequence[int],
+    outputs: Sequence[int],
 ) -> list[list[Any]]:
     """Jacobians by forward mode: few inputs, many outputs."""
-    rows: list[list[Any]] = [[] for _ in base.outputs]
+    rows: list[list[Any]] = [[] for _ in outputs]
     for i in inputs:
         lead, dtype = base.aval_of(i)
         seeds = [np.float32(1) if dtype == "float32" else 1.0] if not lead else None
         units = map(m.number, basis(lead, dtype) if seeds is None else seeds)
         dots = [sweeps.tangent(base, m, slots, {i: unit}) for unit in units]
-        for row, output in zip(rows, base.outputs, strict=True):
+        for row, output in zip(rows, outputs, strict=True):
             piled = _piled(base, m, [dot[output] for dot in dots], output, lead)
             if lead and base.aval_of(output)[0]:
                 order = (*range(len(lead), piled.ndim), *range(len(lead)))
@@ -152,24 +179,32 @@ def _forward_arrays(
     return rows
 
 
-def _bulk_rows(base: Tape, slots: Sequence[Any]) -> list[Any]:
+def _bulk_rows(
+    base: Tape, slots: Sequence[Any], inputs: Sequence[int], outputs: Sequence[int]
+) -> list[Any]:
     lines = bulk.lines_of_tape(base, np.array(slots, dtype=np.float64))
     reads, partials = bulk.linearised(lines)
-    loop = accumulator(len(slots) * len(base.outputs))
-    places = list(base.inputs)
+    loop = accumulator(len(slots) * len(outputs))
+    places = list(inputs)
     rows = []
-    for slot in base.outputs:
+    for slot in outputs:
         bars, _ = bulk.sweep(reads, partials, {slot: 1.0}, loop)
         rows.append(bars[places].tolist())
     return rows
 
 
-def _forward_rows(base: Tape, m: Any, slots: Sequence[Any]) -> list[Any]:
+def _forward_rows(
+    base: Tape,
+    m: Any,
+    slots: Sequence[Any],
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+) -> list[Any]:
     zero = result(m, m.number(0))
     columns = []
-    for slot in base.inputs:
+    for slot in inputs:
         dots = sweeps.tangent(base, m, slots, {slot: m.number(1)})
         columns.append(
-            [zero if dots[i] is None else result(m, dots[i]) for i in base.outputs]
+            [zero if dots[i] is None else result(m, dots[i]) for i in outputs]
         )
     return [list(row) for row in zip(*columns, strict=True)]

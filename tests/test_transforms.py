@@ -122,7 +122,7 @@ def test_stop_gradient():
 def test_bad_calls():
     with pytest.raises(tg.ShapeError, match="2 outputs"):
         tg.grad(lambda x: (x, x))(1.0)
-    with pytest.raises(tg.ShapeError, match=r"args\[0\] = 2 holds no float"):
+    with pytest.raises(tg.ShapeError, match=r"args\[0\] is the int 2"):
         tg.grad(lambda x: x * x)(2)
     with pytest.raises(tg.ShapeError, match="tangents 2"):
         tg.jvp(lambda x: x, (1.0,), (1.0, 2.0))
