@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import math
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -252,6 +254,26 @@ def test_a_labelled_step_stays_and_can_be_nudged() -> None:
     assert found(2.0, replace={"e": 1.0}) == 7.0
 
 
+@pytest.mark.parametrize(
+    "read",
+    [lambda e, y: y + e, lambda e, y: y - e, lambda e, y: -e, lambda e, y: y],
+    ids=["plus", "less", "negated", "unread"],
+)
+def test_no_identity_reads_past_a_label(read: Any) -> None:
+    """y + (-x) is y - x, but not where the step -x has a name to be nudged by."""
+    with tg.Tape.recording() as rec:
+        x, y = rec.input(2.0, label="x"), rec.input(5.0, label="y")
+        e = -x
+        e.label = "e"
+        rec.output(read(e, y))
+    found = rec.tape.simplify()
+    found.check()
+    assert found.simplify() == found
+    for nudged in (1.0, 7.0):
+        want = rec.tape(2.0, 5.0, replace={"e": nudged})
+        assert found(2.0, 5.0, replace={"e": nudged}) == want
+
+
 def test_steps_with_several_slots_and_calls() -> None:
     def f(a: Any, x: Any) -> Any:
         inner = tg.grad(lambda t: t * t * t)
@@ -407,6 +429,22 @@ def test_value_and_gradient_take_at_most_four_steps_a_step() -> None:
     ):
         tape = tg.record(f, *args)
         assert len(gradient_tape(tape).simplify()) <= 4 * len(tape.simplify())
+
+
+def test_the_benchmarks_take_at_most_four_steps_a_step() -> None:
+    """The figures of docs/passes.md; several outputs have a gradient each."""
+    where = Path(__file__).parent / "benchmarks" / "passes.py"
+    spec: Any = importlib.util.spec_from_file_location("passes_benchmark", where)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = (where.parents[2] / "docs" / "passes.md").read_text(encoding="utf-8")
+    for name, tape in module.benchmarks().items():
+        short = len(gradient_tape(tape).simplify())
+        assert short <= 4 * len(tape) * len(tape.outputs), name
+        if len(tape.outputs) == 1:
+            assert short <= 4 * len(tape), name
+        assert f"| {len(tape):,} |" in page, name
+        assert f"| {short:,} |" in page, name
 
 
 def test_float_bits_are_told_apart() -> None:

@@ -11,14 +11,17 @@ from tapegrad.tape.lines import Lines
 from tapegrad.tape.tape import Tape
 
 
-def prune(tape: Tape) -> Tape:
+def prune(tape: Tape, *, labels: bool = False) -> Tape:
     """Drop the steps that no output, input or guard needs.
 
-    Inputs stay, used or not: they are the tape's signature.
+    Inputs stay, used or not: they are the tape's signature. Steps with a label stay
+    where that is asked for, as a replay may nudge them by their name.
     """
     needed = np.zeros(tape.slot_count, bool)
     needed[list(tape.outputs)] = True
     needed[list(tape.inputs)] = True
+    if labels:
+        needed[list(tape.labels)] = True
     keep = np.zeros(len(tape), bool)
     first, offsets = tape.first.tolist(), tape.offsets.tolist()
     operands, marks = tape.operands.tolist(), needed.tolist()

@@ -31,7 +31,7 @@ def simplify(tape: Tape, arithmetic: str = "float64") -> Tape:
         msg = f'arithmetic is "float64" or "any", got {arithmetic!r}'
         raise RecordError(msg)
     while True:
-        found = prune(Walk(tape, arithmetic).frozen())
+        found = prune(Walk(tape, arithmetic).frozen(), labels=True)
         if len(found) == len(tape):
             return found
         tape = found

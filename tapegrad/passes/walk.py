@@ -39,6 +39,7 @@ class Walk:
     def __init__(self, tape: Tape, fold: str) -> None:
         self.tape = tape
         self._exact = fold == "any"
+        self._labelled: set[int] = set()  # new slots: what a replay may nudge
         self.moved: list[int] = []
         # the new columns
         self._names: list[str] = []
@@ -63,9 +64,14 @@ class Walk:
     # -- what rules ask --------------------------------------------------------
 
     def made(self, slot: int, name: str) -> tuple[int, ...] | None:
-        """The operands of the step that made a slot, if it is of that row."""
+        """The operands of the step that made a slot, if it is of that row.
+
+        None for a labelled slot: who reads past it would not see that it was nudged.
+        """
         step = self._maker[slot]
-        return self._reads[step] if self._names[step] == name else None
+        if self._names[step] != name or slot in self._labelled:
+            return None
+        return self._reads[step]
 
     def params(self, slot: int) -> dict[str, Any]:
         """The parameters of the step that made a slot."""
@@ -137,6 +143,12 @@ class Walk:
             start = self._write(name, reads, static, avals, source)
             if share:
                 self._known[key] = start
+            else:
+                self._labelled.update(
+                    start + place
+                    for place in range(len(avals))
+                    if source + place in self.tape.labels
+                )
         return list(range(start, start + len(avals)))
 
     def _one(
