@@ -5,6 +5,7 @@
 Griewank & Walther, Evaluating Derivatives, 2nd ed., chapter 13.
 """
 
+from tapegrad.series.ode import taylor_ode
 from tapegrad.series.transform import taylor
 
-__all__ = ["taylor"]
+__all__ = ["taylor", "taylor_ode"]

@@ -5,21 +5,18 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
-import numpy as np
-
 from tapegrad import binding, sweeps
-from tapegrad.calls import guarded
+from tapegrad.calls import guarded, on_values
 from tapegrad.derivatives import differentiable
 from tapegrad.errors import RecordError, ShapeError
-from tapegrad.readings import reading
-from tapegrad.readings.mixed import MIXED
 from tapegrad.recording import is_dynamic, record_inside
-from tapegrad.series.power import Series, head
-from tapegrad.series.reading import SeriesReading
+from tapegrad.series.run import arithmetic_of, read_in_series, stacked, taylor_tape
 from tapegrad.tape.structure import flatten, match
 from tapegrad.tape.tape import Tape
+from tapegrad.value import Value
 
 # 171! is no float.
 LARGEST = 170
@@ -66,7 +63,7 @@ def taylor(
         >>> tg.taylor(np.exp, 0.0, 1.0, 4)
         array([1.        , 1.        , 0.5       , 0.16666667, 0.04166667])
     """
-    degree = _order(order)
+    degree = checked_order(order)
     args = x0 if isinstance(x0, tuple) else (x0,)
     if isinstance(f, Tape):
         tape, given = f, binding.bind_for(f, args, {}, arithmetic)
@@ -87,20 +84,34 @@ def taylor(
             *((step, f"higher[{k}]") for k, step in enumerate(higher)),
         ]
     ]
-    terms = _at_numbers(tape, given, path, degree, arithmetic)
+    if any(isinstance(x, Value) for x in [*given, *chain(*path)]):
+        if arithmetic != "float64":
+            msg = (
+                f"arithmetic={arithmetic!r} is for numbers, and an argument is a "
+                "Value; pass value.data, or leave it out"
+            )
+            raise RecordError(msg)
+        terms = _at_values(tape, given, path, degree)
+    else:
+        terms = _at_numbers(tape, given, path, degree, arithmetic)
     if derivatives:
         terms = [
             [term * math.factorial(k) for k, term in enumerate(mine)] for mine in terms
         ]
-    return tape.structure.result.build(list(map(_stacked, terms)))
+    return tape.structure.result.build(list(map(stacked, terms)))
 
 
-def _order(order: Any) -> int:
+def checked_order(order: Any) -> int:
+    """The order of a series.
+
+    Raises:
+        RecordError: it is no whole number from 0 to the largest.
+    """
     try:
         degree = operator.index(order)
     except TypeError:
         degree = -1
-    if isinstance(order, bool | np.bool_) or not 0 <= degree <= LARGEST:
+    if isinstance(order, bool) or not 0 <= degree <= LARGEST:
         msg = (
             f"order={order!r}, and the order of a Taylor series is a whole number from "
             f"0 to {LARGEST}: the factorial of the next one is no float"
@@ -140,48 +151,31 @@ def _at_numbers(
 ) -> list[list[Any]]:
     """The terms of each output, at numbers."""
     base = sweeps.flat(tape)
-    # series have shapes, which the reading of bare floats does not ask for
-    m = MIXED if arithmetic == "float64" else reading(arithmetic)
-    series = SeriesReading(m, order)
-    smooth = set(differentiable(base))
-    points = binding.numbers(base, m, binding.plain(tape, given))
-    inputs = []
-    for place, (slot, point) in enumerate(zip(base.inputs, points, strict=True)):
-        if place not in smooth or place >= len(path[0]):
-            inputs.append(series.lift(point))
-            continue
-        steps = binding.numbers(
-            base, m, [step[place] for step in path], [slot] * len(path)
-        )
-        inputs.append(polynomial(series, point, steps[:order]))
-    slots = sweeps.replay(base, series, inputs)
-    return [
-        [binding.result(m, term) for term in terms_of(m, slots[slot], order)]
-        for slot in base.outputs
+    m = arithmetic_of(arithmetic)
+    inputs = binding.numbers(base, m, binding.plain(tape, given))
+    steps = [
+        [
+            binding.numbers(base, m, [step[place]], [base.inputs[place]])[0]
+            for step in path
+        ]
+        for place in moving_inputs(base, path)
     ]
+    found = read_in_series(base, m, inputs, steps, order)
+    return [[binding.result(m, term) for term in mine] for mine in found]
 
 
-def polynomial(m: SeriesReading, point: Any, steps: Sequence[Any]) -> Series:
-    """The series of an input: structural zeros after the terms given."""
-    made = Series(m, point, lambda k: steps[k - 1] if k <= len(steps) else None)
-    made.finish(len(steps))
-    return made
+def moving_inputs(base: Tape, path: Sequence[Sequence[Any]]) -> list[int]:
+    """Places of the inputs that a direction moves: floats, and nothing captured."""
+    return [place for place in differentiable(base) if place < len(path[0])]
 
 
-def terms_of(m: Any, y: Any, order: int) -> list[Any]:
-    """The terms of a series up to an order; zeros where there are none."""
-    found = [head(y)]
-    for k in range(1, order + 1):
-        term = y.term(k) if isinstance(y, Series) else None
-        found.append(m.like(0, found[0]) if term is None else term)
-    return found
-
-
-def _stacked(terms: Sequence[Any]) -> Any:
-    """Terms along a new first axis."""
-    if isinstance(terms[0], np.ndarray):
-        return np.stack(terms)
-    plain = isinstance(terms[0], float | np.generic | bool)
-    found = np.empty(len(terms), None if plain else object)
-    found[:] = terms
-    return found
+def _at_values(
+    tape: Tape, given: Sequence[Any], path: Sequence[Sequence[Any]], order: int
+) -> list[list[Any]]:
+    """The terms of each output as Values: the tape of the terms, applied."""
+    moved = moving_inputs(sweeps.flat(tape), path)
+    grown = taylor_tape(tape, order, len(moved), len(path))
+    steps = [step[place] for place in moved for step in path]
+    found = on_values(grown, [*given, *steps])
+    count = order + 1
+    return [found[k : k + count] for k in range(0, len(found), count)]
