@@ -8,22 +8,20 @@ guards hold; where none does, the call is recorded.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, overload
 
 from tapegrad.ambient import current
-from tapegrad.errors import BranchChanged, RecordError
+from tapegrad.errors import RecordError
 from tapegrad.paths.cache import Cache, CacheInfo, State
+from tapegrad.paths.following import Call, follow
 from tapegrad.paths.keys import taken
-from tapegrad.paths.running import Flip, Runner, walk
+from tapegrad.paths.running import Runner, walk
 from tapegrad.paths.tree import Family, Path
-from tapegrad.paths.watch import Watch
-from tapegrad.recording import record_inside
+from tapegrad.paths.watch import Seen, Watch, same_but_contents
+from tapegrad.recording import parameter_names, record_inside
 from tapegrad.tape.guards import Guard
 
-# Building native code costs about as much as so many replays, from ten steps to ten
-# thousand; so that a path has cost at most twice what the better choice would have.
-NATIVE_AFTER = 100
 # Paths that are kept.
 MAXSIZE = 128
 
@@ -54,25 +52,26 @@ class Function:
         self,
         f: Callable[..., Any],
         maxsize: int | None = MAXSIZE,
-        native_after: int | None = NATIVE_AFTER,
+        native_after: int | str | None = "auto",
     ) -> None:
         if not callable(f):
             msg = f"tg.function needs a function, got {type(f).__name__}"
             raise RecordError(msg)
-        if native_after is not None and (
+        if native_after not in {None, "auto"} and (
             type(native_after) is not int or native_after < 0
         ):
             msg = (
                 f"tg.function(native_after={native_after!r}): it is a number of "
-                "calls, 0 or more, or None for the interpreter alone"
+                'calls, 0 or more, "auto", or None for the interpreter alone'
             )
             raise RecordError(msg)
-        functools.update_wrapper(self, f)
+        functools.update_wrapper(self, f, updated=())
         self._f = f
         self._native_after = native_after
         self._cache = Cache(f"{getattr(f, '__qualname__', type(f).__name__)}", maxsize)
         self._watch = Watch(f, self)
-        self._state: State | None = None
+        # the state of the last call, and the families recorded in it
+        self._now: tuple[Seen, State] | None = None
 
     def __reduce__(self) -> str:
         """Pickled by name, as functions are."""
@@ -100,7 +99,7 @@ class Function:
     def clear(self) -> None:
         """Forget all paths."""
         self._cache.clear()
-        self._state = None
+        self._now = None
 
     # -- what users call -------------------------------------------------------
 
@@ -115,25 +114,7 @@ class Function:
             if took.values:
                 return self._f(*args, **kwargs)
             leaves, key = took.leaves, took.key
-        state, family = self._family(key)
-        path = family.latest
-        why: Guard | str = ""
-        if path is not None:
-            native = path.runner.method("value")
-            if native is not None:
-                try:
-                    found = native(*args, **kwargs)
-                except BranchChanged:
-                    pass
-                else:
-                    self._cache.hit(path)
-                    return found
-            path, found, why = _follow(family, path, leaves)
-            if path is not None:
-                self._cache.hit(path)
-                return found
-        path = self._record(state, family, args, kwargs, why)
-        return walk(path, leaves, strict=False)
+        return self._answer("value", Call(args, kwargs, leaves, key))
 
     def value_and_gradient(self, *args: Any, **kwargs: Any) -> Any:
         """``(value, gradient)``; the gradient is bare for one argument."""
@@ -176,48 +157,50 @@ class Function:
             )
             raise RecordError(msg)
         took = taken(args, kwargs)
-        plain = all(type(argument) is float for argument in args) and not kwargs
-        key = len(args) if plain else took.key
-        state, family = self._family(key)
-        given = (args, *extra) if extra else args
-        path = family.latest
-        why: Guard | str = ""
-        if path is not None:
-            try:
-                found = _ask(path, name, given, kwargs)
-            except BranchChanged:
-                path, _, why = _follow(family, path, took.leaves)
-            else:
+        return self._answer(name, Call(args, kwargs, took.leaves, took.key, extra))
+
+    def _answer(self, name: str, call: Call) -> Any:
+        """A method's answer, from the path that the arguments take."""
+        seen = self._watch.look()
+        now = self._now
+        if now is None or now[0] is not seen:
+            now = self._now = seen, self._cache.state(seen)
+        state = now[1]
+        family = state.families.get(call.key)
+        why: Guard | None = None
+        if family is None:
+            family = Family(call.key)
+        elif family.latest is not None:
+            path, found, why = follow(family, family.latest, name, call)
+            if path is not None:
                 self._cache.hit(path)
                 return found
-        if path is None:
-            path = self._record(state, family, args, kwargs, why)
-        else:
-            self._cache.hit(path)
-        return _ask(path, name, given, kwargs)
-
-    def _family(self, key: Hashable) -> tuple[State, Family]:
-        """The paths at arguments of a kind, in the present state of the world."""
-        seen = self._watch.look()
-        state = self._state
-        if state is None or state.key is not seen:
-            state = self._state = self._cache.state(seen)
-        family = state.families.get(key)
-        return state, Family(key) if family is None else family
+        path = self._record(state, family, call, why)
+        if name == "value":
+            return walk(path.tape, call.leaves, strict=False)
+        return path.runner.answer(name, *call.given)
 
     def _record(
-        self,
-        state: State,
-        family: Family,
-        args: Sequence[Any],
-        kwargs: dict[str, Any],
-        why: Guard | str,
+        self, state: State, family: Family, call: Call, why: Guard | None
     ) -> Path:
-        tape, _ = record_inside(self._f, args, kwargs)
+        """A new path, at the arguments of a call."""
+        f, args, kwargs = self._f, call.args, call.kwargs
+        tape, _ = record_inside(f, args, kwargs)
         known = tape._known  # noqa: SLF001 - the notebook of the tape
-        known["function"] = self._f  # for reports that name source lines
+        known["function"] = f  # for reports that name source lines
         path = Path(tape, Runner(tape, self._native_after))
-        self._cache.insert(state, family, path, why or "the kind of the arguments")
+        reason: Guard | str = why or self._cache.reason(
+            state, call.key, parameter_names(f, args, kwargs)
+        )
+        self._cache.insert(state, family, path, reason)
+        # what the recording itself changed, a list of results, is no other state
+        seen = self._watch.look()
+        if seen is not state.seen and same_but_contents(state.seen, seen):
+            self._cache.alias(state, seen)
+        if not isinstance(call.key, int):
+            key = taken(args, kwargs).key
+            if key != call.key:
+                self._cache.alias_family(state, family, key)
         return path
 
 
@@ -230,40 +213,6 @@ _TRANSFORMS = {
     "vjp": "vjp(f, *primals)",
     "hvp": "hvp(f, primals, direction)",
 }
-
-
-def _ask(path: Path, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """A method of a path, in the tier that its use calls for."""
-    native = path.runner.method(name)
-    if native is not None:
-        return native(*args, **kwargs)
-    return path.runner.interpret(name, args, kwargs)
-
-
-def _follow(
-    family: Family, path: Path | None, leaves: Sequence[Any]
-) -> tuple[Path | None, Any, Guard | str]:
-    """The path whose guards hold, and its value; or None, and the guard that is new.
-
-    Each path is tried once at most, so this ends whatever the guards do.
-    """
-    tried: set[Path] = set()
-    why: Guard | str = ""
-    while path is not None and path not in tried:
-        tried.add(path)
-        try:
-            found = walk(path, leaves)
-        except Flip as flip:
-            why = path.guards[flip.depth]
-            path = family.after(path, flip.depth, flip.outcome)
-        except BranchChanged as problem:  # inside of a step: only trying tells
-            why = Guard(False, problem.file, problem.line)
-            others = (p for p in list(family.paths) if p.inner and p not in tried)
-            path = max(others, key=lambda p: p.used, default=None)
-        else:
-            family.switch(path)
-            return path, found, why
-    return None, None, why
 
 
 def _tuple(args: Any) -> tuple[Any, ...]:
@@ -306,7 +255,7 @@ def function(
     /,
     *,
     maxsize: int | None = MAXSIZE,
-    native_after: int | None = NATIVE_AFTER,
+    native_after: int | str | None = "auto",
 ) -> Callable[[Callable[..., Any]], Function]: ...
 
 
@@ -315,7 +264,7 @@ def function(
     /,
     *,
     maxsize: int | None = MAXSIZE,
-    native_after: int | None = NATIVE_AFTER,
+    native_after: int | str | None = "auto",
 ) -> Any:
     """Record a function once for each path of its control flow.
 
@@ -324,8 +273,9 @@ def function(
             early return and recursion. Used as a decorator, with options or without.
         maxsize: paths that are kept; beyond, those not used for longest are dropped,
             with one warning. None keeps all.
-        native_after: calls of a path before native code is built for it; None stays
-            with the interpreter.
+        native_after: calls of a path before native code is built for it. By default
+            about as many as take the interpreter as long as building takes; None
+            stays with the interpreter.
 
     Returns:
         A `Function`, called like f.

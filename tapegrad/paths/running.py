@@ -4,40 +4,48 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tapegrad import binding, calls, sweeps
 from tapegrad.derivatives import adjoint_tape, scalar_output
 from tapegrad.errors import CompileError
-from tapegrad.paths.tree import Outcome, Path
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.tape import Tape
 
-# The methods that have native code.
-NATIVE = frozenset({"value", "value_and_gradient", "gradient", "jacobian", "hessian"})
+if TYPE_CHECKING:
+    from tapegrad.native.compiled import Compiled
+    from tapegrad.paths.machine import Code, Machine
+
+# The methods that have native code: of our own, and of `Compiled`.
+MACHINES = frozenset({"value", "value_and_gradient", "gradient"})
+COMPILED = frozenset({"jacobian", "hessian", "hvp"})
+
+# "auto": what building costs, in steps interpreted, for a tape and for each step of it;
+# and what a replay costs besides its steps.
+BUILDING, BUILDING_STEP, REPLAY = 4000, 10, 15
 
 
 class Flip(Exception):
-    """A guard has another outcome.
+    """A guard has another outcome: no error, the way on to another path.
 
     Attributes:
         depth: its number among the guards.
         outcome: what was seen, None where it is no integer.
     """
 
-    def __init__(self, depth: int, outcome: Outcome) -> None:
+    def __init__(self, depth: int, outcome: Any) -> None:
         super().__init__(depth, outcome)
         self.depth = depth
         self.outcome = outcome
 
 
-def walk(path: Path, leaves: Sequence[Any], *, strict: bool = True) -> Any:
-    """The result on a path, by the interpreter.
+def walk(tape: Tape, leaves: Sequence[Any], *, strict: bool = True) -> Any:
+    """The result of a path, by the interpreter.
 
     Args:
-        path: which.
+        tape: of the path.
         leaves: the inputs.
         strict: notice guards; without, they are passed over.
 
@@ -45,7 +53,7 @@ def walk(path: Path, leaves: Sequence[Any], *, strict: bool = True) -> Any:
         Flip: a guard of the tape does not hold.
         BranchChanged: one inside of a step does not.
     """
-    base = sweeps.flat(path.tape)
+    base = sweeps.flat(tape)
     depth = -1
 
     def on_guard(guard: Guard, value: Any) -> None:
@@ -54,25 +62,18 @@ def walk(path: Path, leaves: Sequence[Any], *, strict: bool = True) -> Any:
         if strict and not guard.holds(value):
             raise Flip(depth, _outcome(guard, value))
 
-    m = _reading(base, on_guard)
+    usual = binding.arithmetic_of(base, "float64")
+    m = copy.copy(usual)
+    m.guard = on_guard
+    m.nested = usual.nested  # sub-tapes keep the programs of the usual reading
     with np.errstate(all="ignore"):
         inputs = binding.numbers(base, m, binding.plain(base, leaves))
         slots = sweeps.replay(base, m, inputs)
     found = [binding.result(m, slots[slot]) for slot in base.outputs]
-    return path.tape.structure.result.build(found)
+    return tape.structure.result.build(found)
 
 
-def _reading(base: Tape, on_guard: Callable[[Guard, Any], None]) -> Any:
-    """The interpreter's reading, with an eye on guards."""
-    usual = binding.arithmetic_of(base, "float64")
-    m = copy.copy(usual)
-    m.guard = on_guard
-    # sub-tapes keep the programs that they have for the usual reading
-    m.nested = usual.nested
-    return m
-
-
-def _outcome(guard: Guard, value: Any) -> Outcome:
+def _outcome(guard: Guard, value: Any) -> Any:
     if isinstance(guard.outcome, bool):
         return bool(value)
     try:
@@ -86,51 +87,69 @@ class Runner:
 
     Args:
         tape: the path's.
-        native_after: calls of a method before its native code is built; None, never.
+        native_after: calls of a method before its native code is built; "auto" goes by
+            the length of the tape; None, never.
     """
 
-    def __init__(self, tape: Tape, native_after: int | None) -> None:
+    def __init__(self, tape: Tape, native_after: int | str | None) -> None:
         self.tape = tape
+        if isinstance(native_after, str):
+            steps = len(sweeps.flat(tape))
+            native_after = (BUILDING + BUILDING_STEP * steps) // (REPLAY + steps)
         self.native_after = native_after
-        self.native: dict[str, Callable[..., Any]] = {}
+        self.machines: dict[str, Machine] = {}
         self._counts: dict[str, int] = {}
-        self._compiled: Any = None
+        self._codes: dict[str, Code] = {}
+        self._compiled: Compiled | None = None
         self._adjoint: Tape | None = None
 
-    def method(self, name: str) -> Callable[..., Any] | None:
-        """Native code for a method, or None: the interpreter's turn."""
-        found = self.native.get(name)
-        if found is not None or self.native_after is None or name not in NATIVE:
-            return found
-        count = self._counts[name] = self._counts.get(name, 0) + 1
-        return self._build(name) if count > self.native_after else None
+    def machine(self, name: str) -> Machine | None:
+        """The native code of a method, or None: it is the interpreter's turn."""
+        found = self.machines.get(name)
+        if found is None and self.native_after == 0 and name in MACHINES:
+            return self._build(name)
+        return found
 
-    def _build(self, name: str) -> Callable[..., Any] | None:
-        if self._compiled is None:
-            self._compiled = self.tape.compile()
+    def count(self, name: str) -> None:
+        """One more answer from the interpreter; builds native code when it is time."""
+        if self.native_after is None:
+            return
+        count = self._counts[name] = self._counts.get(name, 0) + 1
+        if count >= self.native_after and name in MACHINES:
+            self._build(name)
+
+    def _build(self, name: str) -> Machine | None:
+        from tapegrad.paths.machine import PARTS, Code, Machine
+
+        part = PARTS[name]
         try:
-            found = getattr(self._compiled, name)
+            if part not in self._codes:
+                self._codes[part] = Code(self.tape, part)
         except CompileError:
             self.native_after = None
             return None
-        self.native[name] = found
-        return found  # type: ignore[no-any-return]
+        found = Machine(self.tape, self._codes[part], name)
+        self.machines[name] = found
+        return found
 
-    def interpret(
-        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """A method's answer from the interpreter."""
-        if name == "value":
-            return calls.replay(self.tape, args, kwargs)
-        if name == "gradient":
-            return calls.value_and_gradient(self.tape, args, kwargs)[1]
-        if name == "hessian":
-            return calls.jacobian(self.adjoint, args, kwargs)
-        if name == "hvp":
-            return calls.jvp(self.adjoint, *args)[1]
-        if name in {"jvp", "vjp"}:
-            return getattr(calls, name)(self.tape, *args)
-        return getattr(calls, name)(self.tape, args, kwargs)
+    def answer(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """A method's answer: from `Compiled` if it has one, or the interpreter."""
+        after = self.native_after
+        if name in COMPILED and after is not None:
+            if self._counts.get(name, 0) >= after:
+                try:
+                    return getattr(self.compiled, name)(*args, **kwargs)
+                except CompileError:
+                    self.native_after = None
+            self._counts[name] = self._counts.get(name, 0) + 1
+        return _INTERPRETED[name](self, args, kwargs)
+
+    @property
+    def compiled(self) -> Compiled:
+        """The tape as native code."""
+        if self._compiled is None:
+            self._compiled = self.tape.compile()
+        return self._compiled
 
     @property
     def adjoint(self) -> Tape:
@@ -139,3 +158,17 @@ class Runner:
             scalar_output(self.tape)
             self._adjoint = adjoint_tape(self.tape)
         return self._adjoint
+
+
+_INTERPRETED: dict[str, Callable[[Runner, Any, Any], Any]] = {
+    "value": lambda run, x, named: calls.replay(run.tape, x, named),
+    "value_and_gradient": lambda run, x, named: calls.value_and_gradient(
+        run.tape, x, named
+    ),
+    "gradient": lambda run, x, named: calls.value_and_gradient(run.tape, x, named)[1],
+    "jacobian": lambda run, x, named: calls.jacobian(run.tape, x, named),
+    "hessian": lambda run, x, named: calls.jacobian(run.adjoint, x, named),
+    "jvp": lambda run, x, _: calls.jvp(run.tape, *x),
+    "vjp": lambda run, x, _: calls.vjp(run.tape, *x),
+    "hvp": lambda run, x, _: calls.jvp(run.adjoint, *x)[1],
+}

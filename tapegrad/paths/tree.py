@@ -9,14 +9,19 @@ nodes.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from tapegrad.sweeps import flat
 from tapegrad.tape.guards import Guard
+from tapegrad.tape.structure import Structure
 from tapegrad.tape.tape import Tape
 
-# An outcome of a guard: a truth value, or an integer.
+# An outcome of a guard: a truth value, an integer, or the digest of a mask.
 Outcome = Any
 
 
@@ -27,6 +32,7 @@ class Path:
         tape: the recording.
         guards: the guards on it, in order: outcomes and source lines.
         outcomes: the outcomes alone.
+        masks: guards that hold a whole array, by number: the slot that is compared.
         inner: whether there are guards inside of steps with sub-tapes.
         runner: runs the tape.
         used: when it was last called, by the function's own count of calls.
@@ -35,6 +41,7 @@ class Path:
     __slots__ = (
         "guards",
         "inner",
+        "masks",
         "outcomes",
         "parent",
         "runner",
@@ -46,13 +53,34 @@ class Path:
         base = flat(tape)
         self.tape = tape
         self.guards: tuple[Guard, ...] = base.guards
-        self.outcomes: tuple[Outcome, ...] = tuple(g.outcome for g in self.guards)
+        self.masks, digests = _masks(base)
+        self.outcomes: tuple[Outcome, ...] = tuple(
+            digests.get(number, guard.outcome)
+            for number, guard in enumerate(self.guards)
+        )
         self.inner = _guards_inside(base)
         if self.inner:  # what those decided is in the tape alone
             self.outcomes += (tape.digest,)
         self.runner = runner
         self.used = 0
         self.parent: Fork | None = None
+
+    def until(self, depth: int) -> Tape:
+        """The tape up to a mask that a guard holds, which is its output."""
+        base, slot = flat(self.tape), self.masks[depth]
+        steps = base.owner(slot) + 1
+        slots, reads = int(base.first[steps]), int(base.offsets[steps])
+        return dataclasses.replace(
+            base,
+            opcode=base.opcode[:steps],
+            offsets=base.offsets[: steps + 1],
+            operands=base.operands[:reads],
+            first=base.first[: steps + 1],
+            static=base.static[:steps],
+            aval=base.aval[:slots],
+            outputs=(slot,),
+            structure=Structure(),
+        )
 
     def __repr__(self) -> str:
         taken = [f"{g.file}:{g.line} {g.outcome}" for g in self.guards[:3]]
@@ -198,6 +226,39 @@ class Family:
         for fork in _forks(self.root):
             if fork.latest is path:
                 fork.latest = max(_below(fork), key=lambda p: p.used)
+
+
+def _masks(base: Tape) -> tuple[dict[int, int], dict[int, Outcome]]:
+    """Guards on all entries of an array: ``(mask == what was seen).all()``.
+
+    An index made of a mask leaves such a guard. What was seen is a constant of the
+    recording, so it is the constant that tells paths apart: the outcome is always true.
+    """
+    slots: dict[int, int] = {}
+    digests: dict[int, Outcome] = {}
+    if not {"all", "equal", "guard"} <= set(base.operations):
+        return slots, digests
+    code = base.operations.index("guard")
+    for number, step in enumerate(np.flatnonzero(base.opcode == code).tolist()):
+        whole = base.step(base.owner(int(base.operands[base.offsets[step]])))
+        if whole.primitive.name != "all":
+            continue
+        equal = base.step(base.owner(whole.operands[0]))
+        if equal.primitive.name != "equal":
+            continue
+        seen = base.step(base.owner(equal.operands[1]))
+        if seen.primitive.name == "const":
+            slots[number] = equal.operands[0]
+            if base.step(step).params["guard"].outcome is True:
+                digests[number] = digest_of(seen.params["value"])
+    return slots, digests
+
+
+def digest_of(mask: Any) -> Outcome:
+    """A short key of an array's content."""
+    data = np.ascontiguousarray(mask)
+    found = hashlib.blake2b(data.tobytes(), digest_size=16)
+    return data.shape, str(data.dtype), found.hexdigest()
 
 
 def _guards_inside(tape: Tape) -> bool:

@@ -5,7 +5,8 @@ they are looked at before each call, so that a changed learning rate is another
 recording and never a stale number. Seen are the names that the function's code reads,
 and that of the user's own functions it calls; attributes of modules and classes among
 them; and, of objects, their attributes (`keys.token`). What is reached in other ways
-(the contents of a file, a global of a library) cannot be seen.
+(the contents of a file, a global of a library) cannot be seen, and names that the code
+itself writes, a counter of its calls, are not looked at.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
+import operator
 import sys
 import sysconfig
 import types
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from tapegrad.paths.keys import token
@@ -25,17 +28,64 @@ from tapegrad.tape.guards import PACKAGE
 # So many functions are looked into.
 MOST = 500
 _MISSING = object()
+# Code of the standard library, of installed packages, and of this one.
 _FOREIGN = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib")} | {PACKAGE}
 )
-_FIXED = frozenset(
-    {int, float, bool, str, bytes, type(None), complex, types.ModuleType}
-    | {types.BuiltinFunctionType, type}
+# What cannot change while it stays the same object, as far as is looked.
+_FIXED = (
+    *(int, float, bool, str, bytes, complex, type(None), type),
+    *(types.ModuleType, types.FunctionType, types.BuiltinFunctionType),
 )
+
+_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
+_CELLS = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF"})
+_ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+_STORES = frozenset({"STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL"})
+
+# What code reads, with the name that it goes by.
+Read = tuple[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a function read at one time.
+
+    Args:
+        names: namespace, name, and what was found there.
+        cells: cells of closures, and their contents.
+        mutable: objects that can change while they stay the same.
+        contents: keys of those.
+        labels: the name of each entry of the key.
+        fixed: keys of everything else.
+    """
+
+    names: list[tuple[Any, str, Any]]
+    cells: list[tuple[Any, Any]]
+    mutable: list[Any]
+    contents: list[Hashable]
+    labels: list[str]
+    fixed: list[Hashable]
+
+    @property
+    def key(self) -> tuple[tuple[Hashable, ...], tuple[Hashable, ...]]:
+        """The key of the whole state."""
+        return tuple(self.fixed), tuple(self.contents)
+
+    @property
+    def stands(self) -> bool:
+        """Whether everything is as it was."""
+        for space, name, before in self.names:
+            if space.get(name, _MISSING) is not before:
+                return False
+        for cell, before in self.cells:
+            if _content(cell) is not before:
+                return False
+        return not self.mutable or list(map(token, self.mutable)) == self.contents
 
 
 class Watch:
-    """What a function reads around itself, and whether that has changed.
+    """What a function reads around itself.
 
     Args:
         f: the function.
@@ -45,37 +95,28 @@ class Watch:
     def __init__(self, f: Callable[..., Any], own: object) -> None:
         self.f = f
         self.own = own
-        self.key: Hashable = None
-        # (namespace, name, what was found) and (cell, what was found)
-        self._names: list[tuple[Any, str, Any]] | None = None
-        self._cells: list[tuple[Any, Any]] = []
-        # what can change while it stays the same object
-        self._mutable: list[Any] = []
-        self._contents: list[Hashable] = []
+        self._last: Seen | None = None
 
-    def look(self) -> Hashable:
-        """The key of the present state: the very object of the last call if equal."""
-        if self._names is not None and self._unchanged():
-            return self.key
+    def look(self) -> Seen:
+        """The present state: the very object of the last look where nothing changed."""
+        last = self._last
+        if last is not None and last.stands:
+            return last
         scan = _Scan(self.own)
         scan.function(self.f)
-        self._names = scan.names
-        self._cells = scan.cells
-        fixed, self._mutable = scan.parts()
-        self._contents = list(map(token, self._mutable))
-        found = (tuple(fixed), tuple(self._contents))
-        if found != self.key:
-            self.key = found
-        return self.key
+        self._last = found = scan.seen()
+        return found
 
-    def _unchanged(self) -> bool:
-        for space, name, before in self._names or ():
-            if space.get(name, _MISSING) is not before:
-                return False
-        for cell, before in self._cells:
-            if _content(cell) is not before:
-                return False
-        return not self._mutable or list(map(token, self._mutable)) == self._contents
+
+def changed(before: Seen, after: Seen) -> str:
+    """The name of something that differs between two states, "" if there is none."""
+    old = [*before.fixed, *before.contents]
+    new = [*after.fixed, *after.contents]
+    if before.labels == after.labels:
+        for label, one, two in zip(after.labels, old, new, strict=True):
+            if one != two:
+                return label
+    return ""
 
 
 class _Scan:
@@ -85,96 +126,114 @@ class _Scan:
         self.own = own
         self.names: list[tuple[Any, str, Any]] = []
         self.cells: list[tuple[Any, Any]] = []
-        self.values: list[Any] = []
-        self._seen: set[int] = set()
+        self.reads: list[Read] = []
+        self._known: set[int] = set()
 
-    def parts(self) -> tuple[list[Hashable], list[Any]]:
-        """Tokens of what cannot change within, and the rest."""
-        fixed: list[Hashable] = []
-        mutable: list[Any] = []
-        for value in self.values:
-            if type(value) in _FIXED or isinstance(value, types.FunctionType):
-                fixed.append(token(value))
-            elif value is not self.own:
-                mutable.append(value)
-        return fixed, mutable
+    def seen(self) -> Seen:
+        """What was found."""
+        reads = [read for read in self.reads if read[1] is not self.own]
+        fixed = [read for read in reads if isinstance(read[1], _FIXED)]
+        mutable = [read for read in reads if not isinstance(read[1], _FIXED)]
+        return Seen(
+            self.names,
+            self.cells,
+            [value for _, value in mutable],
+            [token(value) for _, value in mutable],
+            [label for label, _ in (*fixed, *mutable)],
+            [token(value) for _, value in fixed],
+        )
 
     def function(self, f: Any) -> None:
         """Look into anything that can be called."""
-        pending = [f]
-        while pending and len(self._seen) < MOST:
-            pending += self._called(pending.pop())
+        pending: list[Read] = [("", f)]
+        if not isinstance(f, types.FunctionType):
+            self.reads += pending
+        while pending and len(self._known) < MOST:
+            label, value = pending.pop()
+            if id(value) not in self._known:
+                self._known.add(id(value))
+                inner = list(self._inside(label, value))
+                pending += [read for read in inner if callable(read[1])]
 
-    def _called(self, f: Any) -> list[Any]:
-        """What one callable reads; returns callables that it may call."""
-        if id(f) in self._seen:
-            return []
-        self._seen.add(id(f))
+    def _inside(self, label: str, f: Any) -> Iterator[Read]:
+        """What one callable reads."""
         if isinstance(f, functools.partial):
-            return self._read([f.func, *f.args, *f.keywords.values()])
-        if isinstance(f, types.MethodType):
-            return self._read([f.__func__, f.__self__])
-        if isinstance(f, types.FunctionType):
-            return self._code_of(f)
-        if isinstance(f, type):
-            held = [getattr(x, "__func__", x) for x in vars(f).values()]
-            return [x for x in held if isinstance(x, types.FunctionType)]
-        if type(f) is type(self.own):  # another function with paths
-            return [] if f is self.own else [getattr(f, "__wrapped__", None)]
-        inner = vars(type(f)).get("__call__")
-        return [inner] if isinstance(inner, types.FunctionType) else []
+            parts = [f.func, *f.args, *f.keywords.values()]
+            yield from self._noted((label, part) for part in parts)
+        elif isinstance(f, types.MethodType):
+            yield from self._noted([(label, f.__func__), (label, f.__self__)])
+        elif isinstance(f, types.FunctionType):
+            yield from self._noted(self._code_of(f))
+        elif isinstance(f, type):
+            if _own_code(getattr(f, "__init__", None)):
+                for name, held in vars(f).items():
+                    yield name, getattr(held, "__func__", held)
+        elif type(f) is type(self.own):  # another function with paths
+            yield label, getattr(f, "__wrapped__", None)
+        else:
+            yield label, getattr(type(f), "__call__")  # noqa: B004, B009 - not called
 
-    def _read(self, values: list[Any]) -> list[Any]:
-        self.values += values
-        return [value for value in values if _may_run(value)]
+    def _noted(self, reads: Any) -> Iterator[Read]:
+        for read in reads:
+            if read[1] is not _MISSING:
+                self.reads.append(read)
+                yield read
 
-    def _code_of(self, f: types.FunctionType) -> list[Any]:
-        found: list[Any] = []
-        cells = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
-        for cell in cells.values():
+    def _code_of(self, f: types.FunctionType) -> Iterator[Read]:
+        codes = list(_codes(f.__code__))
+        written = {
+            step.argval
+            for code in codes
+            for step in dis.get_instructions(code)
+            if step.opname in _STORES
+        }
+        closure = dict(zip(f.__code__.co_freevars, f.__closure__ or (), strict=True))
+        cells = {name: c for name, c in closure.items() if name not in written}
+        for name, cell in cells.items():
             self.cells.append((cell, _content(cell)))
-            found.append(_content(cell))
+            yield name, _content(cell)
         # defaults: the list may be the same while its entries change
-        found += [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
-        if not f.__code__.co_filename.startswith(_FOREIGN):
-            for code in _codes(f.__code__):
-                found += self._loads(code, f.__globals__, cells)
-        return self._read([value for value in found if value is not _MISSING])
+        for held in (*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()):
+            yield "a default", held
+        if _own_code(f):
+            for code in codes:
+                yield from self._loads(code, f.__globals__, cells, written)
 
     def _loads(
-        self, code: types.CodeType, space: dict[str, Any], cells: dict[str, Any]
-    ) -> Iterator[Any]:
+        self,
+        code: types.CodeType,
+        space: dict[str, Any],
+        cells: dict[str, Any],
+        written: set[str],
+    ) -> Iterator[Read]:
         """Globals that code reads, and attributes of modules, classes and objects."""
         holder: Any = _MISSING
         for step in dis.get_instructions(code):
-            name = step.argval
-            if step.opname in {"LOAD_GLOBAL", "LOAD_NAME"}:
-                if name not in space and hasattr(builtins, name):
-                    holder = _MISSING
-                    continue
-                holder = self._note(space, name)
-                yield holder
-            elif step.opname in {"LOAD_DEREF", "LOAD_CLASSDEREF"} and name in cells:
-                holder = _content(cells[name])
-            elif step.opname in {"LOAD_ATTR", "LOAD_METHOD"}:
+            name, word = step.argval, step.opname
+            if word in _GLOBALS:
+                known = name in space or not hasattr(builtins, name)
+                read = known and name not in written
+                holder = self._note(space, name) if read else _MISSING
+                yield name, holder
+            elif word in _CELLS:
+                holder = _content(cells[name]) if name in cells else _MISSING
+            elif word in _ATTRIBUTES:
                 holder = self._attribute(holder, name)
-                if holder is not _MISSING:
-                    yield holder
+                yield name, holder
             else:
                 holder = _MISSING
 
     def _attribute(self, holder: Any, name: str) -> Any:
         """An attribute of a module or class, or a method of an object."""
         if isinstance(holder, types.ModuleType):
-            if (getattr(holder, "__file__", None) or "").startswith(_FOREIGN):
-                return _MISSING
-            if holder.__name__ in sys.builtin_module_names:
+            known = holder.__name__ in sys.builtin_module_names
+            if known or (getattr(holder, "__file__", None) or "").startswith(_FOREIGN):
                 return _MISSING
             return self._note(vars(holder), name)
-        kinds = holder.__mro__ if isinstance(holder, type) else type(holder).__mro__
-        for kind in kinds:
+        is_class = isinstance(holder, type)
+        for kind in holder.__mro__ if is_class else type(holder).__mro__:
             if name in vars(kind):
-                if isinstance(holder, type):
+                if is_class:
                     return self._note(vars(kind), name)
                 method = vars(kind)[name]
                 return method if isinstance(method, types.FunctionType) else _MISSING
@@ -201,6 +260,16 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _codes(constant)
 
 
-def _may_run(value: Any) -> bool:
-    """Whether code of the user's may be behind a value."""
-    return callable(value) and not isinstance(value, types.BuiltinFunctionType)
+def _own_code(f: Any) -> bool:
+    """Whether a function is the user's own, and no library's."""
+    code = getattr(f, "__code__", None)
+    return code is not None and not code.co_filename.startswith(_FOREIGN)
+
+
+def same_but_contents(before: Seen, after: Seen) -> bool:
+    """Whether two states differ in what is in lists, arrays and objects alone."""
+    return (
+        before.fixed == after.fixed
+        and len(before.mutable) == len(after.mutable)
+        and all(map(operator.is_, before.mutable, after.mutable))
+    )

@@ -1,0 +1,179 @@
+"""Native code of a path that says which guard flipped. Floor 10; loads llvmlite.
+
+A compiled tape answers a flipped guard with a replay and an error. A function with
+paths goes on to another tape, so here a flip is a plain result, `MISS`, and the
+kernel's status tells the guard.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad import binding, sweeps
+from tapegrad.derivatives import (
+    differentiable,
+    gradient_tree,
+    scalar_output,
+)
+from tapegrad.native import thunk
+from tapegrad.native.arraycalls import Converted, build_arrays, tape_of
+from tapegrad.native.arrayentry import ArrayKernel, array_builtin
+from tapegrad.native.compiled import build
+from tapegrad.native.entry import Kernel, builtin
+from tapegrad.native.nesting import builder
+from tapegrad.tape.tape import SCALAR, Tape
+
+# What a kernel gives where a guard flipped, or where it has no answer.
+MISS = object()
+# Which kernel a method runs.
+PARTS = {"value": "value", "value_and_gradient": "gradient", "gradient": "gradient"}
+ALIGNMENT = 64
+
+
+def _miss(*leaves: Any) -> object:
+    del leaves
+    return MISS
+
+
+class Code:
+    """A kernel, and where its guards stand.
+
+    Args:
+        tape: of the path.
+        part: "value", or "gradient".
+
+    Raises:
+        CompileError: a step has no native code.
+    """
+
+    def __init__(self, tape: Tape, part: str) -> None:
+        base = sweeps.flat(tape)
+        lowered = tape_of(base, part)
+        self.base = base
+        self.kernel: Kernel | ArrayKernel
+        if base.arrays:
+            self.kernel = build_arrays(lambda: lowered, "auto")
+        else:
+            self.kernel = build(lambda: lowered, "auto")
+        takes = [ctypes.c_void_p] * (3 if base.arrays else 2)
+        address = self.kernel.engine.address("kernel")
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int, *takes)(address)
+        self._depths = _guards(lowered, base)
+
+    def flipped(self, leaves: Sequence[Any]) -> int:
+        """The number of the first guard that does not hold, -1 where it is not known.
+
+        Args:
+            leaves: the inputs, as the kernel takes them.
+        """
+        if not self._depths:
+            return -1
+        if isinstance(self.kernel, ArrayKernel):
+            status = self._on_arrays(self.kernel, leaves)
+        else:
+            x = (ctypes.c_double * max(len(leaves), 1))(*leaves)
+            y = (ctypes.c_double * max(self.kernel.outputs, 1))()
+            status = self._run(x, y)
+        return self._depths.get(status - 1, -1)
+
+    def _on_arrays(self, kernel: ArrayKernel, leaves: Sequence[Any]) -> int:
+        held = [
+            np.ascontiguousarray(leaf, dtype)
+            for leaf, (_, dtype) in zip(leaves, kernel.inputs, strict=True)
+        ]
+        out = [np.empty(shape, dtype) for shape, dtype in kernel.outputs]
+        room = np.empty(kernel.arena.nbytes + ALIGNMENT, np.uint8)
+        arena = room.ctypes.data
+        arena += -arena % ALIGNMENT
+        ins = (ctypes.c_void_p * max(len(held), 1))(*(x.ctypes.data for x in held))
+        outs = (ctypes.c_void_p * max(len(out), 1))(*(y.ctypes.data for y in out))
+        return self._run(ins, outs, arena)  # type: ignore[no-any-return]
+
+
+def _guards(lowered: Tape, base: Tape) -> dict[int, int]:
+    """The number of each guard by its step on the lowered tape.
+
+    Sub-tapes that were written out may have brought guards of their own; then a step
+    does not tell which guard of the path it is.
+    """
+    if "guard" not in lowered.operations:
+        return {}
+    code = lowered.operations.index("guard")
+    steps = np.flatnonzero(lowered.opcode == code).tolist()
+    if len(steps) != len(base.guards):
+        return {}
+    return {step: number for number, step in enumerate(steps)}
+
+
+class Machine:
+    """A method of a path as native code, of the leaves of its arguments.
+
+    Args:
+        tape: of the path.
+        code: of the method's part.
+        name: of the method.
+    """
+
+    def __init__(self, tape: Tape, code: Code, name: str) -> None:
+        self.code = code
+        kind, self._shape = _made(tape, name)
+        if isinstance(code.kernel, ArrayKernel):
+            self.quick = array_builtin(name, code.kernel, kind, _miss)
+            self._other: Callable[..., Any] = Converted(code.base, self.quick)
+        else:
+            self.quick = builtin(name, code.kernel, kind, _miss)
+            self._other = _AsFloats(code.base, self.quick)
+
+    def __call__(self, leaves: Sequence[Any]) -> Any:
+        """The result, or MISS."""
+        found = self.quick(*leaves)
+        if found is MISS and not all(type(leaf) is float for leaf in leaves):
+            found = self._other(*leaves)
+        if found is MISS or self._shape is None:
+            return found
+        return self._shape(found)
+
+    @staticmethod
+    def missed(found: Any) -> bool:
+        """Whether that was no result."""
+        return found is MISS
+
+
+class _AsFloats:
+    """Leaves as floats, the kernel run on them."""
+
+    __slots__ = ("base", "run")
+
+    def __init__(self, base: Tape, run: Callable[..., Any]) -> None:
+        self.base = base
+        self.run = run
+
+    def __call__(self, *leaves: Any) -> Any:
+        m = binding.arithmetic_of(self.base, "float64")
+        return self.run(
+            *binding.numbers(self.base, m, binding.plain(self.base, leaves))
+        )
+
+
+def _made(tape: Tape, name: str) -> tuple[int, Callable[[Any], Any] | None]:
+    """What the thunk makes of the outputs, and what is then made of that."""
+    result, base = tape.structure.result, sweeps.flat(tape)
+    if name == "value":
+        if result.bare:
+            return thunk.VALUE, None
+        return thunk.FLAT, builder(result)
+    scalar_output(tape)
+    trees = tape.structure.arguments
+    places = differentiable(base)
+    scalars = all(base.aval_of(slot) == SCALAR for slot in base.inputs)
+    both = name == "value_and_gradient"
+    if scalars and len(places) == len(trees) and all(tree.bare for tree in trees):
+        return (thunk.PAIR if both else thunk.GRADIENT), None
+    make = builder(gradient_tree(tape))
+    if both:
+        return thunk.FLAT, lambda found: (found[0], make(found[1:]))
+    return thunk.FLAT, lambda found: make(found[1:])
