@@ -13,7 +13,8 @@ chain of options at once, and each is compared with its closed form (Haug 2007, 
 2).
 
 The way back, from a price to its volatility, has no formula. `tg.implicit` finds it by
-Newton's method and differentiates the equation, not the iteration.
+Newton's method and differentiates the equation, not the iteration. As a plain `while`
+under `tg.function` the iteration itself is recorded, a path for each number of rounds.
 """
 
 import numpy as np
@@ -181,11 +182,57 @@ def volatilities(options):
     print("their derivatives are 1/vega, -volga/vega^3 and -delta/vega")
 
 
+def other_ways(options):
+    """The same Greeks, option by option and order by order."""
+    exact = closed_forms(*options)
+    flat = [a.ravel() for a in options]
+    delta = tg.vmap(tg.grad(call, S))(*flat)
+    assert np.allclose(delta, exact["delta"].ravel(), rtol=1e-12)
+    # coefficients of C(v + t), whose third is ultima / 3!
+    *known, v = options
+    series = tg.taylor(lambda v: call(*known, v), v, np.ones_like(v), 3)
+    for order, name in enumerate(("vega", "volga", "ultima"), 1):
+        scale = np.abs(exact[name]).max() * 1e-12
+        found = series[order] * (1, 1, 2, 6)[order]
+        assert np.allclose(found, exact[name], rtol=1e-12, atol=scale)
+    print("tg.vmap and tg.taylor agree")
+
+
+@tg.function(maxsize=None)
+def searched(price, s, k, t, r, q):
+    """One volatility, by Newton's method as one writes it down."""
+    v = np.sqrt(2 * abs(np.log(s / k) + (r - q) * t) / t) + 1e-3
+    step = 1.0
+    while abs(step) > 1e-9:
+        d1 = d1_of(s, k, t, r, q, v)
+        vega = s * np.exp(-q * t) * density(d1) * np.sqrt(t)
+        step = misfit(v, price, s, k, t, r, q) / vega
+        v = v - step
+    return v
+
+
+def one_by_one(options):
+    """A search whose length depends on the numbers."""
+    *known, smile = options
+    prices = call(*options)
+    exact = closed_forms(*options)
+    places = [(i, j) for i in range(4) for j in range(1, 6)]  # not too far out
+    for place in places:
+        given = [float(prices[place]), *(float(a[place]) for a in known)]
+        assert abs(searched(*given) - smile[place]) < 1e-9
+        by_price = searched.gradient(*given)[0]
+        assert abs(by_price * exact["vega"][place] - 1) < 1e-6
+    print(f"{len(places)} searches took {len(searched.paths)} paths")
+    assert len(searched.paths) < len(places)
+
+
 def main():
     """Greeks, then volatilities."""
     options = chain()
     greeks(options)
+    other_ways(options)
     volatilities(options)
+    one_by_one(options)
 
 
 if __name__ == "__main__":
