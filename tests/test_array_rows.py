@@ -428,3 +428,24 @@ def test_a_row_without_samples_is_unproved():
     report = tg.verify([bare])
     assert not report.ok
     assert {r.status for r in report.rows} == {"unproved"}
+
+
+# -- shapes at their ends --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [(np.prod, 1), (np.max, 1), (np.std, 0), (np.linalg.norm, 1), (tg.logsumexp, 1)],
+    ids=["prod", "max", "std", "norm", "logsumexp"],
+)
+def test_a_reduction_of_one_number(f, slope):
+    value = f(np.array(2.0))
+    assert tg.grad(lambda x: f(x) * x)(2.0) == 2.0 * slope + value
+    assert tg.grad(tg.grad(lambda x: f(x) * x))(2.0) == 2.0 * slope
+
+
+def test_an_axis_of_one_entry_that_is_stretched_to_none():
+    x, y = np.ones((3, 1)), np.ones((3, 0))
+    both = tg.grad(lambda x, y: np.sum(x * y), (0, 1))(x, y)
+    np.testing.assert_array_equal(both[0], np.zeros((3, 1)))
+    assert both[1].shape == (3, 0)

@@ -105,7 +105,7 @@ class MixedReading(ArrayWords, Reading):
 
     def partials(self, row: Primitive, y: Any, *xs: Any, **params: Any) -> Any:
         """A row's partials at floats or arrays."""
-        if _PLAIN.issuperset(map(type, xs)):
+        if not row.whole and _PLAIN.issuperset(map(type, xs)):
             return SCALAR.partials(row, y, *xs, **params)
         try:
             return row.partials(self, y, *xs, **params)  # type: ignore[misc]
