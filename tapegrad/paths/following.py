@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tapegrad.errors import BranchChanged
-from tapegrad.paths.running import Flip, walk
+from tapegrad.paths.running import MISS, Flip, walk
 from tapegrad.paths.tree import Family, Path, digest_of
 from tapegrad.tape.guards import Guard
 
@@ -15,7 +15,7 @@ from tapegrad.tape.guards import Guard
 Found = tuple[Path | None, Any, Guard | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """The arguments of a call.
 
@@ -47,15 +47,15 @@ def follow(family: Family, path: Path, name: str, call: Call) -> Found:
     interpreter looks for one, and its word counts. Each looks at a path once at most,
     so this ends whatever the guards do.
     """
-    tried: set[Path] = set()
+    tried: list[Path] = []
     here: Path | None = path
     while here is not None and here not in tried:
         machine = here.runner.machine(name)
         if machine is None:
             break
-        tried.add(here)
+        tried.append(here)
         found = machine(call.leaves)
-        if not machine.missed(found):
+        if found is not MISS:
             if here is not path:
                 family.switch(here)
             return here, found, None

@@ -16,7 +16,7 @@ from tapegrad.errors import RecordError
 from tapegrad.paths.cache import Cache, CacheInfo, State
 from tapegrad.paths.following import Call, follow
 from tapegrad.paths.keys import taken
-from tapegrad.paths.running import Runner, walk
+from tapegrad.paths.running import MISS, Runner, walk
 from tapegrad.paths.tree import Family, Path
 from tapegrad.paths.watch import Seen, Watch, same_but_contents
 from tapegrad.recording import parameter_names, record_inside
@@ -109,7 +109,11 @@ class Function:
             return self._f(*args, **kwargs)
         leaves: Sequence[Any] = args
         key: Hashable = len(args)
-        if kwargs or not _FLOATS.issuperset(map(type, args)):
+        if not kwargs and _FLOATS.issuperset(map(type, args)):
+            found = self._quick("value", args)
+            if found is not MISS:
+                return found
+        else:
             took = taken(args, kwargs)
             if took.values:
                 return self._f(*args, **kwargs)
@@ -156,8 +160,29 @@ class Function:
                 f"tape; use the transform, tg.{_TRANSFORMS[name]}"
             )
             raise RecordError(msg)
+        if not kwargs and _FLOATS.issuperset(map(type, args)):
+            found = self._quick(name, args)
+            if found is not MISS:
+                return found
         took = taken(args, kwargs)
         return self._answer(name, Call(args, kwargs, took.leaves, took.key, extra))
+
+    def _quick(self, name: str, args: tuple[Any, ...]) -> Any:
+        """The answer for floats if the path of the last call holds natively, or MISS.
+
+        Nothing else is done here that can be left out: this is what a call costs.
+        """
+        now = self._now
+        if now is None or not now[0].stands():
+            return MISS
+        family = now[1].families.get(len(args))
+        path = None if family is None else family.latest
+        if path is not None and (machine := path.runner.machines.get(name)):
+            found = machine.quick(*args)
+            if found is not MISS:
+                self._cache.hit(path)
+                return found if machine.shape is None else machine.shape(found)
+        return MISS
 
     def _answer(self, name: str, call: Call) -> Any:
         """A method's answer, from the path that the arguments take."""

@@ -136,6 +136,10 @@ def taken(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Taken:
             leaves.append(argument)
             parts.append(float)
             continue
+        if type(argument) is np.ndarray and argument.dtype.char != "O":
+            leaves.append(argument)
+            parts.append((argument.shape, argument.dtype.char))
+            continue
         mine, tree = flatten(argument, is_dynamic)
         kinds = []
         for leaf in mine:
@@ -154,7 +158,7 @@ def taken(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Taken:
 def _kind(leaf: Any) -> tuple[Hashable, bool]:
     """What a leaf is recorded as, and whether it is a Value."""
     if isinstance(leaf, np.ndarray):
-        return (leaf.shape, leaf.dtype.str), leaf.dtype.kind == "O"
+        return (leaf.shape, leaf.dtype.char), leaf.dtype.char == "O"
     if isinstance(leaf, Value):
         data = data_of(leaf)
         return (float if type(data) is float else aval_of(data)), True

@@ -25,10 +25,9 @@ from tapegrad.native.arrayentry import ArrayKernel, array_builtin
 from tapegrad.native.compiled import build
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.nesting import builder
+from tapegrad.paths.running import MISS
 from tapegrad.tape.tape import SCALAR, Tape
 
-# What a kernel gives where a guard flipped, or where it has no answer.
-MISS = object()
 # Which kernel a method runs.
 PARTS = {"value": "value", "value_and_gradient": "gradient", "gradient": "gradient"}
 ALIGNMENT = 64
@@ -63,6 +62,9 @@ class Code:
         address = self.kernel.engine.address("kernel")
         self._run = ctypes.CFUNCTYPE(ctypes.c_int, *takes)(address)
         self._depths = _guards(lowered, base)
+        # what a flipped guard leaves in the outputs is never looked at
+        self._in = ctypes.c_double * max(len(base.inputs), 1)
+        self._out = (ctypes.c_double * max(len(lowered.outputs), 1))()
 
     def flipped(self, leaves: Sequence[Any]) -> int:
         """The number of the first guard that does not hold, -1 where it is not known.
@@ -75,9 +77,7 @@ class Code:
         if isinstance(self.kernel, ArrayKernel):
             status = self._on_arrays(self.kernel, leaves)
         else:
-            x = (ctypes.c_double * max(len(leaves), 1))(*leaves)
-            y = (ctypes.c_double * max(self.kernel.outputs, 1))()
-            status = self._run(x, y)
+            status = self._run(self._in(*leaves), self._out)
         return self._depths.get(status - 1, -1)
 
     def _on_arrays(self, kernel: ArrayKernel, leaves: Sequence[Any]) -> int:
@@ -120,7 +120,7 @@ class Machine:
 
     def __init__(self, tape: Tape, code: Code, name: str) -> None:
         self.code = code
-        kind, self._shape = _made(tape, name)
+        kind, self.shape = _made(tape, name)
         if isinstance(code.kernel, ArrayKernel):
             self.quick = array_builtin(name, code.kernel, kind, _miss)
             self._other: Callable[..., Any] = Converted(code.base, self.quick)
@@ -133,14 +133,9 @@ class Machine:
         found = self.quick(*leaves)
         if found is MISS and not all(type(leaf) is float for leaf in leaves):
             found = self._other(*leaves)
-        if found is MISS or self._shape is None:
+        if found is MISS or self.shape is None:
             return found
-        return self._shape(found)
-
-    @staticmethod
-    def missed(found: Any) -> bool:
-        """Whether that was no result."""
-        return found is MISS
+        return self.shape(found)
 
 
 class _AsFloats:

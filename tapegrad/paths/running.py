@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad import binding, calls, sweeps
+from tapegrad import binding, sweeps
 from tapegrad.derivatives import adjoint_tape, scalar_output
 from tapegrad.errors import CompileError
 from tapegrad.tape.guards import Guard
@@ -25,6 +25,10 @@ COMPILED = frozenset({"jacobian", "hessian", "hvp"})
 # "auto": what building costs, in steps interpreted, for a tape and for each step of it;
 # and what a replay costs besides its steps.
 BUILDING, BUILDING_STEP, REPLAY = 4000, 10, 15
+
+
+# What native code gives where a guard flipped, or where it has no answer.
+MISS = object()
 
 
 class Flip(Exception):
@@ -142,7 +146,11 @@ class Runner:
                 except CompileError:
                     self.native_after = None
             self._counts[name] = self._counts.get(name, 0) + 1
-        return _INTERPRETED[name](self, args, kwargs)
+        if name == "hessian":
+            return self.adjoint.jacobian(*args, **kwargs)
+        if name == "hvp":
+            return self.adjoint.jvp(*args)[1]
+        return getattr(self.tape, name)(*args, **kwargs)
 
     @property
     def compiled(self) -> Compiled:
@@ -158,17 +166,3 @@ class Runner:
             scalar_output(self.tape)
             self._adjoint = adjoint_tape(self.tape)
         return self._adjoint
-
-
-_INTERPRETED: dict[str, Callable[[Runner, Any, Any], Any]] = {
-    "value": lambda run, x, named: calls.replay(run.tape, x, named),
-    "value_and_gradient": lambda run, x, named: calls.value_and_gradient(
-        run.tape, x, named
-    ),
-    "gradient": lambda run, x, named: calls.value_and_gradient(run.tape, x, named)[1],
-    "jacobian": lambda run, x, named: calls.jacobian(run.tape, x, named),
-    "hessian": lambda run, x, named: calls.jacobian(run.adjoint, x, named),
-    "jvp": lambda run, x, _: calls.jvp(run.tape, *x),
-    "vjp": lambda run, x, _: calls.vjp(run.tape, *x),
-    "hvp": lambda run, x, _: calls.jvp(run.adjoint, *x)[1],
-}

@@ -72,7 +72,6 @@ class Seen:
         """The key of the whole state."""
         return tuple(self.fixed), tuple(self.contents)
 
-    @property
     def stands(self) -> bool:
         """Whether everything is as it was."""
         for space, name, before in self.names:
@@ -100,7 +99,7 @@ class Watch:
     def look(self) -> Seen:
         """The present state: the very object of the last look where nothing changed."""
         last = self._last
-        if last is not None and last.stands:
+        if last is not None and last.stands():
             return last
         scan = _Scan(self.own)
         scan.function(self.f)
