@@ -77,13 +77,19 @@ def source(tape: Tape) -> str:
     return "".join([*(call.declared() for call in lowered.calls), lowered.body])
 
 
-def build_arrays(make: Callable[[], Tape], level: str) -> ArrayKernel:
-    """Lower a flat tape with arrays and compile it; see `compiled.build`."""
+def build_arrays(make: Callable[[], Tape], level: str, lanes: int = 0) -> ArrayKernel:
+    """Lower a flat tape with arrays and compile it; see `compiled.build`.
+
+    Args:
+        make: gives the tape.
+        level: one of the levels.
+        lanes: see `lower_arrays`.
+    """
     from tapegrad.native.arrays import lower_arrays
 
     start = time.perf_counter()
     tape = make()
-    lowered = lower_arrays(tape)
+    lowered = lower_arrays(tape, lanes)
     codegen = int(level) if level != "auto" else OPTIMISED
     if level == "auto" and len(tape) > LONG_TAPE:
         codegen = 0

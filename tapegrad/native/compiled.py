@@ -168,7 +168,50 @@ class Compiled:
             arraycalls.on_leaves(derived, native._base, "value", kernel),
         )
 
+    def ufunc(self) -> np.ufunc:
+        """The value as a NumPy ufunc: broadcasting, ``out=``, ``where=``.
+
+        A tape of numbers takes arrays of points; one of arrays becomes a generalised
+        ufunc, whose core dimensions are those of its arguments. It runs in blocks, as
+        code of vectors, and lets other threads run. It is not pickled; this object is.
+
+        Raises:
+            CompileError: the tape has guards, or inputs that are not float64.
+
+        Example:
+            >>> import numpy as np, tapegrad as tg
+            >>> area = tg.compile(lambda r, h: 3.0 * r * r * h, 1.0, 1.0).ufunc()
+            >>> area(np.array([1.0, 2.0]), np.array([[1.0], [10.0]]))
+            array([[  3.,  12.],
+                   [ 30., 120.]])
+        """
+        return self._ufunc("value")
+
+    def gradient_ufunc(self, *, value: bool = False) -> np.ufunc:
+        """The gradient as a NumPy ufunc: an output for each argument.
+
+        Args:
+            value: the function's value before them, as one more output.
+
+        Raises:
+            CompileError: as for `ufunc`; the tape has several outputs.
+
+        Example:
+            >>> import numpy as np, tapegrad as tg
+            >>> slopes = tg.compile(lambda x, y: x * y, 1.0, 1.0).gradient_ufunc()
+            >>> slopes(np.array([1.0, 2.0]), 5.0)
+            (array([5., 5.]), array([1., 2.]))
+        """
+        return self._ufunc("value_and_gradient" if value else "gradient")
+
     # -- building --------------------------------------------------------------
+
+    def _ufunc(self, part: str) -> np.ufunc:
+        from tapegrad.native.ufuncs import ufunc_of
+
+        made, kernel = ufunc_of(self.tape, part, self.level)
+        self._parts[f"{part} ufunc"] = kernel
+        return made
 
     def _door(
         self, name: str, part: str, kind: int, shape: Callable[[Floats], Any]

@@ -26,8 +26,9 @@ ARGUMENTS = "ptr %inputs, ptr %outputs, ptr %arena"
 class Functions:
     """The functions of a module, one after the other; a `Storage` and a `Writer`."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, lanes: int = 0) -> None:
         self.plan = plan
+        self.lanes = lanes
         self.reading = EntryReading()
         self.called = self.reading.called
         self.arena = Arena(plan)
@@ -103,6 +104,15 @@ class Functions:
     def declare(self, name: str, kind: str, takes: Sequence[str]) -> None:
         """A function that is called."""
         self.called[name] = Outside(name, kind, tuple(takes))
+
+    def extent(self, size: int) -> str:
+        """The turns of a loop over so many entries: a literal, or a register."""
+        if size != self.lanes or not size:
+            return str(size)
+        place = sum(node.op == "input" for node in self.plan.graph.nodes)
+        text = self._given("inputs", place, "%lanes")
+        self.header["%lanes"] = text.replace("load ptr", "load i64")
+        return "%lanes"
 
     def pointer(self, base: int) -> str:
         """The register that points to a stored array."""

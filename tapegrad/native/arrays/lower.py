@@ -59,11 +59,13 @@ class LoweredArrays:
         return "".join([*(call.declared() for call in self.calls), self.body])
 
 
-def lower_arrays(tape: Tape) -> LoweredArrays:
+def lower_arrays(tape: Tape, lanes: int = 0) -> LoweredArrays:
     """Lower a flat tape, of arrays and numbers.
 
     Args:
         tape: a tape without call steps.
+        lanes: if not 0, arrays are of this many independent lanes, and the kernel runs
+            on as many of them as the word after the pointers to inputs says.
 
     Raises:
         CompileError: a step has no native code.
@@ -81,7 +83,7 @@ def lower_arrays(tape: Tape) -> LoweredArrays:
     before = len(graph.nodes)
     while True:
         del graph.nodes[before:]
-        text = _Text(Plan(graph, outputs, forced))
+        text = _Text(Plan(graph, outputs, forced), lanes)
         lowered = text.run(len(tape))
         if not text.wanted:
             return lowered

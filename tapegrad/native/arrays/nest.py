@@ -194,10 +194,11 @@ class Nest(Registers):
             if level < depth:
                 lines += [*self._tails[level], f"br label %{latch}", f"{latch}:"]
             leave = self.out.fresh("b")[1:]
+            end = self.out.extent(self._extents[level - 1])
             mark = f", !llvm.loop {loop}" if loop and level == depth else ""
             lines += [
                 f"{i}n = add nuw nsw i64 {i}, 1",
-                f"{i}c = icmp ult i64 {i}n, {self._extents[level - 1]}",
+                f"{i}c = icmp ult i64 {i}n, {end}",
                 f"br i1 {i}c, label %{labels[3 * level + 1]}, label %{leave}{mark}",
                 f"{leave}:",
             ]

@@ -39,6 +39,9 @@ class Writer(Protocol):
     def declare(self, name: str, kind: str, takes: Sequence[str]) -> None:
         """A function that is called."""
 
+    def extent(self, size: int) -> str:
+        """The turns of a loop over so many entries: a literal, or a register."""
+
 
 @dataclass(slots=True)
 class Registers:

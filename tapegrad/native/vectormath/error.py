@@ -102,7 +102,7 @@ def erf() -> str:
     """The error function."""
     at = Lines()
     size, sign = at.size("%x")
-    x = at.at_most(size, "ogt", 6.0)  # 1 from there
+    x = at.at_most(size, "ogt", 28.0)  # as in gaussian, whose exponential it is
     near = at.add(f"fcmp olt double {x}, {literal(1.0)}")
     small = at.multiply_add(x, _near(at, x), x)
     y = at.chosen(near, small, at.do("fsub", 1.0, _tail(at, x)))
