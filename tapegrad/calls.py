@@ -27,7 +27,7 @@ from tapegrad.derivatives import (
 )
 from tapegrad.eager import accumulator
 from tapegrad.errors import RecordError, ShapeError
-from tapegrad.jacobians import derivatives, in_bulk, ones_of, zero_of
+from tapegrad.jacobians import in_bulk, ones_of, zero_of
 from tapegrad.real import frozen
 from tapegrad.recorder import VALUES, Recorder
 from tapegrad.rules.movement import ASTYPE
@@ -180,33 +180,9 @@ def _start(
     return m, base, numbers(base, m, plain(tape, leaves))
 
 
-@guarded
-def jacobian(
-    tape: Tape,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    arithmetic: str = "float64",
-) -> Any:
-    """Each output's gradient: nested like the outputs, then like the arguments.
-
-    The cheaper mode by shape: one forward sweep an input, or one reverse an output. In
-    bulk the partials are computed once, and a reverse sweep an output costs little.
-    """
-    m, base, inputs = _start(tape, args, kwargs, arithmetic)
-    _, rows = derivatives(base, m, inputs)
-    return tape.structure.result.build([nest_inputs(base, row) for row in rows])
-
-
-@guarded
-def hessian(
-    tape: Tape,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    arithmetic: str = "float64",
-) -> Any:
-    """Second derivatives: the Jacobian of the gradient's tape."""
-    scalar_output(tape)
-    return jacobian(adjoint_tape(tape), args, kwargs, arithmetic)
+def jacobian(tape: Tape, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Each output's gradient: nested like the outputs, then like the arguments."""
+    return tape.jacobian(*args, **kwargs)
 
 
 def _as_tuple(tape: Tape, args: Any) -> tuple[Any, ...]:

@@ -61,16 +61,16 @@ def gradient_tape(
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
-        inputs = _inputs(recorder, base)
+        inputs = inputs_onto(recorder, base)
         slots = sweeps.replay(base, m, inputs)
         outputs = [slots[slot] for slot in base.outputs] if values else []
         for slot in base.outputs[:count]:
-            outputs += _by_each(base, m, slots, slot, chosen)
+            outputs += by_each(base, m, slots, slot, chosen)
         found = [recorder.slot_of(output) for output in outputs]
-    return _frozen(recorder, inputs, found)
+    return frozen_tape(recorder, inputs, found)
 
 
-def _by_each(
+def by_each(
     base: Tape, m: Any, slots: Sequence[Any], output: int, chosen: Sequence[int]
 ) -> list[Any]:
     """One output's derivative by each of the chosen inputs."""
@@ -108,29 +108,33 @@ def basis(shape: tuple[int, ...], dtype: str) -> Iterator[Any]:
         yield frozen(unit)
 
 
-def pullback_tape(tape: Tape, wrt: Sequence[int], count: int | None = None) -> Tape:
+def pullback_tape(
+    tape: Tape, wrt: Sequence[int], count: int | None = None, *, masked: bool = False
+) -> Tape:
     """Reverse mode as a tape: inputs and output adjoints give values and adjoints.
 
     Args:
         tape: any tape.
         wrt: places of the inputs asked for.
         count: so many of the outputs have adjoints, the first ones; all by default.
+        masked: zeros among the adjoints are structural, entry by entry.
     """
     base = sweeps.flat(tape)
     chosen = [base.inputs[place] for place in wrt]
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
-        inputs = _inputs(recorder, base)
+        inputs = inputs_onto(recorder, base)
         slots = sweeps.replay(base, m, inputs)
         ends = base.outputs[:count]
         seeds = [recorder.variable(MIXED.like(0, slots[slot]._data)) for slot in ends]
         given = sweeps.summed(ends, seeds)
-        bars = sweeps.adjoint(base, m, slots, given, chosen)
+        masks = {i: m.not_equal(bar, 0) for i, bar in given.items() if masked}
+        bars = sweeps.adjoint(base, m, slots, given, chosen, masks=masks)
         outputs = [slots[slot] for slot in base.outputs]
         outputs += [m.like(0, slots[i]) if bars[i] is None else bars[i] for i in chosen]
         found = [recorder.slot_of(output) for output in outputs]
-    return _frozen(recorder, [*inputs, *seeds], found)
+    return frozen_tape(recorder, [*inputs, *seeds], found)
 
 
 def adjoint_tape(tape: Tape) -> Tape:
@@ -165,7 +169,7 @@ def tangent_tape(
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
-        inputs = _inputs(recorder, base)
+        inputs = inputs_onto(recorder, base)
         labels = base.input_labels()
         moving = range(len(inputs)) if wrt is None else wrt
         dots = [
@@ -185,7 +189,7 @@ def tangent_tape(
         places = [recorder.slot_of(output) for output in outputs]
     structure = Structure(tape.structure.arguments * 2, (), tape.structure.result)
     whole = not values and wrt is None and count is None
-    return _frozen(recorder, [*inputs, *dots], places, structure if whole else None)
+    return frozen_tape(recorder, [*inputs, *dots], places, structure if whole else None)
 
 
 def scalar_output(tape: Tape) -> None:
@@ -237,7 +241,8 @@ def gradient_trees(tape: Tape) -> list[Tree]:
     return found
 
 
-def _inputs(recorder: Recorder, base: Tape) -> list[Any]:
+def inputs_onto(recorder: Recorder, base: Tape) -> list[Any]:
+    """The inputs of a tape as variables of a recorder."""
     example = base.example or [_zeros(*base.aval_of(slot)) for slot in base.inputs]
     return [
         recorder.variable(value, base.labels.get(slot, ""))
@@ -250,12 +255,13 @@ def _zeros(shape: tuple[int, ...], dtype: str) -> Any:
     return frozen(zeros) if shape or dtype == "float32" else zeros.item()
 
 
-def _frozen(
+def frozen_tape(
     recorder: Recorder,
     inputs: Sequence[Any],
     outputs: Sequence[int],
     structure: Structure | None = None,
 ) -> Tape:
+    """The tape of a derivative: frozen, and tidied where that is worth it."""
     if structure is None:
         result = Tree()
         if len(outputs) != 1:

@@ -105,7 +105,12 @@ def array_rows(
         [math.prod(base.aval_of(i)[0]) for i in places] for places in (inputs, outputs)
     ]
     if sum(sizes[0]) < sum(sizes[1]):
-        return _forward_arrays(base, m, slots, inputs, outputs)
+        found = forward_arrays(base, m, slots, inputs, outputs)
+        # forward sweeps carry no masks: a seed's 0 * inf is none of the function's
+        if m is not MIXED or not any(
+            np.isnan(part).any() for row in found for part in row
+        ):
+            return found
     rows = []
     for output in outputs:
         lead, dtype = base.aval_of(output)
@@ -156,7 +161,7 @@ def _piled(
     return result(m, np.stack([np.asarray(p) for p in full]).reshape(lead + shape))
 
 
-def _forward_arrays(
+def forward_arrays(
     base: Tape,
     m: Any,
     slots: Sequence[Any],

@@ -45,6 +45,7 @@ class Jacobian:
     def __init__(
         self, tape: Tape, base: Tape, kernel: Callable[[str], ArrayKernel]
     ) -> None:
+        self.tape = tape
         self.base = base
         self.result = tape.structure.result
         self.inputs = [base.inputs[place] for place in differentiable(base)]
@@ -66,8 +67,14 @@ class Jacobian:
         self.bound = Bound(tape, Converted(tape, self._rows))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Nested like the outputs, then like the arguments."""
+        """Nested like the outputs, then like the arguments.
+
+        The zeros of a seed are structural, and only the interpreter carries masks: it
+        tells a NaN of the function from one of 0 * inf.
+        """
         rows = self.bound(*args, **kwargs)
+        if any(np.isnan(part).any() for row in rows for part in row):
+            return self.tape.jacobian(*args, **kwargs)
         return self.result.build([calls.nest_inputs(self.base, row) for row in rows])
 
     def _rows(self, *given: Any) -> Found:

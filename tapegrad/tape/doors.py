@@ -84,17 +84,17 @@ class Doors:
         self: Any, *args: Any, arithmetic: str = "float64", **kwargs: Any
     ) -> Any:
         """Every output's gradient, nested like the outputs, then the arguments."""
-        from tapegrad import calls
+        from tapegrad.transforms import dense
 
-        return calls.jacobian(self, args, kwargs, arithmetic)
+        return dense.jacobian(self, args, kwargs, arithmetic)
 
     def hessian(
         self: Any, *args: Any, arithmetic: str = "float64", **kwargs: Any
     ) -> Any:
         """Second derivatives, nested like the arguments, twice."""
-        from tapegrad import calls
+        from tapegrad.transforms import dense
 
-        return calls.hessian(self, args, kwargs, arithmetic)
+        return dense.hessian(self, args, kwargs, arithmetic)
 
     def jvp(self: Any, args: Any, tangents: Any, arithmetic: str = "float64") -> Any:
         """(value, tangent): the derivative along a direction, by forward mode."""

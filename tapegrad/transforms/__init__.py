@@ -1,4 +1,4 @@
-"""Transforms of functions: `grad` and its kin, functions of functions. Floor 9.
+"""Transforms of functions: `grad` and its kin, functions of functions. Floor 11.
 
 Each records its function at the arguments of the call and sweeps the tape. Inside a
 recording the derivative's tape becomes one step of the enclosing tape, and Values of

@@ -1,4 +1,4 @@
-"""What transforms are called with: chosen arguments, directions, and bad ones. Floor 9.
+"""What transforms are called with: chosen arguments, directions, bad ones. Floor 11.
 
 Messages name the leaf by its path from the call, such as ``args[0]['w']``.
 """

@@ -1,4 +1,4 @@
-"""Forward mode: `jvp`, `linearize`, and `hvp`, forward over reverse. Floor 9.
+"""Forward mode: `jvp`, `linearize`, and `hvp`, forward over reverse. Floor 11.
 
 y_dot = df/dx * x_dot
 """

@@ -1,4 +1,4 @@
-"""Whole derivatives: `jacobian`, `hessian`. Floor 9."""
+"""Whole derivatives: `jacobian`, `hessian`. Floor 11."""
 
 from __future__ import annotations
 

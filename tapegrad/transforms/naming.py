@@ -1,4 +1,4 @@
-"""Names and docstrings of transformed functions. Floor 9."""
+"""Names and docstrings of transformed functions. Floor 11."""
 
 from __future__ import annotations
 

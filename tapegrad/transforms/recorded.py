@@ -1,4 +1,4 @@
-"""One call of a transformed function: its tape, and what its inputs stand for. Floor 9.
+"""One call of a transformed function: its tape, and what the inputs are. Floor 11.
 
 At numbers the tape is swept right away. Where a Value is among the arguments, or the
 function reads one of an enclosing recording, the derivative is a tape, and that tape is
@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import binding, calls, jacobians, sweeps
+from tapegrad import binding, calls, sweeps
 from tapegrad.ambient import current
-from tapegrad.derivatives import differentiable, gradient_tape
+from tapegrad.derivatives import differentiable
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.recording import is_dynamic, is_output, record_inside
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.structure import Tree, flatten
 from tapegrad.tape.tape import Tape
 from tapegrad.transforms.arguments import check_leaves, function_of, name_of
+from tapegrad.transforms.dense import derivatives, jacobian_tape
 from tapegrad.value import Value
 
 Function = Callable[..., Any]
@@ -150,7 +151,7 @@ class Recorded:
         """All outputs, and for each of the result its derivative by chosen inputs."""
         if self.plain:
             return self._numeric(wrt)
-        found = self.run(gradient_tape(self.tape, wrt=wrt, count=self.count))
+        found = self.run(jacobian_tape(self.tape, wrt, self.count))
         total, width = len(self.tape.outputs), len(wrt)
         values, rest = found[:total], found[total:]
         starts = [width * row for row in range(self.count)]
@@ -161,7 +162,7 @@ class Recorded:
         m = binding.arithmetic_of(base, "float64")
         with np.errstate(all="ignore"):
             inputs = binding.numbers(base, m, self.given)
-            slots, rows = jacobians.derivatives(base, m, inputs, wrt, self.count)
+            slots, rows = derivatives(base, m, inputs, wrt, self.count)
         return [binding.result(m, slots[slot]) for slot in base.outputs], rows
 
     # -- nesting ---------------------------------------------------------------

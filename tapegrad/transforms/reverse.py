@@ -1,4 +1,4 @@
-"""Reverse mode: `grad`, `value_and_grad`, `vjp`. Floor 9.
+"""Reverse mode: `grad`, `value_and_grad`, `vjp`. Floor 11.
 
 x_bar = y_bar * df/dx
 """

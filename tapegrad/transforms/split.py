@@ -1,4 +1,4 @@
-"""A tape in two parts: what is known early, and what waits for the rest. Floor 9.
+"""A tape in two parts: what is known early, and what waits for the rest. Floor 11.
 
     f(x, dx)  =  later(residuals, dx),      residuals = early(x)
 
