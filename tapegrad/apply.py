@@ -3,7 +3,8 @@
 Operands become slots of the current columns, the readings compute the primal, a step is
 appended, and a new Value stands for its slot. Scalars come first, and quickly; arrays
 take the second half of the module, which also settles dtypes: on the tape all operands
-of an elementwise step have one float dtype, and a conversion is a step of its own.
+of an elementwise step have one dtype, and a conversion is a step of its own. It is that
+of floats, unless all are ints and the row is one for ints, too (`Primitive.integers`).
 Python's numbers are weak, as in NumPy: they take the dtype of what they meet.
 """
 
@@ -29,7 +30,9 @@ from tapegrad.tape.guards import user_line
 from tapegrad.tape.recorder import aval_of
 from tapegrad.value import ARRAYS, CONSTANT, Array, Arrays, Value, leaf, new
 
-DOUBLE = np.dtype(np.float64)
+DOUBLE, WHOLE = np.dtype(np.float64), np.dtype(np.int64)
+# Python's ints from here on are none of int64.
+LEAST = 1 << 63
 # Arithmetic on arrays of truth values alone: the logic that it is, or a way round.
 _OF_TRUTH = {"add": "logical_or", "mul": "logical_and", "sub": "a ^ b", "neg": "~a"}
 
@@ -159,14 +162,16 @@ class Operand:
         value: the Value, where it is one; else None.
         data: its primal.
         weak: a Python number, which takes the dtype of what it meets.
+        whole: it is a Python int, and data that int.
         index: an integer operand of a gather, which keeps its dtype.
     """
 
-    __slots__ = ("data", "index", "value", "weak")
+    __slots__ = ("data", "index", "value", "weak", "whole")
 
     def __init__(self, x: Any, columns: Any, row: Primitive, place: int) -> None:
         self.index = bool(row.indices) and place >= row.indices
         self.value = x if isinstance(x, Value) else None
+        self.whole = type(x) is int and -LEAST <= x < LEAST
         if self.value is not None:
             self.data = x._data
             self.weak = type(self.data) is float and _is_number(x, columns)
@@ -184,7 +189,7 @@ class Operand:
         elif isinstance(x, np.ndarray) and x.ndim:
             self.data = as_data(x)  # raises: complex numbers, strings, objects
         else:
-            self.data = as_number(x)
+            self.data = x if self.whole else as_number(x)
 
     @property
     def dtype(self) -> Any:
@@ -278,9 +283,15 @@ def _one_dtype(
         if not operand.index and not _takes_bool(row, place)
     ]
     strong = [operand.dtype for operand in moving if not operand.weak]
-    dtype = np.result_type(*strong) if strong else np.dtype(np.float64)
-    if dtype.name not in FLOATING:
-        dtype = np.dtype(np.float64)
+    dtype = np.result_type(*strong) if strong else DOUBLE
+    integral = (
+        row.integers
+        and dtype == WHOLE
+        and any(x.value is not None for x in given)
+        and not any(x.weak and not x.whole for x in moving)
+    )
+    if dtype.name not in FLOATING and not integral:
+        dtype = DOUBLE
     primals: list[Any] = []
     wanted: list[str | None] = []
     for operand in given:
@@ -292,6 +303,8 @@ def _one_dtype(
         data = operand.data
         if type(data) is float and dtype == np.float64:
             primals.append(data)
+        elif operand.whole:
+            primals.append(dtype.type(data) if dtype != DOUBLE else as_number(data))
         else:
             primals.append(MIXED.astype(data, dtype.name))
     return primals, wanted
@@ -330,6 +343,8 @@ def _computed(
         file, line = user_line()
         raise no_answer(row, primals, problem, f"{file}:{line}: ") from None
     except (ValueError, IndexError) as problem:
+        if derives and row.indices and isinstance(problem, IndexError):
+            return _unknown(row, primals, params)
         raise misfit(row, primals, problem) from None
 
 

@@ -22,7 +22,10 @@ from tapegrad.real import as_number, listed
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.arithmetic import POW, POWC
 from tapegrad.rules.kinks import MAX, WHERE
-from tapegrad.value import Array, Value, constant, new
+from tapegrad.value import ARRAYS, Array, Value, constant, new
+
+# Powers of ints up to this one are products; any other is that of a float.
+MOST = 64
 
 # The slots are read at once after the check, with no call between: another thread may
 # import the same leaf into columns of its own. A number met in an expression becomes a
@@ -189,7 +192,17 @@ def power(base: Any, exponent: Any) -> Any:
     exponent = listed(exponent)
     if isinstance(exponent, np.ndarray) and exponent.ndim:
         return apply(POW, base, exponent)
+    if type(exponent) is int and 0 < exponent <= MOST and _whole(base):
+        half = power(base, exponent // 2) if exponent > 1 else None
+        square = base if half is None else apply(TABLE["mul"], half, half)
+        odd = half is not None and exponent % 2
+        return apply(TABLE["mul"], square, base) if odd else square
     return apply(POWC, base, exponent=_exponent(exponent))
+
+
+def _whole(base: Value) -> bool:
+    """Whether a Value is of ints, whose powers are ints, as in NumPy."""
+    return isinstance(base._data, ARRAYS) and base._data.dtype.kind == "i"
 
 
 def _exponent(exponent: Any) -> int | float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.arrays.composed import isnan, trunc
+from tapegrad.arrays.composed import isnan, of_integers, trunc
 from tapegrad.arrays.keys import fixed
 from tapegrad.arrays.lift import (
     add,
@@ -127,7 +127,8 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, **bounds: Any) -> Any:
     """Entries kept between bounds."""
     low = bounds.get("min", a_min)
     high = bounds.get("max", a_max)
-    a = real(a)
+    if not of_integers(*(x for x in (a, low, high) if x is not None)):
+        a = real(a)
     if low is None and high is None:
         return a
     if low is None:

@@ -53,8 +53,21 @@ def trunc(x: Any) -> Any:
 
 def floor_divide(a: Any, b: Any) -> Any:
     """The floor of a quotient; exact, since the remainder is taken first."""
+    if of_integers(a, b):
+        return record("floor_divide", *map(_whole, (a, b)))
     whole = record("round", div(sub(a, record("mod", a, b)), b))
     return where(test("equal", b, 0), record("floor", div(a, b)), whole)
+
+
+def of_integers(*xs: Any) -> bool:
+    """Whether the operands are ints, of which one belongs to a recording."""
+    values = any(isinstance(x, Value) and dtype_of(x).kind == "i" for x in xs)
+    return values and all(type(x) is int or dtype_of(x).kind == "i" for x in xs)
+
+
+def _whole(x: Any) -> Any:
+    """A Python int as one of NumPy's, which does not become a float."""
+    return np.int64(x) if type(x) is int else x
 
 
 def fmax(a: Any, b: Any) -> Any:

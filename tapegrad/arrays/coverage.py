@@ -64,8 +64,13 @@ True
 * **Choices** that depend on numbers, `np.nonzero(x > 0)`, `x[x > 0]`, leave a guard
   inside a recording: a replay that would choose otherwise raises `BranchChanged`.
   `np.where`, `x[x > 0] = 0.0`, `np.argsort` and indexing by it need none.
-* **dtypes** are float64 and float32. Counts are floats: `np.sum(x > 0)`. Integers as
-  indices stay integers.
+* **dtypes** are float64 and float32. Counts are floats: `np.sum(x > 0)`. Arrays of
+  integers that are arguments of a recorded function, places (`np.argsort`) and the
+  counters of loops are int64 as in NumPy: `+ - * // %`, a power to 64, `abs`,
+  `np.minimum`, `np.maximum`, `np.clip` and `np.where` of integers give integers, which
+  go round at 2**63 and may be indices; comparisons are exact. `/`, every other
+  function, sums, and whatever meets a float, give floats. An eager
+  `Value(np.arange(3))` holds floats.
 * **Copies and conversions**: `np.asarray(v)` is an array of scalar Values (objects),
   never of bare floats, so that functions which start with it keep the derivative.
 * `np.array([a, b])` **of Values** is such an array of objects, too: NumPy goes through

@@ -179,8 +179,8 @@ def _no_index(entry: Any) -> IndexOutOfBounds:
     why = ""
     if isinstance(entry, Value):
         why = (
-            "; arithmetic on recorded integers gives floats, so compute the places on "
-            "plain arrays, and pass those as an argument"
+            "; + - * // % of recorded integers are integers, and what is computed with "
+            "floats is a float: convert it, .astype(int)"
         )
     return IndexOutOfBounds(
         f"{entry!r} is no index: use integers, slices, '...', None, and arrays of "

@@ -55,11 +55,13 @@ class Leaves:
         values: Values, and frozen numbers and arrays.
         tree: how they nest.
         labels: of the leaves, such as ``carry['w']``.
+        ints: places of Python's ints, which may turn out to be floats (see `settled`).
     """
 
     values: list[Any]
     tree: Tree
     labels: list[str]
+    ints: tuple[int, ...] = ()
 
     @property
     def primals(self) -> list[Any]:
@@ -68,12 +70,44 @@ class Leaves:
 
 
 def taken(value: Any, name: str) -> Leaves:
-    """A nesting of numbers, arrays and Values; ints count as floats."""
-    leaves, tree = flatten(value, is_output)
+    """A nesting of numbers, arrays and Values; ints stay ints."""
+    leaves, tree = flatten(value, _is_leaf)
     labels = paths(tree, name) if leaves else []
-    floats = [float(x) if type(x) is int else x for x in leaves]
-    made = [argument_leaf(x, label) for x, label in zip(floats, labels, strict=True)]
-    return Leaves(made, tree, labels)
+    ints = tuple(k for k, x in enumerate(leaves) if type(x) is int)
+    made = [
+        leaf if isinstance(leaf, np.integer) else argument_leaf(leaf, label)
+        for leaf, label in zip(map(_whole, leaves), labels, strict=True)
+    ]
+    return Leaves(made, tree, labels, ints)
+
+
+def _is_leaf(x: Any) -> bool:
+    return is_output(x) or isinstance(x, np.integer)
+
+
+def _whole(x: Any) -> Any:
+    """An int as one of the tape's; too large ones become floats."""
+    if type(x) is int or isinstance(x, np.integer):
+        return np.int64(x) if -(1 << 63) <= x < 1 << 63 else float(x)
+    return x
+
+
+def settled(start: Leaves, record: Callable[[Leaves], Body]) -> tuple[Leaves, Body]:
+    """A body recorded at a carry whose dtypes it keeps, as far as ints go.
+
+    A carry that starts as Python's 0 stays an int where the body makes an int of it (a
+    counter, a place), and is a float where the body makes one: then it is recorded
+    once more.
+    """
+    while True:
+        made = record(start)
+        after = [made.tape.aval_of(slot)[1] for slot in made.tape.outputs]
+        moved = [k for k in start.ints if after[k : k + 1] != ["int64"]]
+        if not moved:
+            return start, made
+        values = [float(x) if k in moved else x for k, x in enumerate(start.values)]
+        ints = tuple(k for k in start.ints if k not in moved)
+        start = Leaves(values, start.tree, start.labels, ints)
 
 
 @dataclass(frozen=True)

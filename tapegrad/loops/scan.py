@@ -18,6 +18,7 @@ from tapegrad.loops.body import (
     performed,
     recorded,
     same_nesting,
+    settled,
     taken,
     unrecorded,
 )
@@ -43,6 +44,8 @@ def scan(
         f: the body, ``f(carry, x) -> (carry, y)``. It is recorded once. Values that it
             reads and that are no arguments become further inputs.
         init: the first carry, in any nesting; it keeps its nesting, shapes and dtypes.
+            A Python int is a float if the body makes one of it (which takes a second
+            recording), and else stays an int.
         xs: arrays of equal length, in any nesting; None for none.
         length: number of iterations, where xs does not say it.
         reverse: from the last entry to the first.
@@ -80,13 +83,16 @@ def scan(
         return [same_nesting(start, found[0], "scan"), found[1]]
 
     examples = [_entry(x, count) for x in entries.primals]
-    made = recorded(
-        body,
-        [
-            (start.tree, start.primals, start.labels),
-            (entries.tree, examples, entries.labels),
-        ],
-        name_of(f) or "scan",
+    start, made = settled(
+        start,
+        lambda start: recorded(
+            body,
+            [
+                (start.tree, start.primals, start.labels),
+                (entries.tree, examples, entries.labels),
+            ],
+            name_of(f) or "scan",
+        ),
     )
     check_carry(start, made.tape, "scan")
     params = {
@@ -177,9 +183,10 @@ def fori_loop(lower: Any, upper: Any, body: Function, init: Any) -> Any:
 
     Args:
         lower: the first i, an int.
-        upper: where i ends, an int. Of a Value the loop is a `while_loop`.
-        body: ``body(i, carry) -> carry``; i is an integer Value, which may be used as
-            an index.
+        upper: where i ends, an int. Of a Value, or a float, the loop is a `while_loop`;
+            where lower is one, i is a float.
+        body: ``body(i, carry) -> carry``; i is an integer Value. With ``+ - * // %``
+            it makes integers, which may be used as an index: ``x[i - 1]``.
         init: the first carry.
 
     Returns:
@@ -192,22 +199,22 @@ def fori_loop(lower: Any, upper: Any, body: Function, init: Any) -> Any:
         >>> tg.grad(lambda x: tg.fori_loop(0, 5, lambda i, y: y * x, 1.0))(2.0)
         80.0
     """
-    if isinstance(lower, Value) or isinstance(upper, Value):
+    if any(isinstance(x, Value | float) for x in (lower, upper)):
         from tapegrad.loops.whiles import while_loop
 
         def more(state: Any) -> Any:
             return state[0] < upper
 
         def once(state: Any) -> Any:
-            return state[0] + 1.0, body(state[0], state[1])
+            return state[0] + 1, body(state[0], state[1])
 
-        return while_loop(more, once, (_float(lower), init))[1]
+        return while_loop(more, once, (lower, init))[1]
     try:
         places = np.arange(operator.index(lower), operator.index(upper))
     except TypeError:
         msg = (
             f"fori_loop from {lower!r} to {upper!r}: the bounds are ints; a Value may "
-            "be one, too, and then i is a float"
+            "be one, too"
         )
         raise RecordError(msg) from None
 
@@ -216,7 +223,3 @@ def fori_loop(lower: Any, upper: Any, body: Function, init: Any) -> Any:
 
     step.__name__ = name_of(body) or "body"
     return scan(step, init, places)[0]
-
-
-def _float(x: Any) -> Any:
-    return x if isinstance(x, Value) else float(x)

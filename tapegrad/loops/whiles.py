@@ -24,6 +24,7 @@ from tapegrad.loops.body import (
     performed,
     recorded,
     same_nesting,
+    settled,
     taken,
 )
 from tapegrad.loops.rule import SCAN
@@ -265,6 +266,7 @@ def while_loop(cond: Function, body: Function, init: Any) -> Any:
         cond: ``cond(carry)`` gives a truth value.
         body: ``body(carry)`` gives the next carry.
         init: the first carry, in any nesting; it keeps its nesting, shapes and dtypes.
+            Python's ints as in `scan`: a counter that starts at 0 stays an int.
 
     Returns:
         The last carry. A replay runs as often as its numbers say. Derivatives, in both
@@ -284,13 +286,16 @@ def while_loop(cond: Function, body: Function, init: Any) -> Any:
         0.25
     """
     start = taken(init, "carry")
-    example = (start.tree, start.primals, start.labels)
-    inner = recorded(
-        lambda carry: same_nesting(start, body(carry), "while_loop"),
-        [example],
-        name_of(body) or "while_loop",
+    start, inner = settled(
+        start,
+        lambda start: recorded(
+            lambda carry: same_nesting(start, body(carry), "while_loop"),
+            [(start.tree, start.primals, start.labels)],
+            name_of(body) or "while_loop",
+        ),
     )
     check_carry(start, inner.tape, "while_loop")
+    example = (start.tree, start.primals, start.labels)
     outer = recorded(cond, [example], name_of(cond) or "while_loop")
     outputs = outer.tape.outputs
     if len(outputs) != 1 or outer.tape.aval_of(outputs[0]) != ((), "bool"):

@@ -91,7 +91,7 @@ class NumpyReading(ArrayWords, Reading):
 
     def number(self, value: Any) -> Any:
         """A NumPy scalar: its operators follow IEEE and obey ``np.errstate``."""
-        if isinstance(value, bool):
+        if isinstance(value, bool | np.integer):
             return value
         if isinstance(value, np.ndarray):
             return value.astype(self.float) if value.dtype.kind == "f" else value

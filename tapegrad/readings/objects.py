@@ -18,6 +18,7 @@ import numpy as np
 
 from tapegrad.errors import DomainError, ShapeError
 from tapegrad.readings.base import Reading
+from tapegrad.readings.mixed import MIXED
 from tapegrad.rules import TABLE, Primitive
 
 Function = Callable[..., Any]
@@ -46,6 +47,36 @@ def entrywise(function: Function) -> Function:
         return truths(out)
 
     return wide
+
+
+def _of_ints(row: Primitive, function: Function) -> Function:
+    """The function, and what NumPy gives where the operands are its ints."""
+    first = 1 if row.kind == "select" else 0
+    whole = getattr(MIXED, row.name)
+
+    @functools.wraps(function)
+    def either(*xs: Any, **params: Any) -> Any:
+        if all(_is_whole(x) for x in xs[first:]):
+            return whole(*xs, **params)
+        return function(*xs, **params)
+
+    return either
+
+
+def _method_of_ints(name: str, method: Function) -> Function:
+    """The same for a reading's own word."""
+
+    @functools.wraps(method)
+    def either(self: Any, *xs: Any, **params: Any) -> Any:
+        row = TABLE[name]
+        return _of_ints(row, functools.partial(method, self))(*xs, **params)
+
+    return either
+
+
+def _is_whole(x: Any) -> bool:
+    kind = x.dtype.kind if isinstance(x, np.ndarray | np.generic) else ""
+    return kind == "i"
 
 
 def truths(x: Any) -> Any:
@@ -78,10 +109,16 @@ class ObjectReading(Reading):
     def __init_subclass__(cls) -> None:
         for name, method in list(vars(cls).items()):
             if name in TABLE and not TABLE[name].whole:
-                setattr(cls, name, _of_arrays(method))
+                wide = _of_arrays(method)
+                whole = TABLE[name].integers
+                setattr(cls, name, _method_of_ints(name, wide) if whole else wide)
 
     def evaluator(self, row: Primitive) -> Function:
         """The function that applies a row, to numbers or to arrays of them."""
+        found = self._evaluator(row)
+        return _of_ints(row, found) if row.integers else found
+
+    def _evaluator(self, row: Primitive) -> Function:
         own = getattr(type(self), row.name, None)
         if own is not None:
             return own.__get__(self)  # type: ignore[no-any-return]

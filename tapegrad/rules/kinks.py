@@ -60,6 +60,7 @@ ABS = row(
         ufunc="absolute",
         operator="abs",
         llvm="@llvm.fabs.f64",
+        integers=True,
         scalar="abs",
         domain=(REAL,),
         pieces=_SIDES,
@@ -80,6 +81,7 @@ MAX = row(
         sympy=lambda sp, a, b: sp.Max(a, b),
         source="convex kink at a tie, minimum-norm subgradient (1/2, 1/2)",
         ufunc="maximum",
+        integers=True,
         # a tie gives the first operand, so the sign of a zero is the same everywhere
         body=lambda m, a, b: m.where(m.less(a, b), b, m.where(m.equal(b, b), a, b)),
         domain=(REAL, REAL),
@@ -107,6 +109,7 @@ MIN = row(
         sympy=lambda sp, a, b: sp.Min(a, b),
         source="concave kink at a tie, minimum-norm supergradient (1/2, 1/2)",
         ufunc="minimum",
+        integers=True,
         body=lambda m, a, b: m.where(m.less(b, a), b, m.where(m.equal(b, b), a, b)),
         domain=(REAL, REAL),
         pieces=(
@@ -145,6 +148,7 @@ CLIP = row(
         sympy=lambda sp, x, low, high: sp.Min(sp.Max(x, low), high),
         source="kinks where operands are equal; there the minimum-norm subgradient",
         body=lambda m, x, low, high: m.min(m.max(x, low), high),
+        integers=True,
         domain=(REAL, REAL, REAL),
         pieces=(
             lambda s: (s.real("x"), s.real("x") - s.positive("t"), _above(s)),
@@ -178,6 +182,7 @@ WHERE = row(
         source="selection: linear in the arm that is selected",
         llvm="select",
         kind="select",
+        integers=True,
         domain=(REAL, REAL, REAL),
         pieces=(
             lambda s: (s.true, s.real("x"), s.real("y")),
@@ -214,6 +219,7 @@ def _predicate(
             scalar=operator,
             llvm=llvm,
             kind="predicate",
+            integers=not name.startswith("logical_"),
             domain=(REAL,) * arity,
         )
     )

@@ -146,6 +146,8 @@ class Primitive:
             ``pull(m, bars, ys, xs, params)``, an adjoint for each operand; and
             ``push(m, dots, ys, xs, params)``, a tangent for each slot. None stands for
             what is structurally 0.
+        integers: of operands that are all int64 the result is int64, as in NumPy (of a
+            predicate, they are compared as such); else ints become floats first.
         masks: of a step with sub-tapes: ``pull`` takes a mask for each slot besides, or
             None, and gives pairs of adjoint and mask.
         digest: of a user's row, SHA-256 of its definition; empty for the table's own.
@@ -180,6 +182,7 @@ class Primitive:
     fold: str = ""
     samples: tuple[Sample, ...] = ()
     indices: int = 0
+    integers: bool = False
     lanes: str = ""
     run: Rule | None = None
     masks: bool = False

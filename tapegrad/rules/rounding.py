@@ -182,6 +182,7 @@ MOD = row(
         source="DLMF 27.2; the sign is that of y, as in Python and NumPy",
         symbol="%",
         ufunc="remainder",
+        integers=True,
         scalar="mod",
         floats=_floored,
         domain=(REAL, REAL),

@@ -218,7 +218,7 @@ def _result(row: Primitive, given: list[Aval], params: Mapping[str, Any]) -> lis
 
 
 def _elementwise(row: Primitive, given: list[Aval]) -> Aval:
-    """Operands broadcast; floats are of one kind, and so is the result."""
+    """Operands broadcast; floats are of one kind, and so is the result, or ints."""
     shape = broadcast(*(shape for shape, _ in given))
     if row.kind == "cut":
         return given[0]
@@ -232,6 +232,8 @@ def _elementwise(row: Primitive, given: list[Aval]) -> Aval:
         raise ShapeError(msg)
     if row.kind == "predicate":
         return shape, "bool"
+    if row.integers and all(dtype == "int64" for _, dtype in moving):
+        return shape, "int64"
     return shape, min(floats, default="float64")
 
 

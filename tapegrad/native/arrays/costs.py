@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from tapegrad.native.arrays import integers
 from tapegrad.native.arrays.graph import VIEWS, Node
 from tapegrad.native.arrays.places import View, contiguous
 from tapegrad.native.arrays.words import KINDS, EntryReading
@@ -61,7 +62,9 @@ def work_of(node: Node) -> int:
 def _work_of(
     name: str, kinds: tuple[str, ...], params: tuple[Any, ...], gives: str
 ) -> int:
-    text = EntryReading().form(TABLE[name], kinds, dict(params), gives)
+    text = integers.form(TABLE[name], kinds) or EntryReading().form(
+        TABLE[name], kinds, dict(params), gives
+    )
     lines = text.splitlines()
     calls = sum(" call " in line and "@llvm." not in line for line in lines)
     slow = sum("fdiv" in line or "sqrt" in line for line in lines)

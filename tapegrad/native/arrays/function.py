@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from tapegrad.native.arrays import integers
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.memory import Arena
 from tapegrad.native.arrays.places import View
@@ -86,7 +87,9 @@ class Functions:
         found = self._forms.get(key)
         if found is None:
             self.reading.loops = loops
-            found = self.reading.form(TABLE[name], kinds, params, gives)
+            found = integers.form(TABLE[name], kinds)
+            if found is None:
+                found = self.reading.form(TABLE[name], kinds, params, gives)
             self._forms[key] = found
         return found
 

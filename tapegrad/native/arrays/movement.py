@@ -38,6 +38,11 @@ def _astype(g: Graph, x: Node, dtype: str) -> Node:
 
 
 @rule
+def _floor_divide(g: Graph, a: Node, b: Node) -> Node:
+    return g.map("floor_divide", a, b)
+
+
+@rule
 def _index(g: Graph, x: Node, key: Any) -> Node:
     """Entries that were written are read from what was written.
 
