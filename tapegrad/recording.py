@@ -169,16 +169,25 @@ def with_lines(tape: Tape) -> Tape:
 
 
 def record_inside(
-    f: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    f: Callable[..., Any],
+    args: Any,
+    kwargs: dict[str, Any],
+    kind: type[Recorder] = Recorder,
 ) -> tuple[Tape, list[Handle]]:
     """Record for a transform, which may run inside a recording.
+
+    Args:
+        f: the function.
+        args: what it is recorded at.
+        kwargs: the same, by keyword.
+        kind: the recorder; one may capture more than another.
 
     Returns:
         The tape, and the Values of enclosing recordings that f reads; they are the
         tape's last inputs, beyond its structure.
     """
     around = current()
-    recorder = Recorder(around if isinstance(around, Recorder) else None)
+    recorder = kind(around if isinstance(around, Recorder) else None)
     tape = _record(f, args, kwargs, recorder)
     return tape, recorder.captured
 

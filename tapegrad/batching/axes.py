@@ -119,8 +119,8 @@ def _argument(value: Any, axes: Axes, label: str) -> Argument:
     chosen = per_leaf(axes, tree, label, "in_axes")
     for place, leaf in tree.statics:
         if chosen[place] is not None and _is_int(leaf):
-            where = "" if tree.bare else f", leaf {place} of {label},"
-            raise _no_axis(f"{label}{where}", leaf, chosen[place])
+            path = tree.spec.accessors()[place].codify(label)
+            raise _no_axis(path, leaf, chosen[place])
     found = []
     for place, leaf, text in zip(tree.dynamic, leaves, labels, strict=True):
         made = argument_leaf(leaf, text)

@@ -20,9 +20,11 @@ from tapegrad.batching.lanes import Lanes, moved, shape_of, wide
 from tapegrad.batching.reading import Batching
 from tapegrad.binding import result
 from tapegrad.errors import RecordError, ShapeError
+from tapegrad.loops.body import BodyRecorder
 from tapegrad.readings.mixed import MIXED
 from tapegrad.recorder import VALUES, Recorder, RecorderReading
-from tapegrad.recording import record_inside
+from tapegrad.recording import is_output, record_inside
+from tapegrad.tape.structure import Tree, flatten, paths
 from tapegrad.value import Value
 
 Function = Callable[..., Any]
@@ -75,18 +77,21 @@ def vmap(
         ]
         count = len(args)
         named = dict(zip(kwargs, built[count:], strict=True))
-        tape, captured = record_inside(f, built[:count], named)
+        called, trees = _bare(f)
+        tape, captured = record_inside(called, built[:count], named, BodyRecorder)
         given = _given(arguments, captured)
         b = Batching(_computing(given), size)
         with np.errstate(all="ignore"):
             slots = sweeps.replay(sweeps.flat(tape), b, _inputs(b.m, given))
             found = [slots[slot] for slot in sweeps.flat(tape).outputs]
-            tree = tape.structure.result
-            axes = per_leaf(out_axes, tree, "the result", "out_axes")
+            tree = trees[0]
+            axes = per_leaf(out_axes, tree, "result", "out_axes")
             chosen = [axes[place] for place in tree.dynamic]
             leaves = [
-                _output(b, y, axis, place)
-                for place, (y, axis) in enumerate(zip(found, chosen, strict=True))
+                _output(b, y, axis, label)
+                for y, axis, label in zip(
+                    found, chosen, paths(tree, "result"), strict=True
+                )
             ]
         return tree.build(leaves)
 
@@ -94,6 +99,24 @@ def vmap(
     mapped.__name__ = f"vmap({getattr(f, '__name__', 'function')})"
     mapped.__doc__ = "The function, mapped over an axis; see tapegrad.vmap."
     return mapped
+
+
+def _bare(f: Function) -> tuple[Function, list[Tree]]:
+    """The function without what is no number in its result, and how that nested.
+
+    The gradient of a model has None where the model has a word, such as "tanh".
+    """
+    trees: list[Tree] = []
+
+    @functools.wraps(f)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        found = f(*args, **kwargs)
+        leaves, tree = flatten(found, is_output)
+        trees.append(tree)
+        odd = any(isinstance(leaf, complex) for _, leaf in tree.statics)
+        return found if odd or not leaves else leaves
+
+    return called, trees
 
 
 def _example(leaf: Any) -> Any:
@@ -138,11 +161,11 @@ def _inputs(m: Any, given: Sequence[tuple[Any, int | None]]) -> list[Any]:
     return found
 
 
-def _output(b: Batching, y: Any, axis: int | None, place: int) -> Any:
+def _output(b: Batching, y: Any, axis: int | None, label: str) -> Any:
     if axis is None:
         if isinstance(y, Lanes):
             msg = (
-                f"vmap: result {place} differs from call to call, and out_axes says "
+                f"vmap: {label} differs from call to call, and out_axes says "
                 "None for it; give it an axis"
             )
             raise ShapeError(msg)
@@ -151,7 +174,7 @@ def _output(b: Batching, y: Any, axis: int | None, place: int) -> Any:
     ndim = len(shape_of(value))
     if not -ndim <= axis < ndim:
         msg = (
-            f"vmap: out_axes={axis} for result {place}, which has {ndim} axes with "
+            f"vmap: out_axes={axis} for {label}, which has {ndim} axes with "
             f"the new one; choose from {-ndim} to {ndim - 1}"
         )
         raise ShapeError(msg)
