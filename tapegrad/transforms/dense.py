@@ -11,9 +11,8 @@ seeds together. A long tape whose Jacobian is mostly zeros is swept by colours
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,30 +22,17 @@ from tapegrad.batching.lanes import Lanes, wide
 from tapegrad.batching.reading import Batching
 from tapegrad.binding import arithmetic_of, bind_for, numbers, plain
 from tapegrad.calls import guarded, nest_inputs
-from tapegrad.derivatives import (
-    adjoint_tape,
-    basis,
-    by_each,
-    differentiable,
-    frozen_tape,
-    inputs_onto,
-    pullback_tape,
-    scalar_output,
-    tangent_tape,
-)
+from tapegrad.derivatives import adjoint_tape, differentiable, scalar_output
 from tapegrad.errors import ShapeError
 from tapegrad.readings.mixed import MIXED
-from tapegrad.real import frozen
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.sparse.plan import jacobian_plan
 from tapegrad.tape.tape import Tape
-from tapegrad.transforms.split import Parts, split
+from tapegrad.transforms.linear import backward, forward, of_outputs, size_of, units_of
+from tapegrad.transforms.split import Parts
 
 # Fewer sweeps are made one by one: to split a tape takes as long as 8 of them.
 FEW = 8
-# On a tape that is recorded fewer rows are steps of their own.
-FEWER = 4
 # Numbers that the slots of one replay may hold, over all lanes.
 ROOM = 1 << 23
 # Steps times sweeps from which on a pattern is looked for.
@@ -68,7 +54,7 @@ def derivatives(
     """
     places = differentiable(base) if wrt is None else wrt
     chosen, outputs = [base.inputs[place] for place in places], base.outputs[:count]
-    columns, rows = _size(base, chosen), _size(base, outputs)
+    columns, rows = size_of(base, chosen), size_of(base, outputs)
     least = min(columns, rows)
     if m is not MIXED or least < FEW:
         return jacobians.derivatives(base, m, inputs, places, count)
@@ -81,10 +67,6 @@ def derivatives(
     if found is None:
         found = [_row(base, slots, inputs, places, output) for output in outputs]
     return slots, found
-
-
-def _size(base: Tape, slots: Sequence[int]) -> int:
-    return sum(math.prod(base.aval_of(slot)[0]) for slot in slots)
 
 
 # -- at numbers --------------------------------------------------------------------
@@ -107,7 +89,7 @@ def _row(
     if dtype not in FLOATING or math.prod(shape) < FEW:
         return jacobians.array_rows(base, MIXED, slots, chosen, [output])[0]
     for masked in (False, True):
-        parts = _backward(base, places, output, masked=masked)
+        parts = backward(base, places, output, masked=masked)
         found = _lanes(parts, inputs, shape, dtype)
         if not any(np.isnan(part).any() for part in found):
             break
@@ -136,7 +118,7 @@ def _by_columns(
             found = jacobians.forward_arrays(base, MIXED, slots, [slot], outputs)
             parts = [part for (part,) in found]
         else:
-            lanes = _lanes(_forward(base, place, outputs), inputs, lead, dtype)
+            lanes = _lanes(forward(base, place, outputs), inputs, lead, dtype)
             parts = [_turned(part, lead) for part in lanes]
         if any(np.isnan(part).any() for part in parts):
             return None
@@ -163,15 +145,16 @@ def _by_colours(
     still = [place for place in range(len(base.inputs)) if place not in smooth]
     given = {base.inputs[place]: inputs[place] for place in still}
     chosen = [base.inputs[place] for place in places]
-    one = _of(base, outputs)
+    one = of_outputs(base, outputs)
     known = one._known
-    plan = known.get(("plan", *chosen))
+    key = f"plan {chosen}"
+    plan = known.get(key)
     if plan is None or not plan.fits(given):
         try:
             plan = jacobian_plan(one, chosen, given)
         except ShapeError:  # it is not sparse
             return None
-        known["plan", *chosen] = plan
+        known[key] = plan
     if plan.count > min(plan.pattern.shape) // 4:
         return None
     whole = np.zeros(plan.pattern.shape)
@@ -202,47 +185,7 @@ def _blocks(
     return found
 
 
-# -- what is linear ----------------------------------------------------------------
-
-
-def _of(base: Tape, outputs: Sequence[int]) -> Tape:
-    """The tape with some of its outputs, made once."""
-    if tuple(outputs) == base.outputs:
-        return base
-    key = ("of", *outputs)
-    made: Tape = _once(
-        base, key, lambda: dataclasses.replace(base, outputs=tuple(outputs))
-    )
-    return made
-
-
-def _once(base: Tape, key: Any, make: Callable[[], Any]) -> Any:
-    known: dict[Any, Any] = base._known
-    if key not in known:
-        known[key] = make()
-    return known[key]
-
-
-def _backward(base: Tape, places: Sequence[int], output: int, *, masked: bool) -> Parts:
-    """The pullback of one output, in two parts."""
-
-    def make() -> Parts:
-        grown = pullback_tape(_of(base, [output]), places, masked=masked)
-        return split(sweeps.flat(grown), len(base.inputs), 1)
-
-    found: Parts = _once(base, ("backward", output, masked, *places), make)
-    return found
-
-
-def _forward(base: Tape, place: int, outputs: Sequence[int]) -> Parts:
-    """The pushforward of one input, in two parts."""
-
-    def make() -> Parts:
-        grown = tangent_tape(_of(base, outputs), values=True, wrt=[place])
-        return split(sweeps.flat(grown), len(base.inputs), len(outputs))
-
-    found: Parts = _once(base, ("forward", place, *outputs), make)
-    return found
+# -- lanes ----------------------------------------------------------------------
 
 
 def _lanes(
@@ -252,116 +195,15 @@ def _lanes(
     early = sweeps.replay(parts.early, MIXED, inputs)
     residuals = [early[slot] for slot in parts.early.outputs[parts.count :]]
     later, total = parts.later, math.prod(shape)
-    step = max(1, ROOM // max(1, _size(later, range(later.slot_count))))
+    step = max(1, ROOM // max(1, size_of(later, range(later.slot_count))))
     found: list[list[Any]] = [[] for _ in later.outputs]
     for low in range(0, total, step):
-        seeds = _units(shape, dtype, range(low, min(low + step, total)))
+        seeds = units_of(shape, dtype, range(low, min(low + step, total)))
         b = Batching(MIXED, len(seeds))
         values = sweeps.replay(later, b, [*residuals, Lanes(seeds)])
         for pile, slot in zip(found, later.outputs, strict=True):
             pile.append(wide(MIXED, values[slot], len(seeds)))
     return [np.concatenate(pile) for pile in found]
-
-
-def _units(shape: tuple[int, ...], dtype: str, places: range) -> Any:
-    """Arrays of a shape with a single 1, one for each of the places."""
-    flat = np.zeros((len(places), math.prod(shape)), dtype)
-    flat[np.arange(len(places)), places] = 1
-    return frozen(flat.reshape(len(places), *shape))
-
-
-# -- recorded ----------------------------------------------------------------------
-
-
-def jacobian_tape(tape: Tape, wrt: Sequence[int], count: int) -> Tape:
-    """A tape that gives all outputs, and the derivatives of the first ones.
-
-    Args:
-        tape: any tape.
-        wrt: places of the inputs asked for.
-        count: differentiate so many of the outputs.
-
-    Returns:
-        A tape with flat outputs: the values, then for each output the derivative by
-        each input, in the output's shape followed by the input's.
-    """
-    base = sweeps.flat(tape)
-    ends = base.outputs[:count]
-    chosen = [base.inputs[place] for place in wrt]
-    recorder = Recorder(derives=True)
-    with recording_onto(recorder):
-        m = RecorderReading(recorder)
-        inputs = inputs_onto(recorder, base)
-        slots = sweeps.replay(base, m, inputs)
-        outputs = [slots[slot] for slot in base.outputs]
-        if _size(base, chosen) < _size(base, ends):
-            columns = [_column(base, m, slots, place, ends) for place in wrt]
-            rows: Any = zip(*columns, strict=True) if columns else [()] * len(ends)
-        else:
-            rows = [_recorded_row(base, m, slots, wrt, slot) for slot in ends]
-        outputs += [part for row in rows for part in row]
-        found = [recorder.slot_of(output) for output in outputs]
-    return frozen_tape(recorder, inputs, found)
-
-
-def _recorded_row(
-    base: Tape, m: Any, slots: Sequence[Any], wrt: Sequence[int], output: int
-) -> list[Any]:
-    shape, dtype = base.aval_of(output)
-    chosen = [base.inputs[place] for place in wrt]
-    if dtype not in FLOATING or math.prod(shape) < FEWER:
-        return by_each(base, m, slots, output, chosen)
-    parts = _backward(base, wrt, output, masked=False)
-    inputs = [slots[slot] for slot in base.inputs]
-    found = _recorded_lanes(parts, m, inputs, shape, dtype)
-    return [
-        m.reshape(part, shape=shape + base.aval_of(slot)[0])
-        for part, slot in zip(found, chosen, strict=True)
-    ]
-
-
-def _column(
-    base: Tape, m: Any, slots: Sequence[Any], place: int, ends: Sequence[int]
-) -> Iterator[Any]:
-    """All outputs' derivatives by one input, on a recorder."""
-    slot = base.inputs[place]
-    lead, dtype = base.aval_of(slot)
-    if math.prod(lead) < FEWER:
-        one = np.float32(1) if dtype == "float32" else 1.0
-        units = basis(lead, dtype) if lead else iter([one])
-        dots = [sweeps.tangent(base, m, slots, {slot: m.number(u)}) for u in units]
-        for output in ends:
-            zero = slots[output]
-            each = [m.like(0, zero) if d[output] is None else d[output] for d in dots]
-            if not lead:
-                yield each[0]
-                continue
-            shape = base.aval_of(output)[0]
-            rows = [m.reshape(part, shape=(1, *shape)) for part in each]
-            yield _behind(m, m.concatenate(*rows, axis=0), lead)
-        return
-    inputs = [slots[slot] for slot in base.inputs]
-    parts = _forward(base, place, ends)
-    for part in _recorded_lanes(parts, m, inputs, lead, dtype):
-        yield _behind(m, part, lead)
-
-
-def _behind(m: Any, part: Any, lead: tuple[int, ...]) -> Any:
-    """Lanes of an input's entries behind the output's axes."""
-    shape = m.shape(part)
-    turned = m.transpose(part, axes=(*range(1, len(shape)), 0)) if shape[1:] else part
-    return m.reshape(turned, shape=shape[1:] + lead)
-
-
-def _recorded_lanes(
-    parts: Parts, m: Any, inputs: Sequence[Any], shape: tuple[int, ...], dtype: str
-) -> list[Any]:
-    total = math.prod(shape)
-    early = sweeps.replay(parts.early, m, inputs)
-    residuals = [early[slot] for slot in parts.early.outputs[parts.count :]]
-    seeds = Lanes(m.number(_units(shape, dtype, range(total))))
-    values = sweeps.replay(parts.later, Batching(m, total), [*residuals, seeds])
-    return [wide(m, values[slot], total) for slot in parts.later.outputs]
 
 
 # -- of tapes ----------------------------------------------------------------------

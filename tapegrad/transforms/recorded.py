@@ -22,7 +22,8 @@ from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.structure import Tree, flatten
 from tapegrad.tape.tape import Tape
 from tapegrad.transforms.arguments import check_leaves, function_of, name_of
-from tapegrad.transforms.dense import derivatives, jacobian_tape
+from tapegrad.transforms.dense import derivatives
+from tapegrad.transforms.jacobiantape import jacobian_tape
 from tapegrad.value import Value
 
 Function = Callable[..., Any]
