@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from tapegrad import binding, sweeps
 from tapegrad.calls import guarded, on_values
 from tapegrad.derivatives import differentiable
@@ -18,6 +20,8 @@ from tapegrad.tape.structure import flatten, match
 from tapegrad.tape.tape import Tape
 from tapegrad.value import Value
 
+# The leaves of a direction, and of the higher terms of a path, by their names.
+Path = dict[str, list[Any]]
 # 171! is no float.
 LARGEST = 170
 
@@ -77,14 +81,12 @@ def taylor(
             "by; pass floats (2.0, not 2; x.astype(float))"
         )
         raise ShapeError(msg)
-    path = [
-        _leaves(tape, step, len(args), name)
-        for step, name in [
-            (direction, "direction"),
-            *((step, f"higher[{k}]") for k, step in enumerate(higher)),
-        ]
-    ]
-    if any(isinstance(x, Value) for x in [*given, *chain(*path)]):
+    given_steps = {"direction": direction}
+    given_steps |= {f"higher[{k}]": step for k, step in enumerate(higher)}
+    path = {
+        name: _leaves(tape, step, len(args), name) for name, step in given_steps.items()
+    }
+    if any(isinstance(x, Value) for x in [*given, *chain(*path.values())]):
         if arithmetic != "float64":
             msg = (
                 f"arithmetic={arithmetic!r} is for numbers, and an argument is a "
@@ -138,6 +140,14 @@ def _leaves(tape: Tape, given: Any, count: int, name: str) -> list[Any]:
     for number, (tree, entry) in enumerate(zip(trees, entries, strict=True)):
         place = name if count == 1 else f"{name}[{number}]"
         found += match(tree, entry, place, statics=False)
+    for k in differentiable(tape):
+        slot = tape.inputs[k]
+        if k < len(found) and np.shape(found[k]) != (shape := tape.aval_of(slot)[0]):
+            msg = (
+                f"{name}, for {tape.label_of(slot)}: got shape {np.shape(found[k])}, "
+                f"and x0 has shape {shape} there"
+            )
+            raise ShapeError(msg)
     return found
 
 
@@ -145,7 +155,7 @@ def _leaves(tape: Tape, given: Any, count: int, name: str) -> list[Any]:
 def _at_numbers(
     tape: Tape,
     given: Sequence[Any],
-    path: Sequence[Sequence[Any]],
+    path: Path,
     order: int,
     arithmetic: str,
 ) -> list[list[Any]]:
@@ -154,28 +164,35 @@ def _at_numbers(
     m = arithmetic_of(arithmetic)
     inputs = binding.numbers(base, m, binding.plain(tape, given))
     steps = [
-        [
-            binding.numbers(base, m, [step[place]], [base.inputs[place]])[0]
-            for step in path
-        ]
-        for place in moving_inputs(base, path)
+        [_number(base, m, place, name, leaves[place]) for name, leaves in path.items()]
+        for place in _moving_inputs(base, path)
     ]
     found = read_in_series(base, m, inputs, steps, order)
     return [[binding.result(m, term) for term in mine] for mine in found]
 
 
-def moving_inputs(base: Tape, path: Sequence[Sequence[Any]]) -> list[int]:
+def _number(base: Tape, m: Any, place: int, name: str, leaf: Any) -> Any:
+    """A leaf of a direction in a reading; one that is no number is named."""
+    try:
+        return binding.numbers(base, m, [leaf], [base.inputs[place]])[0]
+    except RecordError as problem:
+        msg = f"{name}, {problem}"
+        raise RecordError(msg) from None
+
+
+def _moving_inputs(base: Tape, path: Path) -> list[int]:
     """Places of the inputs that a direction moves: floats, and nothing captured."""
-    return [place for place in differentiable(base) if place < len(path[0])]
+    count = len(path["direction"])
+    return [place for place in differentiable(base) if place < count]
 
 
 def _at_values(
-    tape: Tape, given: Sequence[Any], path: Sequence[Sequence[Any]], order: int
+    tape: Tape, given: Sequence[Any], path: Path, order: int
 ) -> list[list[Any]]:
     """The terms of each output as Values: the tape of the terms, applied."""
-    moved = moving_inputs(sweeps.flat(tape), path)
+    moved = _moving_inputs(sweeps.flat(tape), path)
     grown = taylor_tape(tape, order, len(moved), len(path))
-    steps = [step[place] for place in moved for step in path]
+    steps = [leaves[place] for place in moved for leaves in path.values()]
     found = on_values(grown, [*given, *steps])
     count = order + 1
     return [found[k : k + count] for k in range(0, len(found), count)]
