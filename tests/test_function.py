@@ -477,6 +477,67 @@ def test_another_default_is_another_recording():
     assert f(2.0) == 10.0
 
 
+def test_kinds_of_nested_arrays():
+    f = tg.function(lambda p: p["a"][0].sum() + len(p["a"][0]))
+    for shape, dtype in (((2,), float), ((3,), float), ((3,), np.float32), ((2,), int)):
+        x = np.ones(shape, dtype)
+        assert f({"a": [x]}) == 2 * len(x)
+    assert f.cache_info().misses == 4
+
+
+def test_what_the_recording_itself_writes():
+    """A list of calls, a counter: the function is not another one for them."""
+    calls, count = [], 0
+
+    @tg.function
+    def f(x):
+        nonlocal count
+        count += 1
+        calls.append("f")
+        return x if x > 0 else -x
+
+    assert [f(x) for x in (1.0, -1.0, 2.0, -2.0, 3.0)] == [1, 1, 2, 2, 3]
+    assert calls == ["f", "f"]
+    assert count == 2
+    calls.clear()
+    assert f(5.0) == 5.0
+    assert calls == []
+
+
+def test_what_an_object_notes_of_itself():
+    class Counting:
+        calls = 0
+
+        @tg.function
+        def value(self, x):
+            self.calls += 1
+            return x * 2
+
+    one = Counting()
+    assert [one.value(x) for x in (1.0, 2.0, 3.0)] == [2, 4, 6]
+    assert one.calls == 1
+
+
+def test_a_number_that_changes_during_a_recording():
+    rate = 1.0
+
+    def change():
+        nonlocal rate
+        rate = 5.0
+
+    hidden = [change]
+
+    @tg.function
+    def f(x):
+        y = x * rate
+        while hidden:
+            hidden.pop()()
+        return y
+
+    assert f(1.0) == 1.0
+    assert f(1.0) == 5.0
+
+
 def test_wrong_calls():
     @tg.function
     def f(x, y):
@@ -759,6 +820,70 @@ def test_gradients_notice_a_changed_global(monkeypatch):
     assert slope(1.0) == 0.5
     monkeypatch.setattr(f"{__name__}.RATE", 8.0)
     assert slope(1.0) == 8.0
+
+
+def test_a_value_of_the_recording_around():
+    """It is read by the code as it stands, and no constant of a recording."""
+
+    def outer(x):
+        inner = tg.function(lambda y: y * x)
+        return inner(2.0) + inner(3.0)
+
+    assert tg.grad(outer)(1.0) == 5.0
+    assert tg.record(outer, 1.0)(10.0) == 50.0
+
+
+@pytest.mark.parametrize("method", ["__call__", "value_and_gradient", "gradient"])
+def test_native_code_finds_the_way_itself(monkeypatch, method):
+    """Alternating between native paths takes no interpreter and no recording."""
+
+    @tg.function(native_after=1)
+    def f(x, y):
+        n = 0
+        while x > n:
+            n += 1
+        return x * y * n if y < 0 else x * y
+
+    for _ in range(2):
+        for x in range(6):
+            for y in (1.0, -1.0):
+                getattr(f, method)(float(x), y)
+    wanted = {
+        (x, y): getattr(f, method)(float(x), y) for x in range(6) for y in (1.0, -1.0)
+    }
+
+    def refuse(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr("tapegrad.paths.following.walk", refuse)
+    monkeypatch.setattr("tapegrad.paths.running.sweeps.replay", refuse)
+    monkeypatch.setattr("tapegrad.paths.functions.record_inside", refuse)
+    rng = random.Random(1)
+    for _ in range(60):
+        x, y = rng.randrange(6), rng.choice([1.0, -1.0])
+        assert getattr(f, method)(float(x), y) == wanted[x, y]
+
+
+def test_native_code_finds_the_way_on_arrays(monkeypatch):
+    @tg.function(native_after=1)
+    def f(x):
+        n = 0
+        while (x * x).sum() > n:
+            n += 1
+        return x * n
+
+    xs = [np.array([float(a), 0.5]) for a in range(4)]
+    for _ in range(2):
+        for x in xs:
+            f(x)
+    wanted = [f(x) for x in xs]
+
+    def refuse(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr("tapegrad.paths.following.walk", refuse)
+    for k in (0, 3, 1, 2, 3, 0, 2):
+        assert np.array_equal(f(xs[k]), wanted[k])
 
 
 def test_eager_values_run_the_code():
