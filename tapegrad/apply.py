@@ -47,7 +47,7 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
 
     Returns:
         A Value; a tuple of them for a row with several results. Outside a recording
-        predicates and discrete rows give plain truth values and arrays.
+        truth values and integers are plain.
 
     Raises:
         RecordError: an operand is no real number, or belongs to another recording.
@@ -219,7 +219,11 @@ def _apply_arrays(
         with np.errstate(all="ignore"):  # 1e300 becomes an infinite float32
             primals, wanted = _one_dtype(row, given)
     found = _computed(row, primals, params, columns.derives)
-    if columns.eager and row.kind in {"predicate", "discrete"}:
+    if (
+        columns.eager
+        and row.kind in {"predicate", "discrete"}
+        and aval_of(found)[1] not in FLOATING  # plain, it would lose what is written in
+    ):
         return found
     if usual:
         slots = [

@@ -71,3 +71,27 @@ def test_a_derivative_inside_a_recording_is_silent():
 
     x = np.array([1.0, 1e5])
     assert tg.record(f, x)(x).tolist() == [math.e, math.inf]
+
+
+def test_the_sign_of_a_determinant_is_a_value():
+    """A plain number would lose the derivative of what is written beside it."""
+
+    def f(a, x):
+        signs = -np.linalg.slogdet(a).sign
+        signs[0] = x * x
+        return np.sum(signs) * x
+
+    a = np.array([[[2.0, 0.5], [-1.0, 3.0]], [[1.0, 2.0], [2.0, 1.0]]])
+    tape = tg.record(f, a, 0.75)
+    leaf, x = Value(a), Value(0.75)
+    y = f(leaf, x)
+    y.backward()
+    assert y.data == tape(a, 0.75) == 0.75**3 + 0.75
+    assert x.grad == tape.gradient(a, 0.75)[1] == 3 * 0.75**2 + 1
+    assert not np.any(leaf.grad)
+    one = np.linalg.slogdet(Value(a[1])).sign
+    assert isinstance(one, Value)
+    assert one.data == -1.0
+    # what is no float stays plain: places and truth values
+    assert type(np.argmax(Value(a))) is np.int64
+    assert type(np.argsort(Value(a))) is np.ndarray
