@@ -70,6 +70,12 @@ class Lines:
         bits = self.add(f"bitcast double {y} to i64")
         return self.add(f"bitcast i64 {self.add(f'or i64 {bits}, {sign}')} to double")
 
+    def lost(self, a: str | float, b: str | float, total: str) -> str:
+        """What the rounding of a sum has lost (Knuth)."""
+        part = self.do("fsub", total, a)
+        rest = self.do("fsub", a, self.do("fsub", total, part))
+        return self.do("fadd", rest, self.do("fsub", b, part))
+
     def square(self, x: str) -> tuple[str, str]:
         """A square, and what its rounding has lost (Dekker 1971)."""
         whole = self.do("fmul", x, x)
