@@ -8,6 +8,7 @@ on, and the lanes that have ended keep their carry.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,10 @@ from tapegrad.batching.reading import (
     lane_by_lane,
     tape_of_lanes,
 )
+from tapegrad.loops import inside
 from tapegrad.loops.tapes import variables
+from tapegrad.nested import apply_nested
+from tapegrad.passes import prune
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.rules import Primitive
 from tapegrad.rules.shapes import FLOATING
@@ -101,8 +105,8 @@ def _custom(
 
 def _while(b: Batching, row: Primitive, xs: Sequence[Any], params: Params) -> list[Any]:
     """While any lane goes on; those that have ended keep their carry."""
-    if params["ops"]:  # what is done to the loop is told by the numbers of each lane
-        return list(lane_by_lane(b, row, xs, params))
+    if params["ops"]:
+        return _derivative(b, row, xs, params)
     cond, body = params["cond"], params["body"]
     carry, inner = len(body.outputs), len(body.inputs)
     marks = _marks(xs)
@@ -160,14 +164,67 @@ def _held(params: Params, marks: Sequence[bool], size: int) -> Tape:
 
 
 def _chosen(m: Any, going: Any, new: Any, old: Any, dtype: str) -> Any:
-    """`where`, for every dtype: its arms are floats."""
-    if dtype in FLOATING:
+    """`where`, of truth values too: its arms are numbers."""
+    if dtype != "bool":
         return m.where(going, new, old)
-    if dtype == "bool":
-        rest = m.logical_and(m.logical_not(going), old)
-        return m.logical_or(m.logical_and(going, new), rest)
-    arms = [m.astype(x, dtype="float64") for x in (new, old)]
-    return m.astype(m.where(going, *arms), dtype=dtype)
+    rest = m.logical_and(m.logical_not(going), old)
+    return m.logical_or(m.logical_and(going, new), rest)
+
+
+# -- derivatives of such loops -----------------------------------------------------
+
+
+def _derivative(
+    b: Batching, row: Primitive, xs: Sequence[Any], params: Params
+) -> list[Any]:
+    """What is done to a loop (its `ops`), done to the loop of all lanes.
+
+    Every float has lanes there: of what they shared the adjoint would be a sum.
+    """
+    loop, places = _alone(row, params), []
+    base = sweeps.flat(loop)
+    for op in params["ops"]:
+        loop, told = _done(loop, op)
+        places.append(told)
+    if len(loop.inputs) != len(xs) or len(loop.outputs) != params["count"]:
+        return list(lane_by_lane(b, row, xs, params))
+    marks = [
+        isinstance(x, Lanes) or loop.aval_of(slot)[1] in FLOATING
+        for x, slot in zip(xs, loop.inputs, strict=True)
+    ]
+    ones = [True] * len(base.outputs)
+    tape, _ = tape_of_lanes(base, marks[: len(base.inputs)], b.size, ones)
+    for op, told in zip(params["ops"], places, strict=True):
+        tape, found = _done(tape, op)
+        if not set(told) <= set(found):
+            return list(lane_by_lane(b, row, xs, params))
+        outputs = tuple(tape.outputs[found.index(place)] for place in told)
+        tape = prune(dataclasses.replace(tape, outputs=outputs))
+    made = sweeps.outputs(tape, b.m, _operands(b, xs, marks))
+    return [Lanes(y) for y in made]
+
+
+def _alone(row: Primitive, params: Params) -> Tape:
+    """The loop itself, as a tape of one step."""
+    body, cond = sweeps.flat(params["body"]), sweeps.flat(params["cond"])
+    recorder = Recorder(derives=True)
+    with recording_onto(recorder):
+        carry = len(body.outputs)
+        xs = variables(recorder, body) + variables(recorder, cond, carry)
+        found = apply_nested(row, xs, {**params, "ops": (), "count": carry})
+        outputs = tuple(recorder.slot_of(y) for y in found)
+    return recorder.freeze(tuple(x._i for x in xs), outputs)
+
+
+def _done(tape: Tape, op: str) -> tuple[Tape, list[int]]:
+    """Adjoints ("pull 0 2") or tangents ("push 1") of a tape, and their places."""
+    word, *given = op.split()
+    places = tuple(map(int, given))
+    if word == "push":
+        return inside.ahead(tape, places)
+    grown, told, _ = inside.back(tape, places)
+    # what follows are masks
+    return dataclasses.replace(grown, outputs=grown.outputs[: len(told)]), told
 
 
 RULES.update(scan=_scan, while_loop=_while, checkpoint=_checkpoint, custom=_custom)
