@@ -48,7 +48,7 @@ def compare(f, args, axes):
     """f mapped, against f alone; every result."""
     given = [x[0] if axis is None else x for x, axis in zip(args, axes, strict=True)]
     found = tg.vmap(f, tuple(axes))(*given)
-    alone = [f(*lane) for lane in lanes(given, axes)]
+    alone = [tg.record(f, *lane)(*lane) for lane in lanes(given, axes)]
     several = isinstance(found, tuple)
     for y, parts in zip(
         found if several else (found,),
@@ -135,7 +135,7 @@ def test_a_scan_in_reverse_with_snapshots_and_nested_results():
 
 def test_places_of_a_loop():
     def f(x, a):
-        return tg.fori_loop(0, 3, lambda i, c: c * np.take(x, i) + a, 1.0)
+        return tg.fori_loop(0, 3, lambda i, c: c * x[i] + a, 1.0)
 
     for axes in AXES:
         all_orders(f, (X, A), axes)
