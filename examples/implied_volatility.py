@@ -174,11 +174,11 @@ def volatilities(options):
     # By the price: 1 / vega, and -volga / vega^3 the second time.
     first = each(implied, 0)(prices, *known)
     second = each(each(implied, 0), 0)(prices, *known)
-    assert np.allclose(first * exact["vega"], 1, rtol=1e-9)
-    assert np.allclose(second * exact["vega"] ** 3, -exact["volga"], rtol=1e-7)
+    assert np.allclose(first * exact["vega"], 1, rtol=1e-11)
+    assert np.allclose(second * exact["vega"] ** 3, -exact["volga"], rtol=1e-10)
     # By the share's price, at a fixed price of the option: -delta / vega.
     moved = each(implied, 1)(prices, *known)
-    assert np.allclose(moved * exact["vega"], -exact["delta"], rtol=1e-9)
+    assert np.allclose(moved * exact["vega"], -exact["delta"], rtol=1e-11)
     print("their derivatives are 1/vega, -volga/vega^3 and -delta/vega")
 
 
@@ -219,9 +219,9 @@ def one_by_one(options):
     places = [(i, j) for i in range(4) for j in range(1, 6)]  # not too far out
     for place in places:
         given = [float(prices[place]), *(float(a[place]) for a in known)]
-        assert abs(searched(*given) - smile[place]) < 1e-9
+        assert abs(searched(*given) - smile[place]) < 1e-11
         by_price = searched.gradient(*given)[0]
-        assert abs(by_price * exact["vega"][place] - 1) < 1e-6
+        assert abs(by_price * exact["vega"][place] - 1) < 1e-10
     print(f"{len(places)} searches took {len(searched.paths)} paths")
     assert len(searched.paths) < len(places)
 
