@@ -131,13 +131,23 @@ def sweep(
 ) -> tuple[list[Any], list[Any]]:
     """Values of all slots, and adjoints of all slots (None where structurally 0)."""
     slots = sweeps.replay(tape, m, inputs)
-    given = sweeps.summed(tape.outputs, seeds)
+    return slots, swept(tape, m, slots, sweeps.summed(tape.outputs, seeds))
+
+
+def swept(
+    tape: Tape,
+    m: Any,
+    slots: Sequence[Any],
+    given: Mapping[int, Any],
+    wrt: Sequence[int] | None = None,
+) -> list[Any]:
+    """Adjoints of all slots, from their values and seeds by slot."""
     if in_bulk(tape, m):
         lines = bulk.lines_of_tape(tape, np.array(slots, dtype=np.float64))
         bars, reached = bulk.adjoint(lines, given, accumulator(len(slots)))
         marked = zip(bars.tolist(), reached.tolist(), strict=True)
-        return slots, [bar if mark else None for bar, mark in marked]
-    return slots, sweeps.adjoint(tape, m, slots, given)
+        return [bar if mark else None for bar, mark in marked]
+    return sweeps.adjoint(tape, m, slots, given, wrt)
 
 
 def _nest(tape: Tape, m: Any, bars: Sequence[Any]) -> Any:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tapegrad import sweeps
+from tapegrad.binding import numbers
 from tapegrad.derivatives import tangent_tape
 from tapegrad.errors import ShapeError
 from tapegrad.tape.structure import paths
@@ -22,6 +25,7 @@ from tapegrad.transforms.arguments import (
 from tapegrad.transforms.recorded import Recorded, run
 from tapegrad.transforms.reverse import gradient
 from tapegrad.transforms.split import split
+from tapegrad.value import Value
 
 Function = Callable[..., Any]
 
@@ -70,11 +74,27 @@ def along(
     call = Recorded(f, args, {}, word, has_aux=has_aux)
     wrt = _moving(call)
     dots = _dots(call, directions, wrt, word, name)
-    grown = tangent_tape(call.tape, values=True, wrt=wrt, count=call.count)
-    found = call.run(grown, dots)
-    total = len(call.tape.outputs)
-    value, tangent = call.value(found), call.value(found[total:])
-    return (value, tangent, call.aux(found[:total])) if has_aux else (value, tangent)
+    if call.plain and not any(isinstance(dot, Value) for dot in dots):
+        outputs, tangents = _swept(call, wrt, dots)
+    else:
+        grown = tangent_tape(call.tape, values=True, wrt=wrt, count=call.count)
+        found, total = call.run(grown, dots), len(call.tape.outputs)
+        outputs, tangents = found[:total], found[total:]
+    value, tangent = call.value(outputs), call.value(tangents)
+    return (value, tangent, call.aux(outputs)) if has_aux else (value, tangent)
+
+
+def _swept(
+    call: Recorded, wrt: Sequence[int], dots: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """All outputs, and the tangents of the result, at numbers."""
+    base, m = call.base, call.arithmetic
+    moving = [base.inputs[place] for place in wrt]
+    seeds = dict(zip(moving, numbers(base, m, dots, moving), strict=True))
+    slots = call.slots()
+    with np.errstate(all="ignore"):
+        found = sweeps.tangent(base, m, slots, seeds)
+    return call.outputs(slots), call.found(found, base.outputs[: call.count])
 
 
 def linearize(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
@@ -110,7 +130,7 @@ def linearize(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, .
     def pushforward(*tangents: Any) -> Any:
         """The tangent of the value, for a tangent of each argument."""
         dots = _dots(call, tangents, wrt, "linearize", "tangents")
-        return call.value(run(parts.later, [*residuals, *dots]))
+        return call.value(run(parts.later, [*residuals, *dots], often=True))
 
     value = call.value(outputs)
     return (value, pushforward, call.aux(outputs)) if has_aux else (value, pushforward)
@@ -173,10 +193,10 @@ def hvp(f: Function, primals: Sequence[Any], direction: Sequence[Any]) -> Any:
     """
     args = as_tuple(primals, "primals", "hvp")
     directions = as_tuple(direction, "direction", "hvp")
-    numbers = tuple(place for place, x in enumerate(args) if holds_floats(x))
-    if not numbers:
+    chosen = tuple(place for place, x in enumerate(args) if holds_floats(x))
+    if not chosen:
         check_differentiable(args, range(len(args)), "hvp")
-    slope = gradient(f, numbers, has_aux=False, word="hvp", text="The gradient")
+    slope = gradient(f, chosen, has_aux=False, word="hvp", text="The gradient")
     found = iter(along(slope, args, directions, "hvp", "direction", has_aux=False)[1])
-    nested = tuple(next(found) if i in numbers else None for i in range(len(args)))
+    nested = tuple(next(found) if i in chosen else None for i in range(len(args)))
     return nested[0] if len(args) == 1 else nested

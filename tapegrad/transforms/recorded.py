@@ -17,6 +17,9 @@ from tapegrad import binding, calls, sweeps
 from tapegrad.ambient import current
 from tapegrad.derivatives import differentiable
 from tapegrad.errors import RecordError, ShapeError
+from tapegrad.jacobians import zero_of
+from tapegrad.programs import program
+from tapegrad.readings.mixed import MIXED
 from tapegrad.recording import is_dynamic, is_output, record_inside
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.structure import Tree, flatten
@@ -159,12 +162,40 @@ class Recorded:
         return values, [rest[start : start + width] for start in starts]
 
     def _numeric(self, wrt: Sequence[int]) -> tuple[list[Any], list[list[Any]]]:
-        base = sweeps.flat(self.tape)
-        m = binding.arithmetic_of(base, "float64")
+        base, m = self.base, self.arithmetic
         with np.errstate(all="ignore"):
             inputs = binding.numbers(base, m, self.given)
             slots, rows = derivatives(base, m, inputs, wrt, self.count)
         return [binding.result(m, slots[slot]) for slot in base.outputs], rows
+
+    @property
+    def base(self) -> Tape:
+        """The tape without calls of sub-tapes, as sweeps want it."""
+        return sweeps.flat(self.tape)
+
+    @property
+    def arithmetic(self) -> Any:
+        """The reading of floats that suits the tape."""
+        return binding.arithmetic_of(self.base, "float64")
+
+    def slots(self) -> list[Any]:
+        """Values of all slots of `base`, at numbers."""
+        base, m = self.base, self.arithmetic
+        with np.errstate(all="ignore"):
+            return sweeps.replay(base, m, binding.numbers(base, m, self.given))
+
+    def outputs(self, slots: Sequence[Any]) -> list[Any]:
+        """All outputs, at numbers."""
+        m = self.arithmetic
+        return [binding.result(m, slots[slot]) for slot in self.base.outputs]
+
+    def found(self, slots: Sequence[Any], places: Sequence[int]) -> list[Any]:
+        """Derivatives of some slots as numbers; structural zeros become zeros."""
+        base, m = self.base, self.arithmetic
+        return [
+            binding.result(m, zero_of(base, m, i) if slots[i] is None else slots[i])
+            for i in places
+        ]
 
     # -- nesting ---------------------------------------------------------------
 
@@ -201,14 +232,24 @@ class Recorded:
         return tuple(built)
 
 
-def run(tape: Tape, given: Sequence[Any]) -> list[Any]:
-    """Outputs of a tape at numbers, or at Values."""
+def run(tape: Tape, given: Sequence[Any], *, often: bool = False) -> list[Any]:
+    """Outputs of a tape at numbers, or at Values.
+
+    Args:
+        tape: a flat tape.
+        given: numbers or Values.
+        often: it is run again and again, and worth being written out as Python.
+    """
     if any(isinstance(x, Value) for x in given):
         return list(calls.on_values(tape, given))
     m = binding.arithmetic_of(tape, "float64")
     with np.errstate(all="ignore"):
-        slots = sweeps.replay(tape, m, binding.numbers(tape, m, given))
-    return [binding.result(m, slots[slot]) for slot in tape.outputs]
+        inputs = binding.numbers(tape, m, given)
+        if often:
+            found = program(tape, MIXED)(*inputs)
+        else:
+            found = sweeps.outputs(tape, m, inputs)
+    return [binding.result(m, y) for y in found]
 
 
 def _recorded(leaf: Any, recorder: Any) -> bool:

@@ -5,13 +5,15 @@ x_bar = y_bar * df/dx
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tapegrad import sweeps
 from tapegrad.apply import apply
+from tapegrad.binding import numbers
+from tapegrad.calls import swept
 from tapegrad.derivatives import pullback_tape
 from tapegrad.rules import TABLE
 from tapegrad.tape.structure import paths
@@ -78,12 +80,12 @@ def gradient(
 
     @named(f, word, text)
     def found(*args: Any, **kwargs: Any) -> Any:
-        numbers = numbers_of(argnums, len(args), word)
-        check_differentiable(args, numbers, word)
+        chosen = numbers_of(argnums, len(args), word)
+        check_differentiable(args, chosen, word)
         call = Recorded(f, args, kwargs, word, has_aux=has_aux)
         call.check_scalar()
-        outputs, rows = call.gradients(call.chosen(numbers))
-        nested = call.nest(numbers, rows[0])
+        outputs, rows = call.gradients(call.chosen(chosen))
+        nested = call.nest(chosen, rows[0])
         slope = nested if isinstance(argnums, tuple | list) else nested[0]
         if word != "value_and_grad":
             return (slope, call.aux(outputs)) if has_aux else slope
@@ -104,8 +106,8 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
 
     Returns:
         The value, and a function of cotangents nested like the value, which gives a
-        tuple with one entry an argument: None for one without floats. What does not
-        depend on the cotangents is computed once.
+        tuple with one entry an argument: None for one without floats. f runs once,
+        however often the pullback is called.
 
     Example:
         >>> import tapegrad as tg
@@ -114,30 +116,62 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
         (3.0, 2.0)
     """
     call = Recorded(f, primals, {}, "vjp", has_aux=has_aux)
-    numbers = tuple(range(len(primals)))
-    grown = sweeps.flat(pullback_tape(call.tape, call.chosen(numbers), call.count))
-    total = len(call.tape.outputs)
-    parts = split(grown, len(call.given), total)
-    early = call.run(parts.early)
-    outputs, residuals = early[:total], early[total:]
+    places = tuple(range(len(primals)))
+    slots: list[Any] = []
+    later: tuple[list[Any], Function] | None = None
+    if call.plain:
+        slots = call.slots()
+        outputs = call.outputs(slots)
+    else:
+        later = _pullback(call)
+        outputs = later[0]
     shapes = avals(outputs[: call.count])
-    labels = paths(call.result, "cotangents")
+    labels = paths(call.result, "cotangents") if shapes else []
 
     def pullback(cotangents: Any) -> tuple[Any, ...]:
         """Adjoints of the arguments, for cotangents nested like the value."""
+        nonlocal later
         seeds = matched(call.result, cotangents, "cotangents", "the value")
-        checked = [
+        seeds = [
             check_direction(seed, aval, label, "that output")
             for seed, aval, label in zip(seeds, shapes, labels, strict=True)
         ]
+        if call.plain and not any(isinstance(seed, Value) for seed in seeds):
+            return call.nest(places, _swept(call, slots, seeds))
+        later = later or _pullback(call)
         given = [
             np.zeros(*aval) if seed is None else seed
-            for seed, aval in zip(checked, shapes, strict=True)
+            for seed, aval in zip(seeds, shapes, strict=True)
         ]
-        return call.nest(numbers, run(parts.later, [*residuals, *given]))
+        return call.nest(places, later[1](given))
 
     value = call.value(outputs)
     return (value, pullback, call.aux(outputs)) if has_aux else (value, pullback)
+
+
+def _swept(call: Recorded, slots: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
+    """Adjoints of the arguments' leaves at numbers."""
+    base, m = call.base, call.arithmetic
+    ends = base.outputs[: call.count]
+    known = [
+        (slot, seed) for slot, seed in zip(ends, seeds, strict=True) if seed is not None
+    ]
+    reached = [slot for slot, _ in known]
+    found = numbers(base, m, [seed for _, seed in known], reached)
+    chosen = [base.inputs[place] for place in call.chosen(range(len(call.args)))]
+    with np.errstate(all="ignore"):
+        bars = swept(base, m, slots, sweeps.summed(reached, found), chosen)
+    return call.found(bars, chosen)
+
+
+def _pullback(call: Recorded) -> tuple[list[Any], Function]:
+    """All outputs, and the pullback as a tape of what is linear in the cotangents."""
+    wrt = call.chosen(range(len(call.args)))
+    grown = sweeps.flat(pullback_tape(call.tape, wrt, call.count))
+    total = len(call.tape.outputs)
+    parts = split(grown, len(call.given), total)
+    early = call.run(parts.early)
+    return early[:total], lambda seeds: run(parts.later, [*early[total:], *seeds])
 
 
 def stop_gradient(value: Any) -> Any:
