@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from randomwords import WORDS
 
+import tapegrad as tg
 from tapegrad.apply import apply
 from tapegrad.rules import TABLE
 
@@ -39,6 +40,13 @@ class Line:
             return WORDS[self.name](*operands, **self.params)
         return apply(TABLE[self.name], *operands, **self.params)
 
+    def plain(self, operands: Any) -> list[Any]:
+        """The results as plain numbers, of plain operands."""
+        with np.errstate(all="ignore"), tg.no_record():
+            made = self.run([strict(x, self.word) for x in operands])
+        made = made if len(self.results) > 1 else (made,)
+        return [own(getattr(y, "_data", y)) for y in made]
+
     def __str__(self) -> str:
         given = [str(x) if isinstance(x, Name) else repr(x) for x in self.operands]
         given += [f"{name}={value!r}" for name, value in self.params.items()]
@@ -64,6 +72,15 @@ class Program:
             made = line.run(given)
             made = made if len(line.results) > 1 else (made,)
             found.update(zip(line.results, made, strict=True))
+        return found
+
+    def data(self) -> dict[Name, Any]:
+        """The plain numbers of all lines, each line run on those before it."""
+        found: dict[Name, Any] = {Name("x", i): x for i, x in enumerate(self.inputs)}
+        for line in self.lines:
+            given = [found[x] if isinstance(x, Name) else x for x in line.operands]
+            results = line.plain(given)
+            found.update(zip(line.results, results, strict=True))
         return found
 
     def __call__(self, *xs: Any) -> Any:

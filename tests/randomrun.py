@@ -24,12 +24,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np
 from randomchecks import judged
 from randomprograms import Name, Program, shortened
 from randomtapes import ROWS, program
-
-import tapegrad as tg
 
 BLOCK = 50
 # Explained disagreements, as a share of the checks.
@@ -158,9 +155,7 @@ def minimal(found: Program, wrong: Any) -> Program:
         if wrong(alone):
             found = alone
             break
-    with tg.no_record(), np.errstate(all="ignore"):
-        values = found.values(found.inputs)
-    values = {name: getattr(y, "_data", y) for name, y in values.items()}
+    values = found.data()
     for line in reversed(found.lines):
         if len(found.lines) == 1:
             break

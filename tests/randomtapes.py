@@ -16,7 +16,7 @@ import math
 from typing import Any
 
 import numpy as np
-from randomprograms import Line, Name, Program, own, strict
+from randomprograms import Line, Name, Program
 from randomwords import WORDS, WORDS_OF_NUMBERS, choose, names
 
 import tapegrad as tg
@@ -177,12 +177,9 @@ class Grower:
         names = tuple(Name("v", start + i) for i in range(slots))
         line = Line(word, name, tuple(operands), dict(params), names)
         try:
-            with np.errstate(all="ignore"), tg.no_record():
-                found = line.run([strict(self.of(x), word) for x in operands])
+            made = line.plain(list(map(self.of, operands)))
         except (tg.TapegradError, np.linalg.LinAlgError):
             return None  # singular, or shapes that do not fit
-        results = found if slots > 1 else (found,)
-        made = [own(getattr(y, "_data", y)) for y in results]
         if not all(map(self.accepted, made)):
             return None
         self.program.lines.append(line)

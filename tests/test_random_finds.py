@@ -10,6 +10,8 @@ import pytest
 import tapegrad as tg
 from tapegrad import Value, sweeps
 from tapegrad.apply import apply
+from tapegrad.derivatives import gradient_tape
+from tapegrad.readings import reading
 from tapegrad.rules import TABLE
 
 
@@ -95,3 +97,31 @@ def test_the_sign_of_a_determinant_is_a_value():
     # what is no float stays plain: places and truth values
     assert type(np.argmax(Value(a))) is np.int64
     assert type(np.argsort(Value(a))) is np.ndarray
+
+
+def test_many_digits_are_not_more_than_asked_for():
+    """mpmath's digamma gives some to spare; rounded once more it is another number."""
+    m = reading("mpmath:50")
+    for row in TABLE:
+        if row.whole or row.kind in {"structure", "predicate", "select"}:
+            continue
+        for at in (0.53, 1.75, -0.73, 30.5, -20.25):
+            xs = [m.number(at), m.number(2.5), m.number(0.25)][: row.arity]
+            for params in row.params:
+                y = getattr(m, row.name)(*xs, **params).value
+                assert +y == y or m.ctx.isnan(y), (row.name, at)
+
+
+def test_the_least_of_many_digits_is_among_them():
+    def f(x):
+        y = apply(TABLE["digamma"], x)
+        return np.sum(np.min(y, axis=1)) + np.sum(np.max(y, axis=1))
+
+    x = np.array([[1.75, 0.73], [0.53, 4.5]])
+    tape = tg.record(f, x)
+    expected = tg.record(lambda x: np.sum(apply(TABLE["digamma"], x)), x).gradient(x)
+    assert tape.gradient(x).tolist() == expected.tolist()
+    _, found = gradient_tape(tape)(x, arithmetic="mpmath:50")
+    swept = tape.gradient(x, arithmetic="mpmath:50")
+    assert found.tolist() == swept.tolist()
+    np.testing.assert_allclose(found.astype(float), expected, rtol=1e-15)

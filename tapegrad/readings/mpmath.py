@@ -138,7 +138,8 @@ class MpmathReading(ObjectReading):
                 result = found(*values, **params)
             except (ValueError, ZeroDivisionError):
                 result = ctx.nan
-            return Big(ctx, result if isinstance(result, ctx.mpf) else ctx.nan)
+            # mpmath leaves digits to spare on some; they differ from their own copies
+            return Big(ctx, +result if isinstance(result, ctx.mpf) else ctx.nan)
 
         return real
 
