@@ -100,6 +100,8 @@ class Recorder(Columns):
             if value.label:
                 self.labels.setdefault(slot, value.label)
             return slot
+        if (taken := self.stand_in(value)) is not None:
+            return self._capture(taken)
         name = f" {value.label!r}" if value.label else ""
         msg = (
             f"the eager Value{name} = {value._data} was captured by a recording, which "
@@ -107,6 +109,10 @@ class Recorder(Columns):
             "argument, or use value.data if a constant is meant"
         )
         raise RecordError(msg)
+
+    def stand_in(self, value: Value) -> Handle | None:
+        """What an eager Value is in a recording around this one that takes such."""
+        return None if self.around is None else self.around.stand_in(value)
 
     def _capture(self, value: Handle) -> int:
         """The input that stands for a Value of an enclosing recording."""

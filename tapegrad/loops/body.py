@@ -32,7 +32,18 @@ Function = Callable[..., Any]
 class BodyRecorder(Recorder):
     """A recorder that takes eager Values of the code around as further inputs."""
 
-    __slots__ = ()
+    __slots__ = ("handles",)
+
+    def __init__(self, around: Recorder | None) -> None:
+        super().__init__(around)
+        self.handles: dict[int, Handle] = {}
+
+    def stand_in(self, value: Value) -> Handle | None:
+        """The same for a recording inside of this one: the handle of that input."""
+        slot = self.slot_of(value)
+        if slot not in self.handles:
+            self.handles[slot] = self.handle(slot, value._data)
+        return self.handles[slot]
 
     def slot_of(self, value: Value) -> int:
         """The slot of a Value; one from outside becomes an input."""
@@ -150,6 +161,7 @@ def recorded(
     with recording_onto(recorder):
         leaves, tree = flatten(f(*built), is_output)
         outputs = tuple(output_slot(recorder, leaf, name) for leaf in leaves)
+    recorder.handles.clear()  # they would keep it alive in a cycle
     examples += [recorder.step_at(slot)[3] for slot in recorder.places]
     tape = recorder.freeze((*slots, *recorder.places), outputs, example=tuple(examples))
     return Body(prune(tape), list(recorder.captured), tree)

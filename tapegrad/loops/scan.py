@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.errors import RecordError, ShapeError
+from tapegrad.loops import plainly
 from tapegrad.loops.body import (
     Body,
     Leaves,
@@ -58,7 +59,8 @@ def scan(
 
     Raises:
         ShapeError: the carry changes, or xs have no common length; names the leaf.
-        RecordError: the body returns no pair.
+        RecordError: the body returns no pair; or, in a recording, it indexes a plain
+            array, or a list, by an integer of the loop.
         BranchChanged: a branch of Python in the body goes another way in some
             iteration; names its line.
 
@@ -83,6 +85,7 @@ def scan(
         return [same_nesting(start, found[0], "scan"), found[1]]
 
     examples = [_entry(x, count) for x in entries.primals]
+    own = len(start.values) + len(entries.values)
     start, made = settled(
         start,
         lambda start: recorded(
@@ -95,6 +98,14 @@ def scan(
         ),
     )
     check_carry(start, made.tape, "scan")
+    if count > 1:
+        try:
+            places = plainly.moving(made.tape, len(start.values), own)
+            plainly.check_places(made.tape, places, "scan")
+        except plainly.TakenForANumber:
+            if not unrecorded([*start.values, *entries.values, *made.captured]):
+                raise
+            return plainly.scan(f, init, xs, count, reverse=reverse)  # type: ignore[no-any-return]
     params = {
         "tape": made.tape,
         "carry": len(start.values),

@@ -16,7 +16,7 @@ from typing import Any
 from tapegrad import sweeps
 from tapegrad.errors import CompileError, DomainError, ShapeError
 from tapegrad.expanding import LAPS
-from tapegrad.loops import bounded, inside
+from tapegrad.loops import bounded, inside, plainly
 from tapegrad.loops.body import (
     bad_body,
     check_carry,
@@ -26,6 +26,7 @@ from tapegrad.loops.body import (
     same_nesting,
     settled,
     taken,
+    unrecorded,
 )
 from tapegrad.loops.rule import SCAN
 from tapegrad.loops.tapes import variables
@@ -297,6 +298,15 @@ def while_loop(cond: Function, body: Function, init: Any) -> Any:
     check_carry(start, inner.tape, "while_loop")
     example = (start.tree, start.primals, start.labels)
     outer = recorded(cond, [example], name_of(cond) or "while_loop")
+    count = len(start.values)
+    try:
+        places = plainly.moving(inner.tape, count, count)
+        for tape in (inner.tape, outer.tape):
+            plainly.check_places(tape, places, "while_loop")
+    except plainly.TakenForANumber:
+        if not unrecorded([*start.values, *inner.captured, *outer.captured]):
+            raise
+        return plainly.repeat(cond, body, init)
     outputs = outer.tape.outputs
     if len(outputs) != 1 or outer.tape.aval_of(outputs[0]) != ((), "bool"):
         msg = "a comparison of the carry, one truth value"
@@ -304,7 +314,7 @@ def while_loop(cond: Function, body: Function, init: Any) -> Any:
     params = {
         "body": inner.tape,
         "cond": outer.tape,
-        "count": len(start.values),
+        "count": count,
         "ops": (),
         "name": f"while_loop {name_of(body)}".strip(),
     }
