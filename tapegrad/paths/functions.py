@@ -107,18 +107,12 @@ class Function:
         """The function's value."""
         if not current().eager:
             return self._f(*args, **kwargs)
-        leaves: Sequence[Any] = args
-        key: Hashable = len(args)
         if not kwargs and _FLOATS.issuperset(map(type, args)):
-            found = self._quick("value", args)
-            if found is not MISS:
-                return found
-        else:
-            took = taken(args, kwargs)
-            if took.values:
-                return self._f(*args, **kwargs)
-            leaves, key = took.leaves, took.key
-        return self._answer("value", Call(args, kwargs, leaves, key))
+            return self._answer("value", len(args), args, args, kwargs)
+        took = taken(args, kwargs)
+        if took.values:
+            return self._f(*args, **kwargs)
+        return self._answer("value", took.key, took.leaves, args, kwargs)
 
     def value_and_gradient(self, *args: Any, **kwargs: Any) -> Any:
         """``(value, gradient)``; the gradient is bare for one argument."""
@@ -161,48 +155,54 @@ class Function:
             )
             raise RecordError(msg)
         if not kwargs and _FLOATS.issuperset(map(type, args)):
-            found = self._quick(name, args)
-            if found is not MISS:
-                return found
+            return self._answer(name, len(args), args, args, kwargs, extra)
         took = taken(args, kwargs)
-        return self._answer(name, Call(args, kwargs, took.leaves, took.key, extra))
+        return self._answer(name, took.key, took.leaves, args, kwargs, extra)
 
-    def _quick(self, name: str, args: tuple[Any, ...]) -> Any:
-        """The answer for floats if the path of the last call holds natively, or MISS.
+    def _answer(
+        self,
+        name: str,
+        key: Hashable,
+        leaves: Sequence[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        extra: tuple[Any, ...] = (),
+    ) -> Any:
+        """A method's answer, from the path that the arguments take.
 
-        Nothing else is done here that can be left out: this is what a call costs.
+        The usual call is over with the first lines: nothing around has changed, and the
+        guards of the path of the call before hold, natively.
         """
         now = self._now
-        if now is None or not now[0].stands():
-            return MISS
-        family = now[1].families.get(len(args))
-        path = None if family is None else family.latest
-        if path is not None and (machine := path.runner.machines.get(name)):
-            found = machine.quick(*args)
-            if found is not MISS:
-                self._cache.hit(path)
-                return found if machine.shape is None else machine.shape(found)
-        return MISS
-
-    def _answer(self, name: str, call: Call) -> Any:
-        """A method's answer, from the path that the arguments take."""
-        seen = self._watch.look()
-        now = self._now
-        if now is None or now[0] is not seen:
+        if now is None or (now[0].watched and not now[0].stands()):
+            seen = self._watch.look()
             now = self._now = seen, self._cache.state(seen)
-        state = now[1]
-        family = state.families.get(call.key)
+        family = now[1].families.get(key)
         why: Guard | None = None
         if family is None:
-            family = Family(call.key)
-        elif family.latest is not None:
-            path, found, why = follow(family, family.latest, name, call)
+            family = Family(key)
+            # the state may have been dropped meanwhile, and come back
+            now = self._now = now[0], self._cache.state(now[0])
+            family = now[1].families.get(key, family)
+        path = family.latest
+        machine = None
+        if path is not None:
+            machine = path.runner.machines.get(name)
+            if machine is not None:
+                found = machine.quick(*leaves)
+                if found is not MISS:
+                    cache = self._cache
+                    cache.clock = path.used = cache.clock + 1
+                    return found if machine.shape is None else machine.shape(found)
+        call = Call(args, kwargs, leaves, key, extra)
+        if path is not None:
+            path, found, why = follow(family, path, name, call)
             if path is not None:
                 self._cache.hit(path)
                 return found
-        path = self._record(state, family, call, why)
+        path = self._record(now[1], family, call, why)
         if name == "value":
-            return walk(path.tape, call.leaves, strict=False)
+            return walk(path.tape, leaves, strict=False)
         return path.runner.answer(name, *call.given)
 
     def _record(

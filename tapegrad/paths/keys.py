@@ -8,28 +8,53 @@ among their attributes.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import enum
+import functools
+import marshal
+import sys
+import sysconfig
 import types
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tapegrad.recording import is_dynamic
+from tapegrad.tape.guards import PACKAGE
 from tapegrad.tape.recorder import aval_of
 from tapegrad.tape.structure import flatten
 from tapegrad.value import Value
 
-# A captured array of more bytes is known by identity alone: comparing it at each call
+# A captured array of more bytes is known by a sum and a sample of its content: a copy
 # would cost more than most functions do.
-LARGEST = 1 << 20
-# So many entries of a container, and levels of nesting, are looked at.
-ENTRIES, LEVELS = 1000, 4
+LARGEST, SAMPLE = 1 << 20, 4096
+# Entries of a container, levels of nesting, and objects in all that are looked at; and
+# levels of what a library made.
+ENTRIES, LEVELS, MOST = 20_000, 8, 20_000
+LIBRARY_LEVELS = 4
+# Longer lists of plain values become bytes at once.
+LONG = 50
 
 _BY_VALUE = frozenset({int, bool, str, bytes, type(None), type(...)})
+CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque)
 # Objects whose attributes are no state of the user's.
-_WHOLE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
+_WHOLE = (types.ModuleType, types.BuiltinFunctionType, enum.Enum)
+# Code of the standard library, of installed packages, and of this one.
+FOREIGN = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib")} | {PACKAGE}
+)
+# What in a class is code, and not data.
+CODE = (
+    *(types.FunctionType, staticmethod, classmethod, property),
+    *(functools.cached_property, functools.partialmethod),
+    *(types.MemberDescriptorType, types.GetSetDescriptorType),
+)
+
+# Containers and objects that a key has named already, by id, with their numbers.
+Known = dict[int, int]
 
 
 class Same:
@@ -50,12 +75,13 @@ class Same:
         return f"<the {type(self.value).__name__} at {id(self.value):#x}>"
 
 
-def token(value: Any, levels: int = LEVELS) -> Hashable:
+def token(value: Any, levels: int = LEVELS, known: Known | None = None) -> Hashable:
     """A key that differs where a recording that read the value could differ.
 
     Args:
         value: anything.
         levels: how deep containers and objects are looked into.
+        known: what the key has named already; a cycle ends there.
     """
     kind = type(value)
     if kind in _BY_VALUE:
@@ -68,13 +94,19 @@ def token(value: Any, levels: int = LEVELS) -> Hashable:
         return str(value.dtype), bytes(value.tobytes())
     if isinstance(value, np.ndarray):
         return _array(value)
-    if levels and kind in {list, tuple, dict, set, frozenset}:
-        return _container(value, levels - 1)
     if isinstance(value, Value):
         return Same(value), token(data_of(value))
-    if not levels or isinstance(value, _WHOLE):
+    if isinstance(value, _WHOLE):
         return Same(value)
-    return _object(value, levels - 1)
+    known = {} if known is None else known
+    if id(value) in known:
+        return "again", known[id(value)]
+    known[id(value)] = len(known)
+    if not levels or len(known) > MOST:
+        return Same(value)
+    if isinstance(value, CONTAINERS):
+        return _container(value, levels - 1, known)
+    return _object(value, levels - 1, known)
 
 
 def data_of(value: Value) -> Any:
@@ -83,32 +115,89 @@ def data_of(value: Value) -> Any:
 
 
 def _array(value: npt.NDArray[Any]) -> Hashable:
-    if value.nbytes > LARGEST or value.dtype.hasobject:
+    if value.dtype.hasobject:
         return Same(value)
-    return value.dtype.str, value.shape, value.tobytes()
+    if value.nbytes <= LARGEST:
+        return value.dtype.str, value.shape, value.tobytes()
+    data = np.ascontiguousarray(value).reshape(-1)
+    whole = data.nbytes // 8 * 8
+    words = data.view(np.uint8)[:whole].view(np.uint64)
+    sample = words[:: len(words) // SAMPLE].tobytes()
+    rest = data.view(np.uint8)[whole:].tobytes()
+    return Same(value), value.shape, int(words.sum()), sample, rest
 
 
-def _container(value: Any, levels: int) -> Hashable:
+def _container(value: Any, levels: int, known: Known) -> Hashable:
+    kind = type(value)
+    if len(value) > LONG and kind in {list, tuple, dict}:
+        try:
+            return kind, len(value), marshal.dumps(value, 2)
+        except ValueError:  # something in it is no plain value
+            pass
     if len(value) > ENTRIES:
         return Same(value)
+    found: Any
     if isinstance(value, dict):
-        items = [(token(k, levels), token(v, levels)) for k, v in value.items()]
-        return dict, tuple(items)
-    found = [token(entry, levels) for entry in value]
-    if isinstance(value, set | frozenset):
-        return type(value), frozenset(found)
-    return type(value), tuple(found)
+        items = value.items()
+        found = tuple((token(k), token(v, levels, known)) for k, v in items)
+    elif isinstance(value, set | frozenset):
+        found = frozenset(token(entry) for entry in value)
+    else:
+        found = tuple(token(entry, levels, known) for entry in value)
+    held = tuple(_attributes(value, levels, known))
+    return (kind, found, held) if held else (kind, found)
 
 
-def _object(value: Any, levels: int) -> Hashable:
+def _object(value: Any, levels: int, known: Known) -> Hashable:
     """An object is itself, and the plain values among its attributes."""
+    kind = value if isinstance(value, type) else type(value)
+    if kind.__module__.startswith(__package__):  # a function with paths
+        return Same(value)
+    if not own_class(kind):
+        levels = min(levels, LIBRARY_LEVELS)
+    held: list[Hashable] = []
+    if not isinstance(value, type):
+        held += _attributes(value, levels, known)
+    for owner in kind.__mro__:
+        if own_class(owner):
+            held += [
+                (name, token(entry, levels, known))
+                for name, entry in vars(owner).items()
+                if name[:2] != "__" and not isinstance(entry, CODE)
+            ]
+    return (Same(value), tuple(held)) if held else Same(value)
+
+
+def _attributes(value: Any, levels: int, known: Known) -> Iterator[Hashable]:
+    for name, held in attributes(value):
+        yield name, token(held, levels, known)
+
+
+def attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds, in its dictionary and in its slots."""
     state = getattr(value, "__dict__", None)
-    if not isinstance(state, dict):
-        return Same(value)
-    if len(state) > ENTRIES:
-        return Same(value)
-    held = tuple((name, token(held, levels)) for name, held in state.items())
-    return Same(value), held
+    if isinstance(state, dict) and len(state) <= ENTRIES:
+        yield from list(state.items())
+    for owner in type(value).__mro__:
+        for name, entry in vars(owner).items() if "__slots__" in vars(owner) else ():
+            if isinstance(entry, types.MemberDescriptorType):
+                try:
+                    yield name, entry.__get__(value)
+                except AttributeError:
+                    yield name, None
+
+
+def own_class(kind: type) -> bool:
+    """Whether a class is the user's own, and no library's."""
+    return _own_module(kind.__module__)
+
+
+@functools.cache
+def _own_module(name: Any) -> bool:
+    if str(name).partition(".")[0] in sys.stdlib_module_names:
+        return False
+    file = getattr(sys.modules.get(str(name)), "__file__", None) or ""
+    return not file.startswith(FOREIGN)
 
 
 @dataclasses.dataclass(slots=True)
@@ -147,7 +236,7 @@ def taken(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Taken:
             kinds.append(kind)
             values = values or is_value
         leaves += mine
-        statics = tuple((place, token(static)) for place, static in tree.statics)
+        statics = tuple((place, _static(static)) for place, static in tree.statics)
         bare = tree.bare and not statics
         parts.append(kinds[0] if bare else (tree.spec, tuple(kinds), statics))
     if not kwargs and all(part is float for part in parts):
@@ -163,3 +252,12 @@ def _kind(leaf: Any) -> tuple[Hashable, bool]:
         data = data_of(leaf)
         return (float if type(data) is float else aval_of(data)), True
     return float, False
+
+
+def _static(value: Any) -> Hashable:
+    """The key of a static argument, and of what it reads if it has code."""
+    if type(value) in _BY_VALUE:
+        return token(value)
+    from tapegrad.paths.watch import static_key
+
+    return static_key(value)

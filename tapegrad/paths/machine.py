@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tapegrad import binding, sweeps
 from tapegrad.derivatives import (
@@ -53,6 +54,7 @@ class Code:
         base = sweeps.flat(tape)
         lowered = tape_of(base, part)
         self.base = base
+        self.inputs = [base.aval_of(slot) for slot in base.inputs]
         self.kernel: Kernel | ArrayKernel
         if base.arrays:
             self.kernel = build_arrays(lambda: lowered, "auto")
@@ -70,28 +72,51 @@ class Code:
         """The number of the first guard that does not hold, -1 where it is not known.
 
         Args:
-            leaves: the inputs, as the kernel takes them.
+            leaves: the inputs.
         """
         if not self._depths:
             return -1
+        if not self.takes(leaves):
+            m = binding.arithmetic_of(self.base, "float64")
+            leaves = binding.numbers(self.base, m, binding.plain(self.base, leaves))
         if isinstance(self.kernel, ArrayKernel):
             status = self._on_arrays(self.kernel, leaves)
         else:
             status = self._run(self._in(*leaves), self._out)
         return self._depths.get(status - 1, -1)
 
+    def takes(self, leaves: Sequence[Any]) -> bool:
+        """Whether the kernel takes these very leaves, of shapes that fit the tape."""
+        for leaf, (shape, dtype) in zip(leaves, self.inputs, strict=True):
+            if type(leaf) is float:
+                if shape or dtype != "float64":
+                    return False
+            elif (
+                type(leaf) is not np.ndarray
+                or leaf.dtype.name != dtype
+                or not leaf.flags.carray
+                or not shape
+            ):
+                return False
+        return True
+
     def _on_arrays(self, kernel: ArrayKernel, leaves: Sequence[Any]) -> int:
         held = [
-            np.ascontiguousarray(leaf, dtype)
-            for leaf, (_, dtype) in zip(leaves, kernel.inputs, strict=True)
+            leaf if type(leaf) is np.ndarray else np.array(leaf, dtype)
+            for leaf, (_, dtype) in zip(leaves, self.inputs, strict=True)
         ]
         out = [np.empty(shape, dtype) for shape, dtype in kernel.outputs]
         room = np.empty(kernel.arena.nbytes + ALIGNMENT, np.uint8)
-        arena = room.ctypes.data
+        arena = _place(room)
         arena += -arena % ALIGNMENT
-        ins = (ctypes.c_void_p * max(len(held), 1))(*(x.ctypes.data for x in held))
-        outs = (ctypes.c_void_p * max(len(out), 1))(*(y.ctypes.data for y in out))
+        ins = (ctypes.c_void_p * max(len(held), 1))(*map(_place, held))
+        outs = (ctypes.c_void_p * max(len(out), 1))(*map(_place, out))
         return self._run(ins, outs, arena)  # type: ignore[no-any-return]
+
+
+def _place(array: npt.NDArray[Any]) -> int:
+    """Where the entries stand."""
+    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
 def _guards(lowered: Tape, base: Tape) -> dict[int, int]:
@@ -131,7 +156,7 @@ class Machine:
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """The result, or MISS."""
         found = self.quick(*leaves)
-        if found is MISS and not all(type(leaf) is float for leaf in leaves):
+        if found is MISS and not self.code.takes(leaves):
             found = self._other(*leaves)
         if found is MISS or self.shape is None:
             return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 MACHINES = frozenset({"value", "value_and_gradient", "gradient"})
 COMPILED = frozenset({"jacobian", "hessian", "hvp"})
 
-# "auto": what building costs, in steps interpreted, for a tape and for each step of it;
-# and what a replay costs besides its steps.
-BUILDING, BUILDING_STEP, REPLAY = 4000, 10, 15
+# "auto": measured microseconds, of building (a tape, one with arrays, each step) and of
+# a replay (a tape, each step, so many entries of arrays).
+BUILDING, BUILDING_ARRAYS, BUILDING_STEP = 7000, 60_000, 20
+REPLAY, REPLAY_STEP, REPLAY_ENTRIES = 50, 1, 500
 
 
 # What native code gives where a guard flipped, or where it has no answer.
@@ -86,6 +88,16 @@ def _outcome(guard: Guard, value: Any) -> Any:
         return None
 
 
+def worthwhile(base: Tape) -> int:
+    """Replays after which native code would have been cheaper, building included."""
+    steps = len(base)
+    build = (BUILDING_ARRAYS if base.arrays else BUILDING) + BUILDING_STEP * steps
+    counts: list[int] = np.bincount(base.aval, minlength=len(base.avals)).tolist()
+    sizes = [math.prod(shape) for shape, _ in base.avals]
+    entries = sum(size * count for size, count in zip(sizes, counts, strict=True))
+    return build // (REPLAY + REPLAY_STEP * steps + entries // REPLAY_ENTRIES)
+
+
 class Runner:
     """What can be asked of one path, in the tier that its use calls for.
 
@@ -98,8 +110,7 @@ class Runner:
     def __init__(self, tape: Tape, native_after: int | str | None) -> None:
         self.tape = tape
         if isinstance(native_after, str):
-            steps = len(sweeps.flat(tape))
-            native_after = (BUILDING + BUILDING_STEP * steps) // (REPLAY + steps)
+            native_after = worthwhile(sweeps.flat(tape))
         self.native_after = native_after
         self.machines: dict[str, Machine] = {}
         self._counts: dict[str, int] = {}

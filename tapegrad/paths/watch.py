@@ -16,27 +16,27 @@ import dis
 import functools
 import operator
 import sys
-import sysconfig
 import types
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tapegrad.paths.keys import token
-from tapegrad.tape.guards import PACKAGE
+from tapegrad.paths.keys import CODE, CONTAINERS, FOREIGN, attributes, own_class, token
 
 # So many functions are looked into.
 MOST = 500
 _MISSING = object()
-# Code of the standard library, of installed packages, and of this one.
-_FOREIGN = tuple(
-    {sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib")} | {PACKAGE}
-)
 # What cannot change while it stays the same object, as far as is looked.
 _FIXED = (
-    *(int, float, bool, str, bytes, complex, type(None), type),
-    *(types.ModuleType, types.FunctionType, types.BuiltinFunctionType),
+    *(int, float, bool, str, bytes, complex, type(None)),
+    *(types.ModuleType, types.BuiltinFunctionType),
 )
+
+# Where a wrapper keeps the function: methods of classes, properties, `functools`, and
+# functions with paths.
+_INNER = ("__func__", "fget", "func", "__wrapped__")
+# Names in a class that are nobody's data, and no code.
+_UNREAD = frozenset({"__dict__", "__weakref__", "__annotations__", "__module__"})
 
 _GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _CELLS = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF"})
@@ -45,6 +45,8 @@ _STORES = frozenset({"STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL"})
 
 # What code reads, with the name that it goes by.
 Read = tuple[str, Any]
+# Static arguments with code, by id, the latest last.
+_WATCHES: dict[int, Watch] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ class Seen:
     contents: list[Hashable]
     labels: list[str]
     fixed: list[Hashable]
+
+    @property
+    def watched(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(self.names or self.cells or self.mutable)
 
     @property
     def key(self) -> tuple[tuple[Hashable, ...], tuple[Hashable, ...]]:
@@ -131,8 +138,8 @@ class _Scan:
     def seen(self) -> Seen:
         """What was found."""
         reads = [read for read in self.reads if read[1] is not self.own]
-        fixed = [read for read in reads if isinstance(read[1], _FIXED)]
-        mutable = [read for read in reads if not isinstance(read[1], _FIXED)]
+        fixed = [read for read in reads if _is_fixed(read[1])]
+        mutable = [read for read in reads if not _is_fixed(read[1])]
         return Seen(
             self.names,
             self.cells,
@@ -152,7 +159,7 @@ class _Scan:
             if id(value) not in self._known:
                 self._known.add(id(value))
                 inner = list(self._inside(label, value))
-                pending += [read for read in inner if callable(read[1])]
+                pending += [read for read in inner if _opens(read[1])]
 
     def _inside(self, label: str, f: Any) -> Iterator[Read]:
         """What one callable reads."""
@@ -163,14 +170,11 @@ class _Scan:
             yield from self._noted([(label, f.__func__), (label, f.__self__)])
         elif isinstance(f, types.FunctionType):
             yield from self._noted(self._code_of(f))
-        elif isinstance(f, type):
-            if _own_code(getattr(f, "__init__", None)):
-                for name, held in vars(f).items():
-                    yield name, getattr(held, "__func__", held)
-        elif type(f) is type(self.own):  # another function with paths
-            yield label, getattr(f, "__wrapped__", None)
+        elif isinstance(f, CONTAINERS):
+            entries = f.values() if isinstance(f, dict) else f
+            yield from [(label, entry) for entry in entries if _opens(entry)]
         else:
-            yield label, getattr(type(f), "__call__")  # noqa: B004, B009 - not called
+            yield from _parts(label, f)
 
     def _noted(self, reads: Any) -> Iterator[Read]:
         for read in reads:
@@ -207,9 +211,21 @@ class _Scan:
     ) -> Iterator[Read]:
         """Globals that code reads, and attributes of modules, classes and objects."""
         holder: Any = _MISSING
+        module, imported = _MISSING, dict[str, Any]()
         for step in dis.get_instructions(code):
             name, word = step.argval, step.opname
-            if word in _GLOBALS:
+            if word == "IMPORT_NAME":
+                module = self._note(sys.modules, name)
+                # "import a.b" gives a, and "from a.b import c" names of a.b
+                holder = sys.modules.get(name.partition(".")[0], _MISSING)
+            elif word == "IMPORT_FROM":
+                holder = self._attribute(module, name)
+                yield name, holder
+            elif word == "STORE_FAST" and isinstance(holder, types.ModuleType):
+                imported[name] = holder
+            elif word == "LOAD_FAST":
+                holder = imported.get(name, _MISSING)
+            elif word in _GLOBALS:
                 known = name in space or not hasattr(builtins, name)
                 read = known and name not in written
                 holder = self._note(space, name) if read else _MISSING
@@ -226,7 +242,7 @@ class _Scan:
         """An attribute of a module or class, or a method of an object."""
         if isinstance(holder, types.ModuleType):
             known = holder.__name__ in sys.builtin_module_names
-            if known or (getattr(holder, "__file__", None) or "").startswith(_FOREIGN):
+            if known or (getattr(holder, "__file__", None) or "").startswith(FOREIGN):
                 return _MISSING
             return self._note(vars(holder), name)
         is_class = isinstance(holder, type)
@@ -242,6 +258,54 @@ class _Scan:
         value = space.get(name, _MISSING)
         self.names.append((space, name, value))
         return value
+
+
+def _is_fixed(value: Any) -> bool:
+    """Whether it cannot change while it stays the same object."""
+    if isinstance(value, type):
+        return not own_class(value)
+    if isinstance(value, types.FunctionType):
+        return not value.__dict__
+    return isinstance(value, _FIXED)
+
+
+def _opens(value: Any) -> bool:
+    """Whether there may be code in it."""
+    if isinstance(value, CONTAINERS):
+        return 0 < len(value) <= MOST
+    return callable(value) or isinstance(value, CODE) or own_class(type(value))
+
+
+def _parts(label: str, value: Any) -> Iterator[Read]:
+    """The code that hangs on an object, a class, or a wrapper of a function."""
+    inner = [getattr(value, name, None) for name in _INNER]
+    found = [held for held in inner if isinstance(held, types.FunctionType)]
+    if found or isinstance(value, CODE):
+        yield from [(label, held) for held in found]
+        return
+    kind = value if isinstance(value, type) else type(value)
+    for owner in filter(own_class, kind.__mro__):
+        for name, held in vars(owner).items():
+            if name not in _UNREAD and _opens(held):
+                yield name, held
+    if kind is not value:
+        for name, held in attributes(value):
+            if _opens(held):
+                yield name, held
+
+
+def static_key(value: Any) -> Hashable:
+    """The key of a static argument, and of what its code reads."""
+    key = token(value)
+    if not _opens(value):
+        return key
+    watch = _WATCHES.pop(id(value), None)
+    if watch is None or watch.f is not value:
+        watch = Watch(value, None)
+    _WATCHES[id(value)] = watch
+    while len(_WATCHES) > MOST:
+        _WATCHES.pop(next(iter(_WATCHES)), None)
+    return key, watch.look().key
 
 
 def _content(cell: Any) -> Any:
@@ -262,7 +326,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 def _own_code(f: Any) -> bool:
     """Whether a function is the user's own, and no library's."""
     code = getattr(f, "__code__", None)
-    return code is not None and not code.co_filename.startswith(_FOREIGN)
+    return code is not None and not code.co_filename.startswith(FOREIGN)
 
 
 def same_but_contents(before: Seen, after: Seen) -> bool:
