@@ -341,3 +341,58 @@ def test_damaged_files_are_refused() -> None:
         damaged = dataclasses.replace(tape, statics=tuple(statics))
         with pytest.raises(tg.TapeFormatError):
             damaged.check()
+
+
+def test_cotangents_of_results_that_nothing_reads_are_zeros() -> None:
+    """Every result has one, also integers and truth values; in every tier."""
+    seen = []
+
+    @tg.custom_gradient
+    def several(x):
+        def pullback(bars):
+            seen.append(bars)
+            slope = bars["wave"] * np.cos(x) - bars["flat"] * np.sin(x)
+            return slope + np.sum(bars["table"]) * x + np.sum(bars["places"])
+
+        return {
+            "wave": np.sin(x),
+            "flat": np.cos(x),
+            "table": x * np.arange(3.0),
+            "places": np.arange(2),
+        }, pullback
+
+    for name, slope in (("wave", np.cos(0.3)), ("flat", -np.sin(0.3))):
+        tape = tg.record(lambda x, name=name: several(x)[name], 0.3)
+        bars = seen[-1]
+        assert bars["table"].shape == (3,)
+        assert np.array_equal(bars["places"], [0.0, 0.0])
+        for found in (tape.gradient, tape.adjoint_tape(), tape.compile().gradient):
+            assert found(0.3) == pytest.approx(slope, rel=1e-15)
+        assert tape.jvp((0.3,), (1.0,))[1] == pytest.approx(slope, rel=1e-15)
+    # the pullback's own: three ones times x
+    assert tg.grad(lambda x: np.sum(several(x)["table"]))(0.3) == pytest.approx(0.9)
+
+
+def test_a_zero_cotangent_is_a_number() -> None:
+    """Times an infinite slope it is NaN, as in JAX; a choice gates it."""
+
+    @tg.custom_gradient
+    def both(x):
+        return (
+            np.sin(x),
+            np.sqrt(x),
+        ), lambda bars: bars[0] * np.cos(x) + bars[1] * 0.5 / np.sqrt(x)
+
+    @tg.custom_gradient
+    def gated(x):
+        def pullback(bars):
+            steep = tg.where(bars[1] == 0, 0.0, bars[1] * 0.5 / np.sqrt(x))
+            return bars[0] * np.cos(x) + steep
+
+        return (np.sin(x), np.sqrt(x)), pullback
+
+    tape = tg.record(lambda x: gated(x)[0], 0.0)
+    assert np.isnan(tg.grad(lambda x: both(x)[0])(0.0))
+    assert tg.grad(lambda x: gated(x)[0])(0.0) == 1.0
+    assert tape.adjoint_tape()(0.0) == tape.compile().gradient(0.0) == 1.0
+    assert tg.grad(lambda x: gated(x)[1])(4.0) == 0.25
