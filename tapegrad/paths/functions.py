@@ -70,8 +70,9 @@ class Function:
         self._native_after = native_after
         self._cache = Cache(f"{getattr(f, '__qualname__', type(f).__name__)}", maxsize)
         self._watch = Watch(f, self)
-        # the state of the last call, and the families recorded in it
-        self._now: tuple[Seen, State] | None = None
+        # the state of the last call, what was recorded in it, and whether there is
+        # anything in it that could change
+        self._now: tuple[Seen, State, bool] | None = None
 
     def __reduce__(self) -> str:
         """Pickled by name, as functions are."""
@@ -174,16 +175,15 @@ class Function:
         guards of the path of the call before hold, natively.
         """
         now = self._now
-        if now is None or (now[0].watched and not now[0].stands()):
+        if now is None or (now[2] and not now[0].stands()):
             seen = self._watch.look()
-            now = self._now = seen, self._cache.state(seen)
+            now = self._now = seen, self._cache.state(seen), seen.watched
         family = now[1].families.get(key)
         why: Guard | None = None
         if family is None:
-            family = Family(key)
             # the state may have been dropped meanwhile, and come back
-            now = self._now = now[0], self._cache.state(now[0])
-            family = now[1].families.get(key, family)
+            now = self._now = now[0], self._cache.state(now[0]), now[2]
+            family = now[1].families.get(key) or Family(key)
         path = family.latest
         machine = None
         if path is not None:
