@@ -40,6 +40,7 @@ LONG = 50
 
 _BY_VALUE = frozenset({int, bool, str, bytes, type(None), type(...)})
 CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque)
+_PLAIN = frozenset(CONTAINERS)
 # Objects whose attributes are no state of the user's.
 _WHOLE = (types.ModuleType, types.BuiltinFunctionType, enum.Enum)
 # Code of the standard library, of installed packages, and of this one.
@@ -52,6 +53,8 @@ CODE = (
     *(functools.cached_property, functools.partialmethod),
     *(types.MemberDescriptorType, types.GetSetDescriptorType),
 )
+
+_CODE = frozenset(CODE)
 
 # Containers and objects that a key has named already, by id, with their numbers.
 Known = dict[int, int]
@@ -90,14 +93,15 @@ def token(value: Any, levels: int = LEVELS, known: Known | None = None) -> Hasha
         return float.hex(value)  # unlike ==, tells -0.0 from 0.0 and knows NaN
     if kind is complex:
         return kind, repr(value)
-    if isinstance(value, np.generic):
-        return str(value.dtype), bytes(value.tobytes())
-    if isinstance(value, np.ndarray):
-        return _array(value)
-    if isinstance(value, Value):
-        return Same(value), token(data_of(value))
-    if isinstance(value, _WHOLE):
-        return Same(value)
+    if kind not in _PLAIN:
+        if isinstance(value, np.generic):
+            return str(value.dtype), bytes(value.tobytes())
+        if isinstance(value, np.ndarray):
+            return _array(value)
+        if isinstance(value, Value):
+            return Same(value), token(data_of(value))
+        if isinstance(value, _WHOLE):
+            return Same(value)
     known = {} if known is None else known
     if id(value) in known:
         return "again", known[id(value)]
@@ -144,8 +148,9 @@ def _container(value: Any, levels: int, known: Known) -> Hashable:
         found = frozenset(token(entry) for entry in value)
     else:
         found = tuple(token(entry, levels, known) for entry in value)
-    held = tuple(_attributes(value, levels, known))
-    return (kind, found, held) if held else (kind, found)
+    if kind in _PLAIN:
+        return kind, found
+    return kind, found, tuple(_attributes(value, levels, known))
 
 
 def _object(value: Any, levels: int, known: Known) -> Hashable:
@@ -163,7 +168,7 @@ def _object(value: Any, levels: int, known: Known) -> Hashable:
             held += [
                 (name, token(entry, levels, known))
                 for name, entry in vars(owner).items()
-                if name[:2] != "__" and not isinstance(entry, CODE)
+                if type(entry) not in _CODE and name[:2] != "__"
             ]
     return (Same(value), tuple(held)) if held else Same(value)
 
@@ -178,13 +183,23 @@ def attributes(value: Any) -> Iterator[tuple[str, Any]]:
     state = getattr(value, "__dict__", None)
     if isinstance(state, dict) and len(state) <= ENTRIES:
         yield from list(state.items())
-    for owner in type(value).__mro__:
-        for name, entry in vars(owner).items() if "__slots__" in vars(owner) else ():
-            if isinstance(entry, types.MemberDescriptorType):
-                try:
-                    yield name, entry.__get__(value)
-                except AttributeError:
-                    yield name, None
+    for name, slot in _slots(type(value)):
+        try:
+            yield name, slot.__get__(value)
+        except AttributeError:
+            yield name, None
+
+
+@functools.lru_cache(1000)
+def _slots(kind: Any) -> list[tuple[str, Any]]:
+    """The slots of a class, which is made with them."""
+    return [
+        found
+        for owner in kind.__mro__
+        if "__slots__" in vars(owner)
+        for found in vars(owner).items()
+        if isinstance(found[1], types.MemberDescriptorType)
+    ]
 
 
 def own_class(kind: type) -> bool:
