@@ -36,6 +36,7 @@ _FREE = names(
     "neg abs max min clip relu where stop_gradient sign copysign floor ceil trunc "
     "round amax amin fmod"
 )
+_WHOLE = frozenset(("floor", "ceil", "trunc", "round"))
 _SUMS = frozenset({"sum", "mean", "cumsum", "scatter_add"})
 
 
@@ -154,6 +155,9 @@ def _passed(row: Any, y: Any, xs: Any, bar: Any, params: Any) -> list[Any]:
         return [None] * len(xs)
     if row.kind == "cut":  # an error goes through, a derivative does not
         return [bar]
+    if row.name in _WHOLE:  # likewise, where every float is whole
+        least = 1 / UNIT[MIXED.dtype(y)]
+        return [np.where(np.abs(y) >= least, bar, 0.0)]
     if row.kind == "select":
         return [None, np.where(xs[0], bar, 0.0), np.where(xs[0], 0.0, bar)]
     if row.whole:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from randombounds import BIG, MARGIN, distance, exact_entries
+from randomdifferences import differences, second_order
 from randomjudge import Judge, Verdict
 
 import tapegrad as tg
@@ -24,8 +25,6 @@ from tapegrad.readings import FLOAT32
 from tapegrad.readings.mixed import MIXED
 
 mpf, nstr, isfinite = BIG.ctx.mpf, BIG.ctx.nstr, BIG.ctx.isfinite
-# The step of differences at 50 digits, in units of the inputs.
-STEP = "1e-20"
 # Dear checks are made of one program in so many.
 NATIVE, SECOND, SEVERAL, SAVED, SINGLE, TANGENT, DIFFERENCES = 24, 6, 6, 3, 3, 2, 2
 
@@ -40,6 +39,9 @@ def judged(program: Any, turn: int = 0) -> Verdict:
     try:
         judge = Judge(program)
         judge.base.check()
+        if judge.forks:  # there is nothing to hold the floats to
+            judge.count("kink: branch")
+            return judge.verdict
         many_digits(judge, turn)
         floats(judge, turn)
     except Exception as problem:  # noqa: BLE001 - whatever it is, the seed must be told
@@ -84,68 +86,6 @@ def many_digits(judge: Judge, turn: int) -> None:
         second_order(judge)
     if turn % SEVERAL == 0:
         several(judge)
-
-
-def differences(judge: Judge, slope: Any, size: Any) -> None:
-    """The slope beside differences of the value, on both sides and at two steps."""
-    h = BIG.number(STEP)
-    out = judge.base.outputs[0]
-    try:
-        found = [sweeps.replay(judge.base, BIG, judge.moved(h * k)) for k in (1, -1, 3)]
-    except BranchChanged:
-        judge.count("kink: differences")
-        return
-    here, up, down, far = (judge.answers[0], *(slots[out].value for slots in found))
-    middle, wide = (up - down) / (2 * h.value), (far - here) / (3 * h.value)
-    decided = [judge.conditions(judge.base, slots) for slots in found]
-    # beside a kink, or where the curvature is larger than 1 / h, they do not meet
-    room = 1e-9 * (size + abs(slope)) + 1e-26 * judge.size(0)
-    gap = abs(up + down - 2 * here) / h.value + abs(middle - wide)
-    if decided[0] != decided[1] or judge.jumps or not gap <= room:
-        judge.count("kink: differences")
-        return
-    if abs(middle - slope) > room and judge.at_tie(h):
-        judge.count("kink: differences")
-        return
-    judge.count("50 digits: differences")
-    if abs(middle - slope) > room:
-        words = f"{nstr(slope, 20)}, differences {nstr(middle, 20)}"
-        judge.wrong("50 digits: differences", words)
-
-
-def second_order(judge: Judge) -> None:
-    """Hessian times direction, beside differences of the gradient."""
-    inputs, dots = tuple(judge.inputs), tuple(judge.direction)
-    found = judge.tape.hvp(inputs, dots, arithmetic=BIG.name)
-    flat = [x for part in judge.listed(found) for x in exact_entries(part)]
-    h = BIG.number(STEP)
-    try:
-        up, down, far = (
-            sweeps.replay(judge.whole, BIG, judge.moved(h * k)) for k in (1, -1, 3)
-        )
-    except BranchChanged:
-        judge.count("kink: second order")
-        return
-    decided = [judge.conditions(judge.whole, slots) for slots in (up, down)]
-    if decided[0] != decided[1] or judge.jumps:
-        judge.count("kink: second order")
-        return
-    judge.count("50 digits: second order")
-    sides = [
-        [x for slot in judge.whole.outputs[1:] for x in exact_entries(slots[slot])]
-        for slots in (up, down, far)
-    ]
-    columns = zip(flat, judge.answers[1:], *sides, strict=True)
-    for place, (b, e, a, c, f) in enumerate(columns):
-        if not all(map(isfinite, (a, b, c, e, f))):
-            continue
-        slope, gap = (a - c) / (2 * h.value), abs(a + c - 2 * e) / h.value
-        gap += abs((f - e) / (3 * h.value) - slope)  # a jump has 1 / h
-        room = 1e-8 * (abs(b) + abs(slope) + abs(e) + judge.size(1 + place))
-        if abs(slope - b) > room and gap <= room and not judge.at_tie(h):
-            words = f"entry {place}: {nstr(b, 20)}, differences {nstr(slope, 20)}"
-            judge.wrong("50 digits: second order", words)
-            return
 
 
 def several(judge: Judge) -> None:

@@ -28,11 +28,14 @@ from randomtapes import EXACT
 import tapegrad as tg
 from tapegrad import sweeps
 from tapegrad.derivatives import gradient_tape
+from tapegrad.errors import BranchChanged
 from tapegrad.readings.mixed import MIXED
 
 mpf = BIG.ctx.mpf
 # How far results of one formula may differ at 50 digits, in the bound for floats.
 SHARP = 1e-24
+# The longest direction: some times as long it is still finite.
+LONGEST = 2.0**1000
 
 
 @dataclasses.dataclass
@@ -86,6 +89,7 @@ class Judge:
         if np.asarray(x).dtype.kind != "f":
             return np.zeros_like(x) if np.shape(x) else 0
         size = np.where((np.asarray(x) == 0) | ~np.isfinite(x), 1.0, np.abs(x))
+        size = np.minimum(size, LONGEST)
         dot = size * np.round(rng.normal(size=np.shape(x)), 3)
         if np.ndim(x) > 1 and np.array_equal(x, np.swapaxes(x, -1, -2)):
             # cholesky and eigh are functions of symmetric matrices
@@ -104,6 +108,26 @@ class Judge:
     def exact(self) -> list[Any]:
         """All slots of value and gradient at 50 digits."""
         return self.replayed(self.whole, BIG, self.inputs)
+
+    @functools.cached_property
+    def forks(self) -> bool:
+        """Whether 50 digits take another branch of the code by rounding alone.
+
+        They may where the operands of the comparison are closer, in floats, than the
+        bound of their difference: 0 that is 1e-700. Any other branch is a failure.
+        """
+        try:
+            return not self.exact
+        except BranchChanged as change:
+            *_, guard = (step for step in self.whole if step.number == change.step)
+            owners = {slot: step for step in self.whole for slot in step.slots}
+            a, b = owners[guard.operands[0]].operands
+            floats = mpf(self.floats[a]) - mpf(self.floats[b])
+            x, y = (mpf(getattr(x, "value", x)) for x in change.operands)
+            room = MARGIN * self.bound.of({a: 1.0, b: -1.0})
+            if abs(x - y - floats) <= room:
+                return True
+            raise
 
     @functools.cached_property
     def bound(self) -> Bound:
@@ -280,16 +304,6 @@ class Judge:
         """The largest bound that was asked for, in units of the last place."""
         return max(bound for _, bound, _ in self.weights) / (MARGIN * 2.0**-52)
 
-    def moved(self, h: Any) -> list[Any]:
-        """The inputs at many digits, moved along the direction."""
-        found = []
-        for x, dot in zip(self.inputs, self.direction, strict=True):
-            big = BIG.number(x)
-            found.append(
-                big + BIG.number(dot) * h if np.asarray(x).dtype.kind == "f" else big
-            )
-        return found
-
     @staticmethod
     def conditions(tape: Any, slots: Any) -> list[Any]:
         """All truth values and whole numbers among slots."""
@@ -318,20 +332,3 @@ class Judge:
         """Whether an infinite or undefined partial occurs on the way."""
         entries = (x for y in self.exact for x in exact_entries(y))
         return not all(map(BIG.ctx.isfinite, entries))
-
-    @functools.cached_property
-    def jumps(self) -> bool:
-        """Whether differences mean another thing than derivatives.
-
-        A derivative is cut off on purpose, or a step is far longer than a period.
-        """
-        return self.program.flavour == "wide" or "stop_gradient" in self.base.operations
-
-    def at_tie(self, h: Any) -> bool:
-        """Whether operands are equal here, and not a step further.
-
-        clip(x, t, t) is t, and smooth; the partials share its slope among all three.
-        """
-        moved = self.replayed(self.whole, BIG, self.moved(h))
-        here, there = (self.conditions(self.whole, x) for x in (self.exact, moved))
-        return here != there
