@@ -511,17 +511,22 @@ def test_native_derivatives_of_a_while_loop(laps: float) -> None:
     assert close(forward.compile()(*at, *along), tape.jvp(at, along)[1], rel=1e-11)
 
 
-def test_native_derivatives_of_a_while_loop_are_native(monkeypatch) -> None:
-    """Also where there was no room at first: the interpreter is asked once."""
+@pytest.fixture
+def asked(monkeypatch) -> list:
+    """The inputs that the interpreter is asked for in the place of native code."""
     from tapegrad.native import arraycalls
 
-    asked = []
-    found = arraycalls.Replay._found
+    found, asked = arraycalls.Replay._found, []
     monkeypatch.setattr(
         arraycalls.Replay,
         "_found",
         lambda self, inputs: asked.append(inputs) or found(self, inputs),
     )
+    return asked
+
+
+def test_native_derivatives_of_a_while_loop_are_native(asked) -> None:
+    """Also where there was no room at first: the interpreter is asked once."""
     tape = tg.record(lambda x, n: tg.fori_loop(0, n, lambda i, y: y * x, 1.0), 2.0, 3.0)
     native = tape.compile()
     for laps, times in ((64.0, 0), (65.0, 1), (66.0, 1), (100.0, 1), (2000.0, 2)):
@@ -546,7 +551,7 @@ def test_what_native_code_is_made_of_gives_the_same_numbers() -> None:
 
 
 def test_a_while_loop_that_needs_much_memory_is_left_to_the_interpreter(
-    monkeypatch,
+    asked, monkeypatch
 ) -> None:
     from tapegrad.native import arraycalls
 
@@ -555,6 +560,9 @@ def test_a_while_loop_that_needs_much_memory_is_left_to_the_interpreter(
     native = tape.compile()
     assert native.gradient(1.0, 500.0) == (500.0, 0.0)
     assert native.gradient(1.0, 600.0) == (600.0, 0.0)
+    assert len(asked) == 2
+    assert native.gradient(1.0, 60.0) == (60.0, 0.0)
+    assert len(asked) == 2
 
 
 def test_native_loops_in_loops_that_end_by_a_condition() -> None:
