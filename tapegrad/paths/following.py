@@ -38,7 +38,9 @@ class Call:
         return ((self.args, *self.extra) if self.extra else self.args), self.kwargs
 
 
-def follow(family: Family, path: Path, name: str, call: Call) -> Found:
+def follow(
+    family: Family, path: Path, name: str, call: Call, *, missed: bool = False
+) -> Found:
     """The answer of a method on the path whose guards hold.
 
     Native code tells which guard flipped, and the tree where to go on. It may disagree
@@ -46,25 +48,34 @@ def follow(family: Family, path: Path, name: str, call: Call) -> Found:
     inside of a step takes a number that it does not tell; so where it finds no way, the
     interpreter looks for one, and its word counts. Each looks at a path once at most,
     so this ends whatever the guards do.
+
+    Args:
+        family: of the arguments.
+        path: where to begin.
+        name: of the method.
+        call: its arguments.
+        missed: the path's native code was run already, and had no answer.
     """
     tried: list[Path] = []
     here: Path | None = path
+    last = path
     while here is not None and here not in tried:
         machine = here.runner.machine(name)
         if machine is None:
             break
         tried.append(here)
-        found = machine(call.leaves)
+        known = missed and here is path and machine.code.takes(call.leaves)
+        found = MISS if known else machine(call.leaves)
         if found is not MISS:
             if here is not path:
                 family.switch(here)
             return here, found, None
-        path = here
+        last = here
         depth = machine.code.flipped(call.leaves)
         if depth < 0 or depth in here.masks or type(here.outcomes[depth]) is not bool:
             break
         here = family.after(here, depth, not here.outcomes[depth])
-    return _interpreted(family, here or path, name, call)
+    return _interpreted(family, here or last, name, call)
 
 
 def _interpreted(family: Family, path: Path, name: str, call: Call) -> Found:

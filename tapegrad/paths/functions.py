@@ -196,7 +196,8 @@ class Function:
                     return found if machine.shape is None else machine.shape(found)
         call = Call(args, kwargs, leaves, key, extra)
         if path is not None:
-            path, found, why = follow(family, path, name, call)
+            missed = machine is not None
+            path, found, why = follow(family, path, name, call, missed=missed)
             if path is not None:
                 self._cache.hit(path)
                 return found

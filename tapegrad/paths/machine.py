@@ -32,6 +32,7 @@ from tapegrad.tape.tape import SCALAR, Tape
 # Which kernel a method runs.
 PARTS = {"value": "value", "value_and_gradient": "gradient", "gradient": "gradient"}
 ALIGNMENT = 64
+DOUBLE = np.dtype(np.float64)
 
 
 def _miss(*leaves: Any) -> object:
@@ -54,7 +55,8 @@ class Code:
         base = sweeps.flat(tape)
         lowered = tape_of(base, part)
         self.base = base
-        self.inputs = [base.aval_of(slot) for slot in base.inputs]
+        avals = [base.aval_of(slot) for slot in base.inputs]
+        self.inputs = [(shape, np.dtype(dtype)) for shape, dtype in avals]
         self.kernel: Kernel | ArrayKernel
         if base.arrays:
             self.kernel = build_arrays(lambda: lowered, "auto")
@@ -66,6 +68,8 @@ class Code:
         self._depths = _guards(lowered, base)
         # what a flipped guard leaves in the outputs is never looked at
         self._in = ctypes.c_double * max(len(base.inputs), 1)
+        self._pointers = ctypes.c_void_p * max(len(base.inputs), 1)
+        self._results = ctypes.c_void_p * max(len(lowered.outputs), 1)
         self._out = (ctypes.c_double * max(len(lowered.outputs), 1))()
 
     def flipped(self, leaves: Sequence[Any]) -> int:
@@ -89,11 +93,11 @@ class Code:
         """Whether the kernel takes these very leaves, of shapes that fit the tape."""
         for leaf, (shape, dtype) in zip(leaves, self.inputs, strict=True):
             if type(leaf) is float:
-                if shape or dtype != "float64":
+                if shape or dtype is not DOUBLE:
                     return False
             elif (
                 type(leaf) is not np.ndarray
-                or leaf.dtype.name != dtype
+                or leaf.dtype is not dtype
                 or not leaf.flags.carray
                 or not shape
             ):
@@ -109,8 +113,7 @@ class Code:
         room = np.empty(kernel.arena.nbytes + ALIGNMENT, np.uint8)
         arena = _place(room)
         arena += -arena % ALIGNMENT
-        ins = (ctypes.c_void_p * max(len(held), 1))(*map(_place, held))
-        outs = (ctypes.c_void_p * max(len(out), 1))(*map(_place, out))
+        ins, outs = self._pointers(*map(_place, held)), self._results(*map(_place, out))
         return self._run(ins, outs, arena)  # type: ignore[no-any-return]
 
 
