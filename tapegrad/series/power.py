@@ -30,10 +30,9 @@ class Series:
 
     Attributes:
         last: place of the last term known that is no structural zero.
-        holes: structural zeros stand before it.
     """
 
-    __slots__ = ("_dot", "_theta", "following", "holes", "last", "m", "shape", "terms")
+    __slots__ = ("_dot", "_theta", "following", "last", "m", "shape", "terms")
     # an array on the left hands over to the operators below
     __array_ufunc__ = None
 
@@ -43,9 +42,10 @@ class Series:
         self.following = following
         self.shape: tuple[int, ...] = m.base.shape(head)
         self.last = 0
-        self.holes = False
         self._dot: Series | None = None
         self._theta: Series | None = None
+        if m.family is not None:
+            m.family.parts.append(self)
 
     @property
     def head(self) -> Any:
@@ -76,15 +76,17 @@ class Series:
             return
         if self.shape and self.m.base.shape(value) != self.shape:
             value = self.m.base.broadcast_to(value, shape=self.shape)
-        place = len(self.terms)
-        self.holes = self.holes or self.last < place - 1
-        self.last = place
+        self.last = len(self.terms)
         self.terms.append(value)
 
     def finish(self, order: int) -> None:
-        """Find the terms up to an order, and forget where they came from."""
+        """Find the terms up to an order: there will be no others."""
         self.reach(order)
-        self.following = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget where the terms came from."""
+        self.following = self._dot = self._theta = None
 
     @property
     def dot(self) -> Series | None:
@@ -92,9 +94,9 @@ class Series:
         if self.constant:
             return None
         if self._dot is None:
-            zero = self.m.base.like(0, self.head)
             first = self.term(1)
-            self._dot = Series(self.m, zero if first is None else first, self._slope)
+            zero = self.m.base.like(0, self.head)
+            self._dot = self._beside(zero if first is None else first, self._slope)
         return self._dot
 
     def _slope(self, k: int) -> Any:
@@ -105,12 +107,19 @@ class Series:
     def theta(self) -> Series:
         """t times the derivative: the terms k a_k; its head stands for none."""
         if self._theta is None:
-            self._theta = Series(self.m, self.head, self._times_place)
+            self._theta = self._beside(self.head, self._times_place)
         return self._theta
 
     def _times_place(self, k: int) -> Any:
         mine = self.term(k)
         return None if mine is None else mine * k
+
+    def _beside(self, first: Any, following: Next) -> Series:
+        """A series that lives as long as this one, not as the step that asks for it."""
+        family, self.m.family = self.m.family, None
+        made = Series(self.m, first, following)
+        self.m.family = family
+        return made
 
     # -- rule text: operators are words of the reading -----------------------------
 
@@ -162,6 +171,28 @@ class Series:
         return repr(self.head)
 
 
+class Family:
+    """The series of one step and of its rule.
+
+    Attributes:
+        known: series of rows, by row, operands and parameters; and of numbers.
+        parts: all of them.
+    """
+
+    __slots__ = ("known", "parts")
+
+    def __init__(self) -> None:
+        self.known: dict[Any, Any] = {}
+        self.parts: list[Series] = []
+
+    def forget(self) -> None:
+        """The step is finished. Its parts know each other, in circles."""
+        for part in self.parts:
+            part.forget()
+        self.parts.clear()
+        self.known.clear()
+
+
 def convolution(
     a: Series, b: Series, k: int, low: int = 0, times: Callable[..., Any] = operator.mul
 ) -> Any:
@@ -182,15 +213,6 @@ def convolution(
     left = a.terms[start : stop + 1]
     right = b.terms[k - stop : k - start + 1]
     right.reverse()
-    if a.holes or b.holes:
-        pairs = [
-            (x, y)
-            for x, y in zip(left, right, strict=True)
-            if x is not None and y is not None
-        ]
-        if not pairs:
-            return None
-        left, right = zip(*pairs, strict=True)  # type: ignore[assignment]
     return functools.reduce(operator.add, map(times, left, right))
 
 

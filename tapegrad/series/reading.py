@@ -19,8 +19,8 @@ import numpy as np
 from tapegrad.readings.base import Reading
 from tapegrad.rules import Primitive
 from tapegrad.rules.shapes import FLOATING
-from tapegrad.series.power import Series, dots, head
-from tapegrad.series.words import KINDS, OWN, Family, by_rule
+from tapegrad.series.power import Family, Series, head
+from tapegrad.series.words import KINDS, OWN, by_push_of_nested
 
 # Rows with sub-tapes that are run as they stand. The others have a derivative of their
 # own, which a sub-tape does not know: a user's pullback, an implicit function.
@@ -62,9 +62,10 @@ class SeriesReading(Reading):
         if self.family is None or type(x) is not float:
             return Series(self, x)
         key = ("number", repr(x))  # 0.0 and -0.0 are two, NaN is one
-        if key not in self.family:
-            self.family[key] = Series(self, x)
-        return self.family[key]
+        known = self.family.known
+        if key not in known:
+            known[key] = Series(self, x)
+        return known[key]
 
     def operand(self, x: Any) -> Series:
         """An operand of an elementwise row; truth values count as numbers."""
@@ -114,9 +115,26 @@ class SeriesReading(Reading):
         def applied(*xs: Any, **params: Any) -> Any:
             if not any(isinstance(x, Series) for x in xs):
                 return self._at_point(row, *xs, **params)
-            return self._kept(word(*xs, **params))
+            return self._step(functools.partial(word, *xs, **params))
 
         return applied
+
+    def _step(self, make: Callable[[], Any]) -> Any:
+        """What a step gives is finished; what rule text makes grows on demand."""
+        if self.family is not None:
+            return make()
+        family = Family()
+        with self.inside(family):
+            y = make()
+        made = y if isinstance(y, tuple | list) else (y,)
+        found = [series for series in made if isinstance(series, Series)]
+        if self.order is None:
+            self.made += found
+            return y
+        for series in found:
+            series.finish(self.order)
+        family.forget()
+        return y
 
     def at_zero(self, row: Primitive) -> Callable[..., Any]:
         """A row in the reading of the coefficients."""
@@ -125,18 +143,6 @@ class SeriesReading(Reading):
     def _at_point(self, row: Primitive, *xs: Any, **params: Any) -> Any:
         found = self.at_zero(row)(*map(head, xs), **params)
         return tuple(map(self.lift, found)) if row.slots > 1 else self.lift(found)
-
-    def _kept(self, y: Any) -> Any:
-        """What a step gives is finished; what rule text makes grows on demand."""
-        if self.family is None:
-            for series in y if isinstance(y, tuple) else (y,):
-                if not isinstance(series, Series):
-                    continue
-                if self.order is None:
-                    self.made.append(series)
-                else:
-                    series.finish(self.order)
-        return y
 
     @contextmanager
     def inside(self, family: Family) -> Iterator[None]:
@@ -152,27 +158,18 @@ class SeriesReading(Reading):
         row: Primitive,
         xs: Sequence[Any],
         params: Any,
-        make: Callable[[Family], Any],
+        make: Callable[[], Any],
     ) -> Any:
         """The series of a row, one for equal operands: so systems of rules close."""
-        family: Family = {} if self.family is None else self.family
+        known = self.family.known  # type: ignore[union-attr]
         key = (row.name, *map(id, xs), *sorted(params.items()))
-        if key not in family:
+        if key not in known:
             # the operands are kept with it, or another object may get their id
-            family[key] = make(family), xs
-        return family[key][0]
+            known[key] = make(), xs
+        return known[key][0]
 
     def nested(self, row: Primitive, xs: Any, params: Any) -> Any:
         """A step with sub-tapes: run in series, or by its own rule."""
         if row.name in RUN:
             return row.run(self, xs, params)  # type: ignore[misc]
-        xs = list(map(self.lift, xs))
-        heads = self.base.nested(row, list(map(head, xs)), params)
-
-        def push(ys: list[Any]) -> Any:
-            return row.push(self, dots(xs), ys, xs, params)  # type: ignore[misc]
-
-        found = by_rule(self, heads, push, {})
-        for y in found:
-            self._kept(y)
-        return found
+        return self._step(functools.partial(by_push_of_nested, self, row, xs, params))

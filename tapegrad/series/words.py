@@ -36,9 +36,6 @@ from tapegrad.series.power import (
 # Whole exponents up to this are products, which are right at 0 as well.
 PRODUCTS = 64
 
-# The series of one step and its rule, by row, operands and parameters.
-Family = dict[Any, Any]
-
 
 class Atom(Series):
     """An elementwise row of series, by its own partials."""
@@ -46,11 +43,11 @@ class Atom(Series):
     __slots__ = ("family", "params", "partials", "row", "xs")
 
     def __init__(
-        self, m: Any, row: Primitive, xs: Sequence[Series], params: Any, family: Family
+        self, m: Any, row: Primitive, xs: Sequence[Series], params: Any
     ) -> None:
         first = m.at_zero(row)(*map(head, xs), **params)
         super().__init__(m, first, self._by_partials if moving(xs) else None)
-        self.row, self.xs, self.params, self.family = row, xs, params, family
+        self.row, self.xs, self.params, self.family = row, xs, params, m.family
         self.partials: Any = None
 
     def _by_partials(self, k: int) -> Any:
@@ -69,17 +66,15 @@ class Atom(Series):
                 total = plus(total, convolution(x.theta, p, k, low=1))
         return plus(plain, None if total is None else total / k)
 
-    def finish(self, order: int) -> None:
-        """Find the terms up to an order, and forget the rule."""
-        super().finish(order)
-        self.partials, self.family, self.xs = None, {}, ()
+    def forget(self) -> None:
+        """Forget the rule, and where the terms came from."""
+        super().forget()
+        self.partials, self.family, self.xs = None, None, ()
 
 
 def _elementwise(m: Any, row: Primitive, *xs: Any, **params: Any) -> Any:
     given = list(map(m.operand, xs))
-    return m.shared(
-        row, given, params, lambda family: Atom(m, row, given, params, family)
-    )
+    return m.shared(row, given, params, lambda: Atom(m, row, given, params))
 
 
 def _linear(m: Any, row: Primitive, *xs: Any, **params: Any) -> Any:
@@ -137,11 +132,9 @@ def product(m: Any, times: Callable[..., Any], a: Series, b: Series) -> Series:
     )
 
 
-def by_rule(
-    m: Any, heads: Sequence[Any], push: Callable[..., Any], family: Family
-) -> list[Any]:
+def by_rule(m: Any, heads: Sequence[Any], push: Callable[..., Any]) -> list[Any]:
     """Results whose derivative by t a rule tells, as the integrals of that."""
-    rates: list[Any] = []
+    family, rates = m.family, list[Any]()
 
     def term(place: int, k: int) -> Any:
         if not rates:
@@ -165,7 +158,7 @@ def _by_push(m: Any, row: Primitive, *xs: Any, **params: Any) -> Any:
     given = list(map(m.lift, xs))
     several = row.slots > 1
 
-    def make(family: Family) -> Any:
+    def make() -> Any:
         found = m.at_zero(row)(*map(head, given), **params)
         heads = found if several else (found,)
         if not moving(given):
@@ -176,10 +169,24 @@ def _by_push(m: Any, row: Primitive, *xs: Any, **params: Any) -> Any:
             dot = pushed(m, row, y, given, dots(given), params)
             return dot if several else (dot,)
 
-        ys = by_rule(m, heads, push, family)
+        ys = by_rule(m, heads, push)
         return tuple(ys) if several else ys[0]
 
     return m.shared(row, given, params, make)
+
+
+def by_push_of_nested(m: Any, row: Primitive, xs: Sequence[Any], params: Any) -> Any:
+    """A step with sub-tapes and a rule of its own for tangents."""
+    given = list(map(m.lift, xs))
+    heads = m.base.nested(row, list(map(head, given)), params)
+    if not moving(given):
+        return list(map(m.lift, heads))
+
+    def push(ys: list[Any]) -> Any:
+        rule: Any = row.push
+        return rule(m, dots(given), ys, given, params)
+
+    return by_rule(m, heads, push)
 
 
 def _where(m: Any, row: Primitive, condition: Any, *arms: Any) -> Any:
@@ -272,8 +279,7 @@ def _powc(m: Any, x: Any, exponent: Any) -> Any:
     whole = float(exponent).is_integer() and abs(exponent) <= PRODUCTS
     if x.constant or exponent == 0:
         return Series(m, first)
-    with m.inside({} if m.family is None else m.family):
-        y = _whole_power(x, int(exponent)) if whole else m.pow(x, exponent)
+    y = _whole_power(x, int(exponent)) if whole else m.pow(x, exponent)
     return Series(m, first, y.term)
 
 

@@ -79,6 +79,12 @@ def test_sine_and_cosine_are_one_system(products):
     assert found == order * (order + 1) // 2 + (order - 1) * order // 2
 
 
+def test_a_whole_power_is_made_by_squaring(products):
+    order = 20
+    found = count(products, lambda x: x**8, (1.0,), order, dense=True)
+    assert found == 3 * (order + 1) * (order + 2) // 2
+
+
 def test_a_line_has_no_products_beyond_its_two_terms(products):
     order = 20
     found = count(products, np.exp, (1.0,), order, dense=False)

@@ -249,6 +249,31 @@ def test_values_outside_that_a_function_reads():
     assert tg.grad(f)(a) == pytest.approx(wanted, rel=1e-13)
 
 
+def test_ints_among_what_is_differentiated():
+    table = np.array([1, 0, 2])
+
+    def f(x):
+        return tg.taylor(lambda at, x: x[at] ** 3, (table, x), (table, x), 2)[2].sum()
+
+    x = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(tg.grad(f)(x), 9 * x**2)
+
+
+def test_a_loop_of_high_order():
+    def step(c, u):
+        return np.sin(c) + u * c
+
+    def loop(x):
+        xs = np.array([0.5, 0.25, -0.5])
+        return tg.scan(lambda c, u: (step(c, u), None), x, xs)[0]
+
+    def plain(x):
+        return step(step(step(x, 0.5), 0.25), -0.5)
+
+    found = tg.taylor(loop, 0.7, 1.0, 40)
+    assert np.array_equal(found, tg.taylor(plain, 0.7, 1.0, 40))
+
+
 def test_eager_values():
     x = tg.Value(0.7)
     found = tg.taylor(FUNCTIONS["composite"], x, 1.0, 3)

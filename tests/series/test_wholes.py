@@ -1,6 +1,6 @@
 """Series of every row of whole arrays at its samples, against mpmath.
 
-A weighted sum of the row's entries along a line is differentiated by mpmath, from
+A weighted sum of the row's entries along a curve is differentiated by mpmath, from
 values at 60 digits alone. Eigenvectors have no sign of their own, so their squares are
 weighed.
 """
@@ -42,12 +42,24 @@ def weighed(case, ys):
     )
 
 
+def bends(case):
+    """Terms of t^2 and t^3 of a curved path: symmetric like the direction."""
+    return [
+        None if dot is None else tuple(f(np.asarray(dot)) for f in (np.sin, np.cos))
+        for dot in case.dots
+    ]
+
+
 def reference(case):
     def along(t):
-        xs = []
-        for x, dot in zip(case.xs, case.dots, strict=True):
+        xs, step = [], Big(CTX, t)
+        for x, dot, bend in zip(case.xs, case.dots, bends(case), strict=True):
             mine = DIGITS.number(x)
-            xs.append(mine if dot is None else mine + DIGITS.number(dot) * Big(CTX, t))
+            if dot is not None:
+                two, three = (DIGITS.number(part[()]) for part in bend)
+                mine = mine + DIGITS.number(dot) * step
+                mine = mine + two * (step * step) + three * (step * step * step)
+            xs.append(mine)
         found = getattr(DIGITS, case.row.name)(*xs, **case.params)
         return weighed(case, settled(case.row, found))
 
@@ -63,7 +75,8 @@ def weighed_series(case, arithmetic):
 
     x0 = tuple(case.xs[i] for i in case.free)
     direction = tuple(case.dots[i] for i in case.free)
-    found = tg.taylor(f, x0, direction, ORDER, arithmetic=arithmetic)
+    higher = [tuple(bends(case)[i][k] for i in case.free) for k in (0, 1)]
+    found = tg.taylor(f, x0, direction, ORDER, higher=higher, arithmetic=arithmetic)
     return [weighed(case, [y[k] for y in found]) for k in range(ORDER + 1)]
 
 
