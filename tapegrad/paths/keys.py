@@ -183,7 +183,8 @@ def attributes(value: Any) -> Iterator[tuple[str, Any]]:
     state = getattr(value, "__dict__", None)
     if isinstance(state, dict) and len(state) <= ENTRIES:
         yield from list(state.items())
-    for name, slot in _slots(type(value)):
+    kind: Any = type(value)
+    for name, slot in _slots(kind):
         try:
             yield name, slot.__get__(value)
         except AttributeError:
