@@ -155,6 +155,9 @@ def _column(
                 yield each[0]
                 continue
             shape = base.aval_of(output)[0]
+            if not each:
+                yield m.broadcast_to(m.number(0.0), shape=shape + lead)
+                continue
             rows = [m.reshape(part, shape=(1, *shape)) for part in each]
             yield _behind(m, m.concatenate(*rows, axis=0), lead)
         return
