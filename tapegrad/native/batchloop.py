@@ -8,16 +8,17 @@ the other.
 
 Operands that stand as the kernel takes them are handed over as they are; others go
 through buffers. The last block has fewer lanes: the word after the pointers to inputs
-says how many. An output that may overlap an input is written when its block is done.
-Where a kernel has no answer, as LAPACK for a singular matrix, its outputs are NaN, as
-those of `numpy.linalg` are. The flags of floating point that it has raised are taken
-back.
+says how many. Lanes that read what others write go one by one, and any other output
+that may overlap an input is written when its block is done. Where a kernel has no
+answer, as LAPACK for a singular matrix, its outputs are NaN, as those of `numpy.linalg`
+are. The flags of floating point that it has raised are taken back.
 """
 
 from __future__ import annotations
 
 import math
 
+from tapegrad.native.batchmoves import CHAINED, MOVE
 from tapegrad.native.engine import FREE, MALLOC
 from tapegrad.native.reading import literal
 from tapegrad.native.thunk import outside
@@ -37,124 +38,6 @@ CALLS = (
     outside("PyErr_NoMemory", "ptr"),
 )
 
-# Entries between a contiguous buffer and lanes that stand anywhere.
-MOVE = """\
-define internal void @move(ptr %flat, ptr %base, i64 %lanes, i64 %lane_step, i64 %nd,
-                           ptr %shape, ptr %steps, i64 %size, i1 %out) {
-entry:
-  br label %lane_head
-lane_head:
-  %lane = phi i64 [ 0, %entry ], [ %lane_next, %lane_end ]
-  %more = icmp slt i64 %lane, %lanes
-  br i1 %more, label %lane_body, label %exit
-lane_body:
-  %lane_off = mul i64 %lane, %lane_step
-  %first = mul i64 %lane, %size
-  br label %entry_head
-entry_head:
-  %e = phi i64 [ 0, %lane_body ], [ %e_next, %entry_end ]
-  %left = icmp slt i64 %e, %size
-  br i1 %left, label %place_head, label %lane_end
-place_head:
-  %j = phi i64 [ %nd, %entry_head ], [ %j_less, %place_body ]
-  %rest = phi i64 [ %e, %entry_head ], [ %rest_next, %place_body ]
-  %off = phi i64 [ %lane_off, %entry_head ], [ %off_next, %place_body ]
-  %inner = icmp sgt i64 %j, 0
-  br i1 %inner, label %place_body, label %copy
-place_body:
-  %j_less = sub i64 %j, 1
-  %dim_at = getelementptr i64, ptr %shape, i64 %j_less
-  %dim = load i64, ptr %dim_at
-  %step_at = getelementptr i64, ptr %steps, i64 %j_less
-  %step = load i64, ptr %step_at
-  %index = urem i64 %rest, %dim
-  %rest_next = udiv i64 %rest, %dim
-  %move = mul i64 %index, %step
-  %off_next = add i64 %off, %move
-  br label %place_head
-copy:
-  %there = getelementptr i8, ptr %base, i64 %off
-  %which = add i64 %first, %e
-  %here = getelementptr double, ptr %flat, i64 %which
-  br i1 %out, label %give, label %take
-give:
-  %given = load double, ptr %here
-  store double %given, ptr %there
-  br label %entry_end
-take:
-  %taken = load double, ptr %there
-  store double %taken, ptr %here
-  br label %entry_end
-entry_end:
-  %e_next = add i64 %e, 1
-  br label %entry_head
-lane_end:
-  %lane_next = add i64 %lane, 1
-  br label %lane_head
-exit:
-  ret void
-}
-
-define internal i1 @contiguous(i64 %nd, ptr %shape, ptr %steps) {
-entry:
-  br label %head
-head:
-  %j = phi i64 [ %nd, %entry ], [ %less, %go ]
-  %expected = phi i64 [ 8, %entry ], [ %wider, %go ]
-  %more = icmp sgt i64 %j, 0
-  br i1 %more, label %look, label %good
-look:
-  %less = sub i64 %j, 1
-  %dim_at = getelementptr i64, ptr %shape, i64 %less
-  %dim = load i64, ptr %dim_at
-  %step_at = getelementptr i64, ptr %steps, i64 %less
-  %step = load i64, ptr %step_at
-  %as_it_should = icmp eq i64 %step, %expected
-  %single = icmp eq i64 %dim, 1
-  %fine = or i1 %as_it_should, %single
-  br i1 %fine, label %go, label %bad
-go:
-  %wider = mul i64 %expected, %dim
-  br label %head
-good:
-  ret i1 true
-bad:
-  ret i1 false
-}
-
-define internal i1 @apart(ptr %p, ptr %args, ptr %steps, i64 %start, i64 %count,
-                          i64 %reach) {
-entry:
-  %here = ptrtoint ptr %p to i64
-  %under = sub i64 0, %reach
-  br label %head
-head:
-  %k = phi i64 [ 0, %entry ], [ %next, %go ]
-  %more = icmp slt i64 %k, %count
-  br i1 %more, label %look, label %good
-look:
-  %arg_at = getelementptr ptr, ptr %args, i64 %k
-  %arg = load ptr, ptr %arg_at
-  %step_at = getelementptr i64, ptr %steps, i64 %k
-  %step = load i64, ptr %step_at
-  %moved = mul i64 %start, %step
-  %input = getelementptr i8, ptr %arg, i64 %moved
-  %there = ptrtoint ptr %input to i64
-  %distance = sub i64 %here, %there
-  %above = icmp slt i64 %distance, %reach
-  %below = icmp sgt i64 %distance, %under
-  %near = and i1 %above, %below
-  br i1 %near, label %bad, label %go
-go:
-  %next = add i64 %k, 1
-  br label %head
-good:
-  ret i1 true
-bad:
-  ret i1 false
-}
-"""
-
 LOOP = """\
 define void @loop(ptr %args, ptr %dims, ptr %steps, ptr %data) {{
 entry:
@@ -172,6 +55,8 @@ entry:
   %reach = load i64, ptr %reach_at
   %operands = getelementptr i64, ptr %data, i64 {words}
   %total = add i64 %inputs, %outputs
+  %chained = call i1 @chained(ptr %args, ptr %steps, i64 %n, i64 %inputs, i64 %total)
+  %stride = select i1 %chained, i64 1, i64 %block
   %core_steps = getelementptr i64, ptr %steps, i64 %total
   %slots = add i64 %total, 1
   %tables = mul i64 %slots, 8
@@ -206,8 +91,8 @@ head:
   %more = icmp sgt i64 %left, 0
   br i1 %more, label %begin, label %exit
 begin:
-  %few = icmp slt i64 %left, %block
-  %m = select i1 %few, i64 %left, i64 %block
+  %few = icmp slt i64 %left, %stride
+  %m = select i1 %few, i64 %left, i64 %stride
   br label %operand_head
 operand_head:
   %k = phi i64 [ 0, %begin ], [ %k_next, %operand_end ]
@@ -314,7 +199,7 @@ out_end:
   %o_next = add i64 %o, 1
   br label %out_head
 written:
-  %start_next = add i64 %start, %block
+  %start_next = add i64 %start, %stride
   br label %head
 exit:
   call void @free(ptr %memory)
@@ -326,4 +211,8 @@ exit:
 
 def source() -> str:
     """LLVM text; its function is ``@loop``."""
-    return MOVE + LOOP.format(words=len(WORDS), nan=literal(math.nan), flags=ALL_FLAGS)
+    return (
+        MOVE
+        + CHAINED
+        + LOOP.format(words=len(WORDS), nan=literal(math.nan), flags=ALL_FLAGS)
+    )

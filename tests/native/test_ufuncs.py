@@ -224,3 +224,34 @@ def test_code_lives_as_long_as_the_ufunc():
     del u
     gc.collect()
     assert engine() is None
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 600, 1500])
+def test_lanes_that_read_what_others_write(n):
+    """Reductions: an output that stands still, or that is the next input."""
+
+    def blend(a, b):
+        return 0.5 * a + b
+
+    ufunc = tg.compile(blend, 1.0, 2.0).ufunc()
+    plain = np.frompyfunc(blend, 2, 1)
+    x = np.random.default_rng(n).normal(size=(3, n))
+    for axis in (0, 1):
+        for name in ("reduce", "accumulate"):
+            expected = getattr(plain, name)(x, axis=axis).astype(float)
+            assert np.array_equal(getattr(ufunc, name)(x, axis=axis), expected)
+            integers = np.arange(3 * n).reshape(3, n)
+            expected = getattr(plain, name)(integers, axis=axis).astype(float)
+            assert np.array_equal(getattr(ufunc, name)(integers, axis=axis), expected)
+    places = [0, n // 2, n - 1]
+    expected = plain.reduceat(x[0], places).astype(float)
+    assert np.array_equal(ufunc.reduceat(x[0], places), expected)
+    back = x[0, ::-1]
+    expected = plain.accumulate(back).astype(float)
+    assert np.array_equal(ufunc.accumulate(back), expected)
+    held = x[0].copy()
+    ufunc.accumulate(held, out=held)
+    assert np.array_equal(held, plain.accumulate(x[0]).astype(float))
+    held = np.zeros(2)
+    ufunc.at(held, [0, 0, 1], [1.0, 2.0, 3.0])
+    assert np.array_equal(held, [2.5, 3.0])
