@@ -196,9 +196,8 @@ def matched(tree: Tree, given: Any, name: str, like: str) -> list[Any]:
         return match(tree, given, name, statics=False)
     except ShapeError:
         pass
-    leaves, found = flatten(given, lambda _: True)
-    names = set(_all_paths(tree, name))
-    others = set(_all_paths(found, name) if leaves else ())
+    _, found = flatten(given, lambda _: False)
+    names, others = (set(_all_paths(one, name)) for one in (tree, found))
     missing, more = sorted(names - others), sorted(others - names)
     told = []
     if missing:

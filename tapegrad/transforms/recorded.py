@@ -77,7 +77,12 @@ class Recorded:
             mine, _ = flatten(argument, is_dynamic)
             self.places.append(list(range(len(leaves), len(leaves) + len(mine))))
             leaves += mine
-        self.given = [*leaves, *captured]
+        # frozen copies: who writes to an array later changes no derivative
+        examples = self.tape.example or ()
+        self.given = [
+            x if isinstance(x, Value) else copy
+            for x, copy in zip([*leaves, *captured], examples, strict=True)
+        ]
         self.smooth = set(differentiable(self.tape))
         self.plain = not any(isinstance(x, Value) for x in self.given)
         self.count, self.result = len(self.tape.outputs), self.tape.structure.result
