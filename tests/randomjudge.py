@@ -306,11 +306,16 @@ class Judge:
 
     @staticmethod
     def conditions(tape: Any, slots: Any) -> list[Any]:
-        """All truth values and whole numbers among slots."""
+        """What was decided: all truth values, whole numbers and signs among slots."""
+        if "sign" in tape.operations:
+            steps = (step for step in tape if step.primitive.name == "sign")
+            signs = {step.slots.start for step in steps}
+        else:
+            signs = set()
         return [
             exact_entries(x)
             for slot, x in enumerate(slots)
-            if not tape.aval_of(slot)[1].startswith("float")
+            if slot in signs or not tape.aval_of(slot)[1].startswith("float")
         ]
 
     def moderate(self, slots: Any) -> bool:
