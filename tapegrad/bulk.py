@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad import passing
+from tapegrad import masks, passing
 from tapegrad.readings import NUMPY, SCALAR
 from tapegrad.readings.mixed import MIXED
 from tapegrad.readings.numeric import UNLIKE_IEEE
@@ -280,7 +280,7 @@ def adjoint_of_arrays(columns: Columns, seeds: Mapping[int, Any]) -> dict[int, A
         for operand, (_, share, under) in zip(operands, parts, strict=True):
             aval = columns.aval_at(operand)
             if share is not None and aval[1] in FLOATING:
-                mask = passing.fit_mask(MIXED, under, aval[0])
+                mask = masks.fit_mask(MIXED, under, aval[0])
                 sums.add(operand, passing.fit(MIXED, share, aval), mask)
     return bars
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.errors import DomainError, IndexOutOfBounds
+from tapegrad.masks import fit_mask, masked, read, some_of
 from tapegrad.rules import Primitive
 from tapegrad.rules.movement import spread, unbroadcast
 from tapegrad.rules.shapes import FLOATING
@@ -206,8 +207,8 @@ def _pulled(
 ) -> list[tuple[Any, Any, Any]]:
     """What a step of whole arrays passes on.
 
-    Through data movement and reductions a mask goes entry by entry. Where every entry
-    depends on every other (a matrix product) it is left at: is any entry selected?
+    Through data movement and reductions a mask goes entry by entry; through products
+    and systems by rows, columns and matrices of a stack (see `masks`).
     """
     if row.kind == "reduction":
         shape, axes = m.shape(xs[0]), params["axes"]
@@ -226,19 +227,10 @@ def _pulled(
         seen = rule(m, marks, y, *xs, **params)
         unders = [None if mark is None else m.not_equal(mark, 0) for mark in seen]
         return [(None, part, under) for part, under in zip(parts, unders, strict=True)]
-    return _gated(m, parts, _some(m, mask))
-
-
-def _some(m: Any, mask: Any) -> Any:
-    """Whether any entry is selected."""
-    return m.any(mask, axes=tuple(range(len(m.shape(mask)))))
-
-
-def _gated(m: Any, parts: Sequence[Any], some: Any) -> list[tuple[Any, Any, Any]]:
-    """Parts passed on as wholes where `some` is true, which is their mask."""
+    unders = read(m, row, mask, xs, params)
     return [
-        (None, None if part is None else m.where(some, part, m.number(0)), some)
-        for part in parts
+        masked(m, part, fit_mask(m, under, m.shape(x)))
+        for part, under, x in zip(parts, unders, xs, strict=True)
     ]
 
 
@@ -290,29 +282,8 @@ def pulled_nested(
     parts = rule(m, mine, ys, xs, params)
     if any(masks.get(slot) is None for slot in reached):
         return [(None, part, None) for part in parts]
-    marks = [_some(m, masks[slot]) for slot in reached]
-    return _gated(m, parts, functools.reduce(m.logical_or, marks))
-
-
-def fit_mask(m: Any, mask: Any, shape: tuple[int, ...]) -> Any:
-    """A mask in the shape of its slot: set where any entry that was joined is."""
-    if mask is None or m.shape(mask) == shape:
-        return mask
-    have = m.shape(mask)
-    joined = tuple(
-        place
-        for place, size in enumerate(have)
-        if place < len(have) - len(shape)
-        or (size != 1 and shape[place - len(have) + len(shape)] == 1)
-    )
-    if joined:
-        mask = m.reshape(
-            m.any(mask, axes=joined),
-            shape=tuple(1 if p in joined else size for p, size in enumerate(have))[
-                max(len(have) - len(shape), 0) :
-            ],
-        )
-    return mask if m.shape(mask) == shape else m.broadcast_to(mask, shape=shape)
+    some = functools.reduce(m.logical_or, (some_of(m, masks[i]) for i in reached))
+    return [masked(m, part, some) for part in parts]
 
 
 def _arms(m: Any, chosen: Any, bar: Any, mask: Any) -> list[tuple[Any, Any, Any]]:

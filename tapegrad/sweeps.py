@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.masks import fit_mask
 from tapegrad.passing import (
     Sums,
     applied,
     contributions,
     fit,
-    fit_mask,
     partials_of,
     pulled_nested,
     pulled_several,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad import passing
+from tapegrad import masks, passing
 from tapegrad.readings import reading
 from tapegrad.show.formulas import NAME, TEXT, WORD, Formula
 from tapegrad.show.text import number_text
@@ -60,7 +60,7 @@ class Contributions:
             return None
         aval = self.tape.aval_of(operand)
         part = passing.fit(TEXT, part, aval)
-        self.sums.add(operand, part, passing.fit_mask(TEXT, under, aval[0]))
+        self.sums.add(operand, part, masks.fit_mask(TEXT, under, aval[0]))
         self.sums.bars[operand] = self.bars[operand]  # named, however it grows
         mask = self.sums.masks.get(operand)
         if mask is not None and mask.text == "True":

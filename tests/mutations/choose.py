@@ -62,7 +62,14 @@ AREAS = {
         ),
     ),
     "sweeps": Area(
-        ("sweeps.py", "passing.py", "bulk.py", "derivatives.py", "eager.py"),
+        (
+            "sweeps.py",
+            "passing.py",
+            "masks.py",
+            "bulk.py",
+            "derivatives.py",
+            "eager.py",
+        ),
         40,
         (
             "tests/test_sweeps.py",
