@@ -180,3 +180,22 @@ def test_an_integer_that_stays_the_same_may_be_a_plain_one() -> None:
     )
     with pytest.raises(tg.BranchChanged, match=__file__):
         tape(0.5, 2.0)
+
+
+def test_a_place_that_a_loop_found_may_be_anywhere_while_a_derivative_is_recorded() -> (
+    None
+):
+    """Nobody asks for its number there, and 0 - 7 would be out of bounds."""
+
+    def f(x):
+        last = tg.while_loop(lambda k: k < 9, lambda k: k + 1, 0)
+        return x[last - 7] ** 3 * x[0]
+
+    x = np.array([2.0, 3.0, 5.0])
+    tape = tg.record(f, x)
+    assert np.array_equal(tape.gradient(x), [125.0, 0.0, 150.0])
+    assert np.array_equal(tape.adjoint_tape()(x), [125.0, 0.0, 150.0])
+    assert np.array_equal(tape.compile().gradient(x), [125.0, 0.0, 150.0])
+    assert tape.hessian(x)[2, 2] == tape.compile().hessian(x)[2, 2] == 60.0
+    with pytest.raises(tg.IndexOutOfBounds):
+        tg.grad(lambda x: f(x[:2]))(x)
