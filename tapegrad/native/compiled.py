@@ -33,7 +33,7 @@ from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.engine import Engine
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.lowering import lower
-from tapegrad.native.nesting import builder
+from tapegrad.native.nesting import builder, result_maker
 from tapegrad.native.report import Part, Report
 from tapegrad.passes import prune
 from tapegrad.readings import SCALAR
@@ -102,8 +102,9 @@ class Compiled:
     def value(self) -> Callable[..., Any]:
         """The same as calling it; for plain numbers without a Python frame."""
         # a bound method of self here would be a cycle, and keep the code alive
-        shape = builder(self.tape.structure.result)
-        return self._door("value", "value", thunk.VALUE, shape)
+        shape, bare = result_maker(self.tape)
+        kind = thunk.VALUE if bare else thunk.FLAT
+        return self._door("value", "value", kind, shape)
 
     @functools.cached_property
     def value_and_gradient(self) -> Callable[..., Any]:

@@ -12,7 +12,9 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tapegrad.sweeps import flat
 from tapegrad.tape.structure import NAMESPACE, Tree
+from tapegrad.tape.tape import Tape
 
 # Appends the leaves of a value to a list; false where it nests otherwise.
 Taker = Callable[[Any, list[Any]], bool]
@@ -128,6 +130,24 @@ def builder(tree: Tree) -> Maker:
     # what it looks like with each leaf's number in its place; dicts keep their order
     make = _maker(tree.build(range(tree.spec.num_leaves)))
     return make or tree.build
+
+
+def result_maker(tape: Tape) -> tuple[Maker, bool]:
+    """How a tape's result is put together, and whether it is the first output as it is.
+
+    Kernels of numbers give floats, for truth values too.
+    """
+    base, result = flat(tape), tape.structure.result
+    build = builder(result)
+    truths = [base.aval_of(slot) == ((), "bool") for slot in base.outputs]
+    if base.arrays or not any(truths):
+        return build, result.bare
+
+    def make(found: Sequence[Any]) -> Any:
+        pairs = zip(found, truths, strict=True)
+        return build([bool(y) if truth else y for y, truth in pairs])
+
+    return make, False
 
 
 def _maker(pattern: Any) -> Maker | None:

@@ -25,7 +25,7 @@ from tapegrad.native.arraycalls import Converted, build_arrays, tape_of
 from tapegrad.native.arrayentry import ArrayKernel, array_builtin
 from tapegrad.native.compiled import build
 from tapegrad.native.entry import Kernel, builtin
-from tapegrad.native.nesting import builder
+from tapegrad.native.nesting import builder, result_maker
 from tapegrad.paths.running import MISS
 from tapegrad.tape.tape import SCALAR, Tape
 
@@ -184,11 +184,10 @@ class _AsFloats:
 
 def _made(tape: Tape, name: str) -> tuple[int, Callable[[Any], Any] | None]:
     """What the thunk makes of the outputs, and what is then made of that."""
-    result, base = tape.structure.result, sweeps.flat(tape)
+    base = sweeps.flat(tape)
     if name == "value":
-        if result.bare:
-            return thunk.VALUE, None
-        return thunk.FLAT, builder(result)
+        make, bare = result_maker(tape)
+        return (thunk.VALUE, None) if bare else (thunk.FLAT, make)
     scalar_output(tape)
     trees = tape.structure.arguments
     places = differentiable(base)

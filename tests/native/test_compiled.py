@@ -525,3 +525,17 @@ def test_threads(tape):
     assert faults == []
     assert len(found) == 320
     assert all(found)
+
+
+def test_truth_values_stay_truth_values():
+    """As the interpreter gives them, in every tier; others stay floats."""
+
+    def above(x, y):
+        return {"above": x > y, "sum": x + y, "both": [x > 0.0, y]}
+
+    for f in (lambda x, y: x > y, above):
+        tape = tg.record(f, 1.0, 2.0)
+        expected = tape(3.0, 2.0)
+        assert repr(tape.compile()(3.0, 2.0)) == repr(expected)
+        paths = tg.function(f, native_after=0)
+        assert repr([paths(3.0, 2.0), paths(3.0, 2.0)]) == repr([expected] * 2)
