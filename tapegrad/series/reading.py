@@ -170,6 +170,7 @@ class SeriesReading(Reading):
 
     def nested(self, row: Primitive, xs: Any, params: Any) -> Any:
         """A step with sub-tapes: run in series, or by its own rule."""
-        if row.name in RUN:
+        # on a tape a while loop cannot be written out: its tangents are loops again
+        if row.name in RUN and not (self.records and row.name == "while_loop"):
             return row.run(self, xs, params)  # type: ignore[misc]
         return self._step(functools.partial(by_push_of_nested, self, row, xs, params))

@@ -47,7 +47,11 @@ def read_in_series(
     for place, mine in zip(differentiable(base), steps, strict=False):
         given[place] = polynomial(series, inputs[place], mine[:order])
     slots = sweeps.replay(base, series, given)
-    return [terms_of(m, slots[slot], order) for slot in base.outputs]
+    found = [terms_of(m, slots[slot], order) for slot in base.outputs]
+    for y in slots:
+        if isinstance(y, Series):
+            y.forget()  # what others asked of it knows it in turn
+    return found
 
 
 def polynomial(m: SeriesReading, point: Any, steps: Sequence[Any]) -> Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 
@@ -11,6 +12,7 @@ import sympy as sp
 
 import tapegrad as tg
 from tapegrad.errors import BranchChanged, RecordError, ShapeError
+from tapegrad.series.power import Series
 
 A, B = sp.symbols("a b", real=True)
 WAVE = tg.primitive("taylor_wave", sp.sin(A) * sp.exp(B) / (1 + A**2), [A, B])
@@ -272,6 +274,53 @@ def test_a_loop_of_high_order():
 
     found = tg.taylor(loop, 0.7, 1.0, 40)
     assert np.array_equal(found, tg.taylor(plain, 0.7, 1.0, 40))
+
+
+def test_a_gradient_through_a_while_loop():
+    f = FUNCTIONS["while_loop"]
+    found = tg.grad(lambda x: tg.taylor(f, x, 1.0, 2)[2])(0.45)
+    assert found == pytest.approx(3 * tg.taylor(f, 0.45, 1.0, 3)[3], rel=1e-12)
+
+
+def test_under_vmap_and_under_it():
+    x = np.array([0.1, 0.2, 0.7])
+    found = tg.vmap(lambda x: tg.taylor(np.tanh, x, 1.0, 3))(x)
+    wanted = tg.taylor(np.tanh, x, np.ones(3), 3)
+    np.testing.assert_allclose(found, wanted.T, rtol=1e-14)
+    inner = tg.taylor(
+        lambda x: tg.vmap(lambda y: np.sin(y * x))(np.arange(3.0)), 0.3, 1.0, 4
+    )
+    plain = tg.taylor(lambda x: np.sin(np.arange(3.0) * x), 0.3, 1.0, 4)
+    np.testing.assert_allclose(inner, plain, rtol=1e-14)
+
+
+def test_a_function_of_many_paths():
+    @tg.function
+    def f(x):
+        return np.sin(x) if x > 0 else x * x
+
+    assert tg.taylor(f, -3.0, 1.0, 3).tolist() == [9, -6, 1, 0]
+    assert np.array_equal(tg.taylor(f, 0.3, 1.0, 3), tg.taylor(np.sin, 0.3, 1.0, 3))
+
+
+def test_nothing_is_left_for_the_garbage_collector():
+    x = np.array([0.3, 0.7])
+    a = np.eye(2) * 3
+
+    def f(x):
+        y = tg.sigmoid(np.tanh(x)) / (1 + x**2.5) + tg.logsumexp(x)
+        return np.linalg.cholesky(a + np.outer(y, y)) @ np.sqrt(y)
+
+    tape = tg.record(f, x)
+    tg.taylor(tape, x, np.ones(2), 5)  # what is made once
+    gc.collect()
+    gc.disable()
+    try:
+        tg.taylor(tape, x, np.ones(2), 5)
+        left = [found for found in gc.get_objects() if isinstance(found, Series)]
+        assert left == []
+    finally:
+        gc.enable()
 
 
 def test_eager_values():
