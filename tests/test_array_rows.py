@@ -8,6 +8,7 @@ zeros, equal eigenvalues, singular matrices, places written twice.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -449,3 +450,38 @@ def test_an_axis_of_one_entry_that_is_stretched_to_none():
     both = tg.grad(lambda x, y: np.sum(x * y), (0, 1))(x, y)
     np.testing.assert_array_equal(both[0], np.zeros((3, 1)))
     assert both[1].shape == (3, 0)
+
+
+# -- selections ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", DIFFERENTIABLE, ids=names(DIFFERENTIABLE))
+def test_a_selection_of_results_reaches_what_they_read(row):
+    """What is absent through a row is what has the adjoint 0, and no more."""
+    rng = np.random.default_rng(3)
+    for case in cases(row)[::2]:
+        free = [case.xs[i] for i in case.free]
+        sizes = [np.size(bar) for bar in case.bars]
+        if not all(sizes):
+            continue
+        for share in (0.0, 0.3, 0.8):
+            marks = [np.asarray(rng.random(np.shape(b)) < share) for b in case.bars]
+
+            def total(*xs, case=case, marks=marks, select=True):
+                operands = list(case.xs)
+                for i, x in zip(case.free, xs, strict=True):
+                    operands[i] = x
+                ys = apply(case.row, *operands, **case.params)
+                weighted = 0.0
+                for y, bar, mark in zip(
+                    ys if case.row.slots > 1 else (ys,), case.bars, marks, strict=True
+                ):
+                    kept = tg.where(mark, y, 0.0) if select else y * mark.astype(float)
+                    weighted = weighted + np.sum(kept * bar)
+                return weighted
+
+            places = tuple(range(len(free)))
+            found = tg.grad(total, places)(*free)
+            plain = tg.grad(functools.partial(total, select=False), places)(*free)
+            for one, other in zip(found, plain, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
