@@ -34,8 +34,6 @@ from tapegrad.readings.mixed import MIXED
 mpf = BIG.ctx.mpf
 # How far results of one formula may differ at 50 digits, in the bound for floats.
 SHARP = 1e-24
-# The longest direction: some times as long it is still finite.
-LONGEST = 2.0**1000
 
 
 @dataclasses.dataclass
@@ -89,7 +87,8 @@ class Judge:
         if np.asarray(x).dtype.kind != "f":
             return np.zeros_like(x) if np.shape(x) else 0
         size = np.where((np.asarray(x) == 0) | ~np.isfinite(x), 1.0, np.abs(x))
-        size = np.minimum(size, LONGEST)
+        # some times as long it is still finite
+        size = np.minimum(size, np.finfo(size.dtype).max / 64)
         dot = size * np.round(rng.normal(size=np.shape(x)), 3)
         if np.ndim(x) > 1 and np.array_equal(x, np.swapaxes(x, -1, -2)):
             # cholesky and eigh are functions of symmetric matrices
