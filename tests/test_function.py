@@ -886,6 +886,50 @@ def test_native_code_finds_the_way_on_arrays(monkeypatch):
         assert np.array_equal(f(xs[k]), wanted[k])
 
 
+@pytest.mark.parametrize("native_after", [None, 0])
+def test_gradients_by_one_and_several_arguments(native_after):
+    """Alike in every tier: bare for one argument, of numbers and of arrays."""
+    looped = tg.function(
+        lambda x: tg.while_loop(lambda c: c < 9.0, lambda c: c * 2, x) if x > 0 else x,
+        native_after=native_after,
+    )
+    assert [looped(1.0), looped(-1.0), looped(3.0)] == [16.0, -1.0, 12.0]
+    assert [looped.gradient(x) for x in (1.0, -1.0, 3.0)] == [16.0, 1.0, 4.0]
+    assert looped.value_and_gradient(1.0) == (16.0, 16.0)
+
+    def total(x, s=None, n=None):
+        y = x.sum() if s is None else x.sum() * s
+        y = y if n is None else y * n.sum()
+        return y if y > 0 else 2 * y
+
+    f = tg.function(total, native_after=native_after)
+    x, n = np.array([1.0, 2.0]), np.array([1, 2])
+    for _ in range(2):
+        for sign in (1.0, -1.0):
+            found = f.gradient(x * sign)
+            assert np.array_equal(found, np.full(2, 1.5 - sign / 2))
+            by_x, by_s = f.gradient(x, sign * 2.0)
+            assert np.array_equal(by_x, np.full(2, 2.0 if sign > 0 else -4.0))
+            assert by_s == (3.0 if sign > 0 else 6.0)
+            value, (by_x, by_s) = f.value_and_gradient(x, sign, n=n)
+            assert value == (9.0 if sign > 0 else -18.0)
+            assert by_s == (9.0 if sign > 0 else 18.0)
+            assert np.array_equal(by_x, np.full(2, 3.0 if sign > 0 else -6.0))
+
+
+def test_eager_parameters_are_numbers_to_the_methods():
+    w = tg.Value(3.0)
+    for native_after in (None, 0):
+        f = tg.function(lambda w, x: w * x if x > 0 else w, native_after=native_after)
+        assert [f.gradient(w, x) for x in (2.0, -2.0, 2.0)] == [
+            (2.0, 3.0),
+            (1.0, 0.0),
+            (2.0, 3.0),
+        ]
+        with pytest.raises(tg.RecordError, match="a Value with a history"):
+            f.gradient(w * 2, 1.0)
+
+
 def test_eager_values_run_the_code():
     x = tg.Value(1.0)
     y = smooth(x, 0.5)

@@ -15,12 +15,13 @@ from tapegrad.ambient import current
 from tapegrad.errors import RecordError
 from tapegrad.paths.cache import Cache, CacheInfo, State
 from tapegrad.paths.following import Call, follow
-from tapegrad.paths.keys import taken
+from tapegrad.paths.keys import data_of, taken
 from tapegrad.paths.running import MISS, Runner, walk
 from tapegrad.paths.tree import Family, Path
 from tapegrad.paths.watch import Seen, Watch, same_but_contents
 from tapegrad.recording import parameter_names, record_inside
 from tapegrad.tape.guards import Guard
+from tapegrad.value import Value
 
 # Paths that are kept.
 MAXSIZE = 128
@@ -158,7 +159,8 @@ class Function:
         if not kwargs and _FLOATS.issuperset(map(type, args)):
             return self._answer(name, len(args), args, args, kwargs, extra)
         took = taken(args, kwargs)
-        return self._answer(name, took.key, took.leaves, args, kwargs, extra)
+        leaves = list(map(_number, took.leaves)) if took.values else took.leaves
+        return self._answer(name, took.key, leaves, args, kwargs, extra)
 
     def _answer(
         self,
@@ -239,6 +241,12 @@ _TRANSFORMS = {
     "vjp": "vjp(f, *primals)",
     "hvp": "hvp(f, primals, direction)",
 }
+
+
+def _number(leaf: Any) -> Any:
+    """The number or array of an eager leaf, as native code takes it."""
+    is_leaf = isinstance(leaf, Value) and leaf._is_leaf  # noqa: SLF001 - others have
+    return data_of(leaf) if is_leaf else leaf  # a history, and are refused by name
 
 
 def _tuple(args: Any) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ from tapegrad.native.compiled import build
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.nesting import builder, result_maker
 from tapegrad.paths.running import MISS
-from tapegrad.tape.tape import SCALAR, Tape
+from tapegrad.tape.tape import Tape
 
 # Which kernel a method runs.
 PARTS = {"value": "value", "value_and_gradient": "gradient", "gradient": "gradient"}
@@ -150,7 +150,8 @@ class Machine:
         self.code = code
         kind, self.shape = _made(tape, name)
         if isinstance(code.kernel, ArrayKernel):
-            self.quick = array_builtin(name, code.kernel, kind, _miss)
+            bare = len(differentiable(code.base)) == 1
+            self.quick = array_builtin(name, code.kernel, kind, _miss, bare=bare)
             self._other: Callable[..., Any] = Converted(code.base, self.quick)
         else:
             self.quick = builtin(name, code.kernel, kind, _miss)
@@ -191,9 +192,8 @@ def _made(tape: Tape, name: str) -> tuple[int, Callable[[Any], Any] | None]:
     scalar_output(tape)
     trees = tape.structure.arguments
     places = differentiable(base)
-    scalars = all(base.aval_of(slot) == SCALAR for slot in base.inputs)
     both = name == "value_and_gradient"
-    if scalars and len(places) == len(trees) and all(tree.bare for tree in trees):
+    if len(places) == len(trees) and all(tree.bare for tree in trees):
         return (thunk.PAIR if both else thunk.GRADIENT), None
     make = builder(gradient_tree(tape))
     if both:
