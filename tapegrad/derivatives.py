@@ -37,11 +37,7 @@ def differentiable(tape: Tape) -> list[int]:
 
 
 def gradient_tape(
-    tape: Tape,
-    *,
-    values: bool = True,
-    wrt: Sequence[int] | None = None,
-    count: int | None = None,
+    tape: Tape, *, values: bool = True, wrt: Sequence[int] | None = None
 ) -> Tape:
     """A tape that gives the outputs and, after them, every output's gradient.
 
@@ -49,7 +45,6 @@ def gradient_tape(
         tape: any tape.
         values: put the outputs first.
         wrt: places of the inputs asked for, all differentiable ones by default.
-        count: differentiate so many of the outputs, the first ones; all by default.
 
     Returns:
         A tape with flat outputs: the values, then for each output the derivative by
@@ -64,7 +59,7 @@ def gradient_tape(
         inputs = inputs_onto(recorder, base)
         slots = sweeps.replay(base, m, inputs)
         outputs = [slots[slot] for slot in base.outputs] if values else []
-        for slot in base.outputs[:count]:
+        for slot in base.outputs:
             outputs += by_each(base, m, slots, slot, chosen)
         found = [recorder.slot_of(output) for output in outputs]
     return frozen_tape(recorder, inputs, found)

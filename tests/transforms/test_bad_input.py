@@ -218,6 +218,17 @@ def test_ints_count_as_the_floats_that_they_are_in_a_direction():
     assert tg.vjp(square, single)[1](V)[0].dtype == np.float32
 
 
+def test_what_has_no_derivative_has_no_direction():
+    n = np.arange(3)
+    f = lambda p, x: x ** p["n"] * p["s"]  # noqa: E731
+    p = {"n": n, "s": 2.0, "tag": "t"}
+    for still in (None, n, "whatever"):
+        given = ({"n": still, "s": 0.5, "tag": still}, np.ones(3))
+        exact = 2.0 * n * V ** (n - 1.0) + 0.5 * V**n
+        assert tg.jvp(f, (p, V), given)[1].tolist() == exact.tolist()
+        assert tg.linearize(f, p, V)[1](*given).tolist() == exact.tolist()
+
+
 def test_cotangents_that_do_not_fit():
     _, pull = tg.vjp(lambda x: {"u": x * x, "v": x.sum()}, V)
     with pytest.raises(tg.ShapeError, match=r"cotangents\['u'\] has shape \(2,\)"):

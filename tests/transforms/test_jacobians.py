@@ -153,7 +153,20 @@ def test_the_zeros_of_a_seed_are_structural(case, repeat):
             np.testing.assert_array_equal(jacobian, exact)
 
 
-def test_dtypes_and_inputs_without_a_derivative():
+def test_blocks_of_a_matrix_with_a_pattern(monkeypatch):
+    monkeypatch.setattr(dense, "HEAVY", 1)
+    f = lambda x, y, s: (x * y, {"z": x * x + s, "one": x[3] * y[4]})  # noqa: E731
+    x, y = RNG.normal(size=(2, 20))
+    products, rest = tg.jacobian(f, (0, 1))(x, y, 1.0)
+    np.testing.assert_array_equal(products, [np.diag(y), np.diag(x)])
+    np.testing.assert_array_equal(rest["z"], [np.diag(2 * x), np.zeros((20, 20))])
+    np.testing.assert_array_equal(rest["one"][0], np.eye(20)[3] * y[4])
+    np.testing.assert_array_equal(rest["one"][1], np.eye(20)[4] * x[3])
+
+
+@pytest.mark.parametrize("heavy", [1, 10**9])
+def test_dtypes_and_inputs_without_a_derivative(monkeypatch, heavy):
+    monkeypatch.setattr(dense, "HEAVY", heavy)
     x, at = np.linspace(0.1, 1.0, 12).astype(np.float32), np.arange(11, -1, -1)
     f = lambda x, at: x[at] * x  # noqa: E731
     found = tg.jacobian(f)(x, at)
@@ -164,8 +177,9 @@ def test_dtypes_and_inputs_without_a_derivative():
     tape = tg.record(f, x, at)
     np.testing.assert_array_equal(tape.jacobian(x, at), found)
     # the pattern depends on the integers
-    still = np.arange(12)
-    np.testing.assert_allclose(tape.jacobian(x, still), np.diag(2 * x), rtol=1e-6)
+    rolled = np.roll(np.arange(12), 3)
+    exact = np.diag(x[rolled]) + np.eye(12)[rolled] * x[:, None]
+    np.testing.assert_allclose(tape.jacobian(x, rolled), exact, rtol=1e-6)
 
 
 def test_shapes_of_blocks():
