@@ -19,6 +19,8 @@ from randomjudge import Judge
 from randomprograms import Line, Name, Program
 from randomrun import minimal
 
+from tapegrad.errors import BranchChanged
+from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED
 from tapegrad.rules import TABLE
 
@@ -52,10 +54,16 @@ def test_a_branch_that_rounding_alone_decides():
 
 
 def test_a_branch_that_a_bug_decides_is_found(monkeypatch):
-    right = MIXED.square
-    monkeypatch.setattr(MIXED, "square", lambda x: right(x) * 1.02)
+    """Floats square wrongly, all alike, and 50 digits take the other branch."""
+    for m in (MIXED, SCALAR):
+        wrong = lambda x, right=m.square: right(x) * 1.02  # noqa: E731
+        monkeypatch.setattr(m, "square", wrong)
+    judge = Judge(HALF)
+    with pytest.raises(BranchChanged, match=r"0\.497\d{40}"):
+        assert judge.forks
     found = verdict(HALF)
     assert [words.split(":")[1] for words in found.failures] == [" BranchChanged"]
+    assert not found.counts
 
 
 TAN = written("edge", [1e200], ("tan", 0))
