@@ -130,6 +130,24 @@ def test_formulas_with_ints() -> None:
     assert str(formula) == str(sympy.expand(wanted))
 
 
+def test_source_with_ints() -> None:
+    """NumPy's own integers, in the source that a tape gives."""
+
+    def f(x, k):
+        places = np.where(k > 1, k // 2, -k) + np.minimum(k * k, 1)
+        return np.sum(x[places % 3] * (abs(k) - np.clip(k, 0, 3)))
+
+    x, k = np.array([0.5, -1.5, 2.0]), np.array([0, 1, 5])
+    tape = tg.record(f, x, k)
+    space: dict = {}
+    exec(tape.to_python(), space)  # noqa: S102 - that is what the text is for
+    for at in (k, k + 2, -3 * k):
+        assert space["value"](x, at) == pytest.approx(f(x, at), rel=1e-15)
+        value, slope = space["value_and_gradient"](x, at)
+        assert value == space["value"](x, at)
+        assert np.allclose(slope, tape.gradient(x, at), rtol=1e-15)
+
+
 def test_a_float_in_the_place_of_an_index_is_refused() -> None:
     with pytest.raises(tg.IndexOutOfBounds, match=r"astype\(int\)"):
         tg.record(lambda x, k: x[k / 2], np.arange(3.0), np.array([0, 2]))

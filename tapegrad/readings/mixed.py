@@ -103,6 +103,11 @@ class MixedReading(ArrayWords, Reading):
             return plain(np.broadcast_to(chosen, shape))
         return plain(np.where(condition, _real(a), _real(b)))
 
+    def floor_divide(self, a: Any, b: Any) -> Any:
+        """The quotient of ints; a division by 0 is 0, without a warning."""
+        with np.errstate(all="ignore"):
+            return plain(np.floor_divide(a, b))
+
     def partials(self, row: Primitive, y: Any, *xs: Any, **params: Any) -> Any:
         """A row's partials at floats or arrays."""
         if not row.whole and _PLAIN.issuperset(map(type, xs)):

@@ -371,13 +371,6 @@ ARGSORT = row(
         samples=(Sample(((5,),), {"axis": 0}), Sample(((2, 3),), {"axis": 1})),
     )
 )
-
-
-def _quotient(np: Any, a: Any, b: Any) -> Any:
-    with np.errstate(all="ignore"):
-        return np.floor_divide(a, b)
-
-
 FLOOR_DIVIDE = row(
     Primitive(
         "floor_divide",
@@ -386,7 +379,7 @@ FLOOR_DIVIDE = row(
         source="the floor of a quotient of ints; 0 of a division by 0, as in NumPy",
         symbol="//",
         integers=True,
-        numpy=_quotient,
+        numpy=lambda np, a, b: np.floor_divide(a, b),
         shape=lambda a, b: (shapes.broadcast(a[0], b[0]), "int64"),
         samples=(
             Sample(((5,), (5,)), {}, ("index:9", "index:4")),

@@ -18,7 +18,7 @@ from tapegrad.errors import DomainError
 from tapegrad.expanding import expanded
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.symbolic.source import SourceReading, usable
-from tapegrad.symbolic.text import LONG, Lines, Text, called, number
+from tapegrad.symbolic.text import LONG, Lines, Numpy, Text, called, number
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.tape import Step, Tape
 
@@ -141,6 +141,9 @@ def _step(m: SourceReading, step: Step, operands: Sequence[Text]) -> list[Text]:
     row = step.primitive
     if row.name == "const":
         return [number(step.params["value"], m.lines)]
+    ints = row.integers and all(x.aval[1] == "int64" for x in operands)
+    if ints and (row.body or row.floats):  # whose text is for floats
+        return [getattr(Numpy(m.lines), row.ufunc or row.name)(*operands)]
     try:
         made = getattr(m, row.name)(*operands, **step.params)
     except (AttributeError, TypeError, ValueError, NotImplementedError) as problem:
