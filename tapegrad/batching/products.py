@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tapegrad.batching.lanes import Lanes, all_aligned, bare, shape_of
-from tapegrad.batching.reading import RULES, Batching
+from tapegrad.batching.reading import RULES, Batching, lane_by_lane
 from tapegrad.rules import Primitive
 
 Params = Mapping[str, Any]
@@ -37,9 +37,11 @@ def _matmul(b: Batching, row: Primitive, xs: Sequence[Any], params: Params) -> L
 
 def _einsum(b: Batching, row: Primitive, xs: Sequence[Any], params: Params) -> Any:
     """One more letter, of the operands that have lanes and of the result."""
-    del row
     inputs, output = params["subscripts"].split("->")
-    letter = next(x for x in string.ascii_letters if x not in params["subscripts"])
+    free = [x for x in string.ascii_letters if x not in params["subscripts"]]
+    if not free:  # all 52 letters have their part already
+        return lane_by_lane(b, row, xs, params)
+    letter = free[0]
     names = [
         letter + mine if isinstance(x, Lanes) else mine
         for x, mine in zip(xs, inputs.split(","), strict=True)

@@ -333,6 +333,62 @@ def test_gradients_of_a_model_by_example():
             close(mine.data[k], other.data)
 
 
+def total(x):
+    """The sum of one vmap, to be used in all kinds of places."""
+    return np.sum(tg.vmap(lambda a, b: np.sin(a) * b, (0, None))(x, np.sum(x)))
+
+
+def plainly(x):
+    return np.sum(np.sin(x) * np.sum(x))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        tg.checkpoint,
+        tg.function,
+        lambda f: lambda x: tg.scan(lambda c, e: (c * f(e), None), 1.0, x)[0],
+        lambda f: lambda x: tg.while_loop(
+            lambda c: f(c * x[0]) < 50.0, lambda c: c * (2 + 0.01 * f(x[0])), 1.0
+        ),
+        lambda f: tg.custom_gradient(lambda x: (f(x[0]), lambda b: b * x * f(x[1]))),
+        lambda f: tg.implicit(lambda y, x: y - f(x[0]), lambda x: float(plainly(x[0]))),
+        lambda f: lambda x: tg.linearize(lambda x: f(x[0]), x)[1](np.cos(x)),
+        lambda f: lambda x: tg.vmap(f)(x)[1] * f(x[0]),
+    ],
+    ids=["checkpoint", "function", "scan", "while", "custom", "implicit", "linearize",
+         "vmap"],
+)  # fmt: skip
+def test_vmap_inside_of_other_things(use):
+    f, g = use(total), use(plainly)
+    x = 0.3 + np.abs(X)
+    close(tg.record(f, x)(x), tg.record(g, x)(x))
+    close(tg.grad(f)(x), tg.grad(g)(x))
+    lanes = np.stack([x, 2 * x])
+    close(tg.vmap(tg.grad(f))(lanes), np.stack([tg.grad(g)(y) for y in lanes]))
+
+
+def test_other_callers():
+    x = 0.3 + np.abs(X[0])
+    assert tg.check_gradient(total, x, order=2).ok
+    pattern = tg.sparse_jacobian(tg.vmap(lambda a: a**3), x)(x)
+    assert pattern.nnz == 3
+    close(pattern.toarray(), np.diag(3 * x**2))
+    series = tg.taylor(tg.vmap(np.exp), (x,), (np.ones(3),), 4)
+    close(series, np.exp(x) / np.array([1, 1, 2, 6, 24.0])[:, None])
+
+
+def test_all_letters_of_an_einsum_are_taken():
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    first, second = letters[:26], letters[26:]
+
+    def g(x, y):
+        x, y = np.reshape(x, (2,) + (1,) * 25), np.reshape(y, (2,) + (1,) * 25)
+        return np.einsum(f"{first},{second}->{letters[0]}{letters[26]}", x, y)
+
+    close(tg.vmap(g)(X[:, :2], X[:, 1:]), np.einsum("ka,kb->kab", X[:, :2], X[:, 1:]))
+
+
 # -- edges: each lane as the function alone --------------------------------------------
 
 POINTS = np.array([-1.0, 0.0, -0.0, 2.0, INF, -INF, NAN])
