@@ -1040,6 +1040,31 @@ def test_what_a_recording_read_is_not_changed_by_its_caller():
     assert f.cache_info().misses == 1
 
 
+@pytest.mark.parametrize("native_after", [None, 0])
+def test_arrays_as_they_come(native_after):
+    """Strides, byte order and 0-d arrays; each on both branches, in turns."""
+    f = tg.function(
+        lambda x: x * 2 if x.sum() > 0 else -x.sum(), native_after=native_after
+    )
+    base = np.arange(1.0, 7.0)
+    kinds = [
+        base[:3],
+        base[::2],
+        base[:3][::-1],
+        base[:3].astype(">f8"),
+        base[:3].astype(np.float32),
+        np.asfortranarray(base.reshape(2, 3)),
+        base.reshape(3, 2).T,
+        np.array(3.0),
+        np.float32(3.0),
+        np.float64(3.0),
+    ]
+    for x in kinds * 2:
+        assert np.array_equal(f(x), x * 2)
+        assert np.array_equal(f(-x), x.sum())
+        assert np.array_equal(f(x), x * 2)
+
+
 def test_arrays_of_integers():
     @tg.function
     def f(x, n):
