@@ -234,11 +234,24 @@ class ValueReading(Reading):
         """A recorded step; predicates give plain bools, as they do in eager use."""
         if row.kind == "predicate":
             return lambda *xs: compare(row.name, *xs)
-        return lambda *xs, **params: apply(row, *xs, **params)
+
+        def step(*xs: Any, **params: Any) -> Any:
+            if row.integers and _whole(xs[row.kind == "select" :]):
+                return getattr(MIXED, row.name)(*xs, **params)
+            return apply(row, *xs, **params)
+
+        return step
 
     def number(self, value: Any) -> Any:
         """A constant stays a number."""
         return value
+
+
+def _whole(xs: tuple[Any, ...]) -> bool:
+    """Whether all operands are plain ints, which eager Values are not."""
+    return all(
+        isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "i" for x in xs
+    )
 
 
 VALUES = ValueReading()

@@ -108,6 +108,21 @@ def test_an_int_has_no_derivative_and_takes_none_away() -> None:
         assert np.array_equal(sparse(x, at).toarray(), wanted)
 
 
+def test_a_tape_with_ints_is_called_on_eager_values() -> None:
+    def f(x, k):
+        return np.sum(x[(k + 1) % 3] * ((k * k - 1) // 2)) + np.sum(
+            np.where(k > 1, k, -k) * x
+        )
+
+    x, k = np.array([0.5, -1.5, 2.0]), np.array([0, 1, 4])
+    tape = tg.record(f, x, k)
+    eager = tg.Value(x)
+    y = tape(eager, k)
+    y.backward()
+    assert y.data == pytest.approx(f(x, k), rel=1e-15)
+    assert np.allclose(eager.grad, tape.gradient(x, k), rtol=1e-15)
+
+
 def test_places_out_of_bounds_are_errors_in_every_tier() -> None:
     tape = tg.record(lambda x, k: x[k + 1], np.arange(3.0), np.array([0, 1]))
     for run in (tape, tape.jacobian, tape.compile()):

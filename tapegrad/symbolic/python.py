@@ -141,7 +141,7 @@ def _step(m: SourceReading, step: Step, operands: Sequence[Text]) -> list[Text]:
     row = step.primitive
     if row.name == "const":
         return [number(step.params["value"], m.lines)]
-    ints = row.integers and all(x.aval[1] == "int64" for x in operands)
+    ints = row.integers and all(x.aval and x.aval[1] == "int64" for x in operands)
     if ints and (row.body or row.floats):  # whose text is for floats
         return [getattr(Numpy(m.lines), row.ufunc or row.name)(*operands)]
     try:
