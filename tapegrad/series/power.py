@@ -79,11 +79,6 @@ class Series:
         self.last = len(self.terms)
         self.terms.append(value)
 
-    def finish(self, order: int) -> None:
-        """Find the terms up to an order: there will be no others."""
-        self.reach(order)
-        self.forget()
-
     def forget(self) -> None:
         """Forget where the terms came from."""
         self.following = self._dot = self._theta = None

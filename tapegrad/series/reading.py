@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.errors import DomainError
 from tapegrad.readings.base import Reading
 from tapegrad.rules import Primitive
 from tapegrad.rules.shapes import FLOATING
@@ -132,9 +133,26 @@ class SeriesReading(Reading):
             self.made += found
             return y
         for series in found:
-            series.finish(self.order)
+            self._finish(series, self.order)
         family.forget()
         return y
+
+    def _finish(self, series: Series, order: int) -> None:
+        """All terms up to the order: there will be no others.
+
+        Raises:
+            DomainError: a row needs another row for each order, too deep for Python.
+        """
+        try:
+            series.reach(order)
+        except RecursionError:
+            msg = (
+                f"order {order} is too high here: each order needs one more row, and "
+                "those call each other too deep for Python; ask for a lower order, or "
+                "raise sys.setrecursionlimit"
+            )
+            raise DomainError(msg) from None
+        series.forget()
 
     def at_zero(self, row: Primitive) -> Callable[..., Any]:
         """A row in the reading of the coefficients."""

@@ -57,7 +57,8 @@ def read_in_series(
 def polynomial(m: SeriesReading, point: Any, steps: Sequence[Any]) -> Series:
     """The series of an input: structural zeros after the terms given."""
     made = Series(m, point, lambda k: steps[k - 1])
-    made.finish(len(steps))
+    made.reach(len(steps))
+    made.forget()
     return made
 
 

@@ -11,7 +11,7 @@ import pytest
 import sympy as sp
 
 import tapegrad as tg
-from tapegrad.errors import BranchChanged, RecordError, ShapeError
+from tapegrad.errors import BranchChanged, DomainError, RecordError, ShapeError
 from tapegrad.series.power import Series
 
 A, B = sp.symbols("a b", real=True)
@@ -127,6 +127,13 @@ def test_a_curved_path():
     assert short == pytest.approx(wanted[:3], rel=1e-13)
 
 
+def test_a_piece_of_a_kink_gives_the_path_to_the_last_bit():
+    path = [1 / k for k in range(1, 40)]
+    x0, direction, *higher = path
+    for f in (tg.relu, abs, lambda x: np.maximum(x, -1.0), lambda x: x % 10.0):
+        assert tg.taylor(f, x0, direction, 38, higher=higher).tolist() == path
+
+
 def test_constants_and_ints_do_not_move():
     assert tg.taylor(lambda x: 3.0, 0.3, 1.0, 2).tolist() == [3.0, 0.0, 0.0]
     places = tg.taylor(np.argsort, np.array([3.0, 1.0]), np.ones(2), 1)
@@ -155,6 +162,30 @@ def test_a_tower_of_rows_is_as_deep_as_the_order():
     found = tg.taylor(lambda x: tg.polygamma(0, x), 2.0, 1.0, 100)
     # the pole at 0 decides: c_(k+1) / c_k -> -1/2
     assert found[100] / found[99] == pytest.approx(-0.5, rel=1e-12)
+    # x^200.5 -> x^199.5 -> ...
+    found = tg.taylor(lambda x: x**200.5, 1.0, 1.0, 100)
+    wanted = [math.prod((200.5 - j) / (j + 1) for j in range(k)) for k in range(101)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-11)
+
+
+def test_a_tower_too_deep_for_python():
+    with pytest.raises(DomainError, match="order 170 is too high here"):
+        tg.taylor(lambda x: x**200.5, 1.0, 1.0, 170)
+
+
+def test_exact_coefficients_in_symbols():
+    x = sp.Symbol("x", real=True)
+    tape = tg.record(lambda x: np.log1p(np.exp(x)), 1.0)
+    found = tg.taylor(tape, x, 1.0, 4, arithmetic="sympy")
+    form = sp.log(1 + sp.exp(x))
+    for k in range(5):
+        wanted = sp.diff(form, x, k) / sp.factorial(k)
+        assert sp.simplify((found[k] - wanted).rewrite(sp.exp)) == 0
+    at_zero = tg.taylor(tape, sp.Integer(0), 1.0, 4, arithmetic="sympy")
+    assert list(at_zero) == [
+        sp.log(2),
+        *map(sp.Rational, ("1/2", "1/8", "0", "-1/192")),
+    ]
 
 
 # -- beside other transforms -----------------------------------------------------------
@@ -347,6 +378,10 @@ def test_a_pullback_of_ones_own_counts():
     wanted = nested(lambda x: strange(x * x), 0.9, 1.0, 4)
     np.testing.assert_allclose(found, wanted, rtol=1e-13)
     assert found[1] == pytest.approx(1.8 * math.exp(0.81), rel=1e-15)
+    # what a rule asks of an operand is not all that a later step will
+    both = tg.taylor(lambda x: strange(x) + np.sin(x), 0.9, 1.0, 6)
+    alone = tg.taylor(strange, 0.9, 1.0, 6) + tg.taylor(np.sin, 0.9, 1.0, 6)
+    np.testing.assert_allclose(both, alone, rtol=1e-14)
 
 
 def test_a_solution_of_equations():
