@@ -2,8 +2,8 @@
 
 A tape holds for one choice of static arguments, shapes and dtypes, and for one state of
 what the function reads around itself. Both become *keys* here: plain values by value,
-containers and small arrays by content, objects by identity and by the plain values
-among their attributes.
+containers and arrays by content, objects by identity and by what they and their classes
+hold.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
 A recording freezes the numbers that the function finds in its globals and closure. Here
 they are looked at before each call, so that a changed learning rate is another
 recording and never a stale number. Seen are the names that the function's code reads,
-and that of the user's own functions it calls; attributes of modules and classes among
-them; and, of objects, their attributes (`keys.token`). What is reached in other ways
-(the contents of a file, a global of a library) cannot be seen, and names that the code
-itself writes, a counter of its calls, are not looked at.
+and that of the user's own code it may come to: functions it calls, methods and
+properties of the objects it holds, functions in containers; attributes of modules and
+classes among them; and, of objects, their attributes (`keys.token`). What is reached in
+other ways (the contents of a file, a global of a library) cannot be seen, and names
+that the code itself writes, a counter of its calls, are not looked at.
 """
 
 from __future__ import annotations
