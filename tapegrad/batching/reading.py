@@ -120,7 +120,7 @@ def rule_of(row: Primitive) -> Rule:
         return _entrywise
     if row.name in RULES:
         return RULES[row.name]
-    return {"stack": _stack, "axes": _along}.get(row.lanes, lane_by_lane)
+    return BY_WORD.get(row.lanes, lane_by_lane)
 
 
 def _found(row: Primitive, y: Any) -> Any:
@@ -144,6 +144,10 @@ def _along(b: Batching, row: Primitive, xs: Sequence[Any], params: Any) -> Any:
     if "axis" in params:
         shifted["axis"] = params["axis"] + 1
     return _found(row, getattr(b.m, row.name)(*map(bare, xs), **shifted))
+
+
+# What rows of whole arrays say of their axes.
+BY_WORD: dict[str, Rule] = {"entries": _entrywise, "stack": _stack, "axes": _along}
 
 
 def lane_by_lane(b: Batching, row: Primitive, xs: Sequence[Any], params: Any) -> Any:

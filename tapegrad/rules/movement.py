@@ -376,6 +376,7 @@ FLOOR_DIVIDE = row(
         "floor_divide",
         2,
         kind="discrete",
+        lanes="entries",
         source="the floor of a quotient of ints; 0 of a division by 0, as in NumPy",
         symbol="//",
         integers=True,
