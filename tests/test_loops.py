@@ -299,6 +299,22 @@ def test_native_code_of_a_long_loop() -> None:
         tape.to_sympy()
 
 
+def test_native_code_does_not_keep_more_than_there_is(monkeypatch) -> None:
+    from tapegrad.native.arrays import loops
+
+    def swing(x):
+        return np.sum(tg.scan(lambda c, _: (np.sin(c), None), x, None, 2000)[0])
+
+    x = np.linspace(0.0, 1.0, 100)
+    tape = tg.record(swing, x)
+    monkeypatch.setattr(loops, "memory", lambda: 3_200_000)
+    assert close(tape.compile().gradient(x), tape.gradient(x))
+    monkeypatch.setattr(loops, "memory", lambda: 3_190_000)
+    assert tape.compile()(x) == pytest.approx(tape(x))  # the value keeps nothing
+    with pytest.raises(tg.CompileError, match=r"2,000 iterations would keep 0.0 GB"):
+        tape.compile().gradient(x)
+
+
 def test_guards_in_native_loops(native_loops: bool) -> None:
     del native_loops
 

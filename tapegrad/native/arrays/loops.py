@@ -10,10 +10,14 @@ that reports a failure, or a flipped guard, ends the kernel: the interpreter say
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from tapegrad.errors import CompileError
 from tapegrad.native.arrays.calling import (
     FAILED,
     Text,
@@ -27,7 +31,8 @@ from tapegrad.native.arrays.graph import Graph, Node
 from tapegrad.native.arrays.rules import rule
 from tapegrad.native.arrays.words import BYTES, KINDS, TRUTH, stored
 from tapegrad.native.engine import MEMORY, Outside
-from tapegrad.tape.tape import Tape
+from tapegrad.tape.parameters import MOST
+from tapegrad.tape.tape import Aval, Tape
 
 DEFINED = re.compile(r"^(?:define [^@]*)?@([\w.]+)(?: =|\()", re.MULTILINE)
 NAME = re.compile(r"@([\w.]+)")
@@ -45,11 +50,38 @@ def _scan(
         (shape if place < carry else (length, *shape), dtype)
         for place, (shape, dtype) in enumerate(avals)
     ]
+    _check_memory(made[carry:], params)
     # nodes are known by their parameters as text: the body goes by its content
     g.tapes[tape.digest] = tape
     words = {name: params[name] for name in ("carry", "xs", "length", "reverse")}
     words |= {"body": tape.digest, "counted": counted}
     return g.calls("scanned", args, made, **words)
+
+
+def _check_memory(stacks: Sequence[Aval], params: Any) -> None:
+    """Refuse stacks of entries that are no scratch memory.
+
+    Raises:
+        CompileError: they take more than half of the memory that there is.
+    """
+    size = sum(math.prod(shape) * BYTES[KINDS[kind]] for shape, kind in stacks)
+    if size > memory() // 2:
+        msg = (
+            f"{params['name']}: {params['length']:,} iterations would keep "
+            f"{size / 1e9:.1f} GB in native code, of {memory() / 1e9:.1f} GB that "
+            "there are; in reverse all carries are kept there. tape.gradient keeps a "
+            "few of them and computes the others again"
+        )
+        raise CompileError(msg)
+
+
+@functools.cache
+def memory() -> int:
+    """Bytes of memory that the machine has; more than any where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return MOST
 
 
 @rule
