@@ -1110,13 +1110,17 @@ def test_it_looks_like_the_function():
 
 
 def test_no_native_code_for_a_step_means_the_interpreter(monkeypatch):
-    from tapegrad.native import compiled
+    from tapegrad.paths import machine
+
+    asked = []
 
     def refuse(*_):
+        asked.append(1)
         msg = "no native code today"
         raise tg.CompileError(msg)
 
-    monkeypatch.setattr(compiled, "build", refuse)
+    monkeypatch.setattr(machine, "build", refuse)
     f = tg.function(lambda x: x * x if x > 0 else x, native_after=0)
     assert [f(2.0), f(-1.0), f(3.0), f(-2.0)] == [4.0, -1.0, 9.0, -2.0]
     assert f.gradient(3.0) == 6.0
+    assert asked

@@ -78,7 +78,7 @@ def source(tape: Tape) -> str:
 
 
 def build_arrays(make: Callable[[], Tape], level: str, lanes: int = 0) -> ArrayKernel:
-    """Lower a flat tape with arrays and compile it; see `compiled.build`.
+    """Lower a flat tape with arrays and compile it; see `numbercalls.build`.
 
     Args:
         make: gives the tape.

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import functools
 import threading
-import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tapegrad import binding, sweeps
+from tapegrad import sweeps
 from tapegrad.derivatives import (
     adjoint_tape,
     differentiable,
@@ -27,27 +24,18 @@ from tapegrad.derivatives import (
 )
 from tapegrad.errors import CompileError
 from tapegrad.expanding import expanded
-from tapegrad.native import arraycalls, arrayjacobian, thunk
+from tapegrad.native import arraycalls, arrayjacobian, numbercalls, thunk
 from tapegrad.native.arraycalls import Shaped
 from tapegrad.native.arrayentry import ArrayKernel
-from tapegrad.native.engine import Engine
 from tapegrad.native.entry import Kernel, builtin
-from tapegrad.native.lowering import lower
 from tapegrad.native.nesting import builder, result_maker
-from tapegrad.native.report import Part, Report
-from tapegrad.passes import prune
-from tapegrad.readings import SCALAR
+from tapegrad.native.numbercalls import Floats
+from tapegrad.native.report import Report
 from tapegrad.recording import record
 from tapegrad.tape.tape import Tape
 
-# Up to so many steps "auto" spends some 60 us a step on code that runs up to twice as
-# fast; beyond, a quarter of that a step, whatever the length.
-SHORT = 512
-# Steps a function: longer ones are neither built nor run quicker, shorter ones repeat
-# more loads; the optimising levels take more than linear time over a function.
-CHUNK = 1000
-
-Floats = tuple[float, ...]
+if TYPE_CHECKING:
+    import numpy as np
 
 LEVELS = ("auto", "0", "1", "2", "3")
 
@@ -225,8 +213,8 @@ class Compiled:
         kernel = self._kernel(part)
         if isinstance(kernel, ArrayKernel):
             return arraycalls.door(self.tape, self._base, part, kernel, kind, shape)
-        raw = builtin(part, kernel, thunk.FLAT, _Replay(self._base, part))
-        checked: Callable[..., Floats] = _Checked(self.tape, raw)
+        raw = builtin(part, kernel, thunk.FLAT, numbercalls.Replay(self._base, part))
+        checked: Callable[..., Floats] = numbercalls.Checked(self.tape, raw)
         structure = self.tape.structure
         if structure.keywords or not _bare(self.tape):
             return Shaped(checked, shape)
@@ -238,61 +226,19 @@ class Compiled:
         """The code of the value, or of values and gradients, built once."""
         if self._base.arrays:
             return self._array_kernel(part)
-        kernel: Kernel = self._once(part, build, _tape_of)
+        kernel: Kernel = self._once(part, numbercalls.build)
         return kernel
 
     def _array_kernel(self, part: str) -> ArrayKernel:
-        made: ArrayKernel = self._once(
-            part, arraycalls.build_arrays, arraycalls.tape_of
-        )
-        return made
+        kernel: ArrayKernel = self._once(part, arraycalls.build_arrays)
+        return kernel
 
-    def _once(self, part: str, make: Callable[..., Any], tape_of: Any) -> Any:
+    def _once(self, part: str, make: Callable[..., Any]) -> Any:
         with self._lock:
             if part not in self._parts:
-                tape = functools.partial(tape_of, self._base, part)
+                tape = functools.partial(arraycalls.tape_of, self._base, part)
                 self._parts[part] = make(tape, self.level)
             return self._parts[part]
-
-
-class _Replay:
-    """The interpreter, for when a kernel has no answer.
-
-    A guard flipped: the replay raises `BranchChanged`. Or it holds here and not there,
-    by the last bits of what it compares, or memory was short: here is the answer.
-    """
-
-    __slots__ = ("base", "part")
-
-    def __init__(self, base: Tape, part: str) -> None:
-        self.base = base
-        self.part = part
-
-    def __call__(self, *floats: float) -> Floats:
-        with np.errstate(all="ignore"):
-            slots = sweeps.replay(self.base, SCALAR, floats)
-            found = [slots[slot] for slot in self.base.outputs]
-            if self.part == "gradient":
-                for output in self.base.outputs:
-                    bars = sweeps.adjoint(self.base, SCALAR, slots, {output: 1.0})
-                    mine = [bars[slot] for slot in self.base.inputs]
-                    found += [0.0 if bar is None else bar for bar in mine]
-        return tuple(map(float, found))
-
-
-class _Checked:
-    """Arguments taken apart and checked, then the kernel run on plain floats."""
-
-    __slots__ = ("run", "tape")
-
-    def __init__(self, tape: Tape, run: Callable[..., Floats]) -> None:
-        self.tape = tape
-        self.run = run
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Floats:
-        leaves = binding.bind(self.tape, args, kwargs)
-        leaves = binding.plain(self.tape, leaves)
-        return self.run(*binding.numbers(self.tape, SCALAR, leaves))
 
 
 def _bare(tape: Tape) -> bool:
@@ -309,43 +255,6 @@ def _nester(tape: Tape) -> Callable[[Floats, int], Any]:
     if count == 1:
         return lambda found, at: found[at]
     return lambda found, at: found[at : at + count]
-
-
-def _tape_of(base: Tape, part: str) -> Tape:
-    """What is lowered: the tape itself, or the one of values and gradients."""
-    made = prune(base) if part == "value" else gradient_tape(base)
-    return expanded(made, native=True)
-
-
-def _plan(level: str, steps: int) -> tuple[int, int]:
-    """Steps a function, and the level."""
-    if level != "auto":
-        return CHUNK, int(level)
-    return CHUNK, 2 if steps <= SHORT else 0
-
-
-def build(make: Callable[[], Tape], level: str) -> Kernel:
-    """Lower a flat tape and compile it.
-
-    Args:
-        make: gives the tape; its time counts as building.
-        level: one of LEVELS.
-
-    Raises:
-        CompileError: a step has no native code, or LLVM refuses.
-    """
-    start = time.perf_counter()
-    tape = make()
-    chunk, codegen = _plan(level, len(tape))
-    lowered = lower(tape, chunk)
-    engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
-    took = time.perf_counter() - start
-    return Kernel(
-        engine,
-        len(tape.inputs),
-        len(tape.outputs),
-        Part(codegen, len(tape), lowered.chunks, engine.size, took),
-    )
 
 
 def compile_tape(tape: Tape, level: str | int = "auto") -> Compiled:
@@ -386,4 +295,4 @@ def llvm_source(tape: Tape) -> str:
     grown = expanded(gradient_tape(tape), native=True)
     if sweeps.flat(tape).arrays:
         return arraycalls.source(grown)
-    return lower(grown, CHUNK).text
+    return numbercalls.source(grown)

@@ -23,9 +23,9 @@ from tapegrad.derivatives import (
 from tapegrad.native import thunk
 from tapegrad.native.arraycalls import Converted, build_arrays, tape_of
 from tapegrad.native.arrayentry import ArrayKernel, array_builtin
-from tapegrad.native.compiled import build
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.nesting import builder, result_maker
+from tapegrad.native.numbercalls import build
 from tapegrad.paths.running import MISS
 from tapegrad.tape.tape import Tape
 
@@ -81,8 +81,7 @@ class Code:
         if not self._depths:
             return -1
         if not self.takes(leaves):
-            m = binding.arithmetic_of(self.base, "float64")
-            leaves = binding.numbers(self.base, m, binding.plain(self.base, leaves))
+            leaves = _numbers(self.base, leaves)
         if isinstance(self.kernel, ArrayKernel):
             status = self._on_arrays(self.kernel, leaves)
         else:
@@ -115,6 +114,12 @@ class Code:
         arena += -arena % ALIGNMENT
         ins, outs = self._pointers(*map(_place, held)), self._results(*map(_place, out))
         return self._run(ins, outs, arena)  # type: ignore[no-any-return]
+
+
+def _numbers(base: Tape, leaves: Sequence[Any]) -> list[Any]:
+    """Leaves of any kind as numbers and arrays of the tape's dtypes."""
+    m = binding.arithmetic_of(base, "float64")
+    return binding.numbers(base, m, binding.plain(base, leaves))
 
 
 def _place(array: npt.NDArray[Any]) -> int:
@@ -177,10 +182,7 @@ class _AsFloats:
         self.run = run
 
     def __call__(self, *leaves: Any) -> Any:
-        m = binding.arithmetic_of(self.base, "float64")
-        return self.run(
-            *binding.numbers(self.base, m, binding.plain(self.base, leaves))
-        )
+        return self.run(*_numbers(self.base, leaves))
 
 
 def _made(tape: Tape, name: str) -> tuple[int, Callable[[Any], Any] | None]:

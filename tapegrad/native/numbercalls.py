@@ -1,0 +1,102 @@
+"""What the methods of a `Compiled` are on a tape of numbers alone. Floor 9.
+
+The counterpart of `arraycalls`: a kernel of floats takes up to a few dozen nanoseconds,
+so what stands around it is a builtin, and Python comes in only where arguments have to
+be taken apart, or where the kernel has no answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad import binding, sweeps
+from tapegrad.native.engine import Engine
+from tapegrad.native.entry import Kernel
+from tapegrad.native.lowering import lower
+from tapegrad.native.report import Part
+from tapegrad.readings import SCALAR
+from tapegrad.tape.tape import Tape
+
+Floats = tuple[float, ...]
+
+# Up to so many steps "auto" spends some 60 us a step on code that runs up to twice as
+# fast; beyond, a quarter of that a step, whatever the length.
+SHORT = 512
+# Steps a function: longer ones are neither built nor run quicker, shorter ones repeat
+# more loads; the optimising levels take more than linear time over a function.
+CHUNK = 1000
+
+
+def source(tape: Tape) -> str:
+    """The LLVM text of a flat tape of numbers."""
+    return lower(tape, CHUNK).text
+
+
+def build(make: Callable[[], Tape], level: str) -> Kernel:
+    """Lower a flat tape of numbers and compile it.
+
+    Args:
+        make: gives the tape; its time counts as building.
+        level: one of the levels.
+
+    Raises:
+        CompileError: a step has no native code, or LLVM refuses.
+    """
+    start = time.perf_counter()
+    tape = make()
+    codegen = (2 if len(tape) <= SHORT else 0) if level == "auto" else int(level)
+    lowered = lower(tape, CHUNK)
+    engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
+    took = time.perf_counter() - start
+    return Kernel(
+        engine,
+        len(tape.inputs),
+        len(tape.outputs),
+        Part(codegen, len(tape), lowered.chunks, engine.size, took),
+    )
+
+
+class Replay:
+    """The interpreter, for when a kernel has no answer.
+
+    A guard flipped: the replay raises `BranchChanged`. Or it holds here and not there,
+    by the last bits of what it compares, or memory was short: here is the answer.
+    """
+
+    __slots__ = ("base", "part")
+
+    def __init__(self, base: Tape, part: str) -> None:
+        self.base = base
+        self.part = part
+
+    def __call__(self, *floats: float) -> Floats:
+        """Outputs, and derivatives if the part is the gradient."""
+        with np.errstate(all="ignore"):
+            slots = sweeps.replay(self.base, SCALAR, floats)
+            found = [slots[slot] for slot in self.base.outputs]
+            if self.part == "gradient":
+                for output in self.base.outputs:
+                    bars = sweeps.adjoint(self.base, SCALAR, slots, {output: 1.0})
+                    mine = [bars[slot] for slot in self.base.inputs]
+                    found += [0.0 if bar is None else bar for bar in mine]
+        return tuple(map(float, found))
+
+
+class Checked:
+    """Arguments taken apart and checked, then the kernel run on plain floats."""
+
+    __slots__ = ("run", "tape")
+
+    def __init__(self, tape: Tape, run: Callable[..., Floats]) -> None:
+        self.tape = tape
+        self.run = run
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Floats:
+        """Any arguments that fit the tape."""
+        leaves = binding.bind(self.tape, args, kwargs)
+        leaves = binding.plain(self.tape, leaves)
+        return self.run(*binding.numbers(self.tape, SCALAR, leaves))
