@@ -120,7 +120,9 @@ def _argument(value: Any, axes: Axes, label: str) -> Argument:
     for place, leaf in tree.statics:
         if chosen[place] is not None and _is_int(leaf):
             path = tree.spec.accessors()[place].codify(label)
-            raise _no_axis(path, leaf, chosen[place])
+            # an object's own count, such as `model.depth`, is no number to map over
+            if path.endswith("]"):
+                raise _no_axis(path, leaf, chosen[place])
     found = []
     for place, leaf, text in zip(tree.dynamic, leaves, labels, strict=True):
         made = argument_leaf(leaf, text)

@@ -69,6 +69,8 @@ def aligned(m: Any, x: Any, ndim: int) -> Any:
 
 def all_aligned(m: Any, xs: Sequence[Any]) -> list[Any]:
     """Operands with the lanes in front, so that NumPy broadcasts lane by lane."""
+    if len(xs) == 1:
+        return [bare(xs[0])]
     ndim = max(len(shape_of(x)) for x in xs)
     return [aligned(m, x, ndim) for x in xs]
 

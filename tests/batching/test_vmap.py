@@ -46,6 +46,13 @@ class Model:
     w: object
     b: object
     name: str = "m"
+    count: int = 3
+
+
+def test_models_of_a_batch():
+    """What is no number to differentiate by is part of the recording."""
+    found = tg.vmap(lambda m, x: m.w * x**m.count + m.b)(Model(A, A), A)
+    close(found, A**4 + A)
 
 
 def test_nested_axes():
