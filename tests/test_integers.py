@@ -123,6 +123,18 @@ def test_a_tape_with_ints_is_called_on_eager_values() -> None:
     assert np.allclose(eager.grad, tape.gradient(x, k), rtol=1e-15)
 
 
+def test_ints_under_vmap() -> None:
+    def f(x, k):
+        return x[(k + 1) // 2] * (k % 3) - np.minimum(k, 1)
+
+    x, k = np.array([0.5, -1.5, 2.0]), np.arange(5)
+    wanted = [f(x, at) for at in k]
+    assert np.allclose(tg.vmap(f, in_axes=(None, 0))(x, k), wanted, rtol=1e-15)
+    tape = tg.record(tg.vmap(f, in_axes=(None, 0)), x, k)
+    assert [step.primitive.name for step in tape].count("floor_divide") == 1
+    assert np.allclose(tape.compile()(x, k), wanted, rtol=1e-15)
+
+
 def test_places_out_of_bounds_are_errors_in_every_tier() -> None:
     tape = tg.record(lambda x, k: x[k + 1], np.arange(3.0), np.array([0, 1]))
     for run in (tape, tape.jacobian, tape.compile()):
