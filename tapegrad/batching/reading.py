@@ -65,9 +65,24 @@ class Batching(Reading):
         def function(*xs: Any, **params: Any) -> Any:
             if not any(isinstance(x, Lanes) for x in xs):
                 return alone(*xs, **params)
-            return rule(self, row, xs, params)
+            try:
+                return rule(self, row, xs, params)
+            except np.linalg.LinAlgError as problem:
+                raise self._in_a_lane(row, xs, params) or problem from None
 
         return function
+
+    def _in_a_lane(
+        self, row: Primitive, xs: Sequence[Any], params: Any
+    ) -> Exception | None:
+        """The same problem, told of the first lane that has it."""
+        for place in range(self.size):
+            operands = [lane_of(self.m, x, place) for x in xs]
+            try:
+                getattr(self.m, row.name)(*operands, **params)
+            except np.linalg.LinAlgError as problem:
+                return np.linalg.LinAlgError(f"{problem}, in lane {place}")
+        return None
 
     def nested(self, row: Primitive, xs: Any, params: Any) -> Any:
         """A step with sub-tapes: one with batched sub-tapes, where there is a rule."""

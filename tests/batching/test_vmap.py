@@ -551,6 +551,16 @@ def test_a_guard_on_what_all_lanes_share_is_kept():
         tape(A, -1.0)
 
 
+def test_a_lane_without_an_answer_is_named():
+    matrices = np.stack([np.eye(2), np.zeros((2, 2)), np.eye(2)])
+    with fails(tg.DomainError, r"inv of shape \(2, 2\)", "Singular matrix, in lane 1"):
+        tg.vmap(np.linalg.inv)(matrices)
+    with fails(tg.DomainError, "in lane 2"):
+        tg.vmap(np.linalg.cholesky)(np.stack([np.eye(2), np.eye(2), -np.eye(2)]))
+    with fails(tg.IndexOutOfBounds, "index 5"):
+        tg.vmap(lambda x, i: x[i])(X, np.array([0, 5, 1, 1]))
+
+
 def test_a_result_that_is_none():
     with fails(tg.RecordError, "returned None"):
         tg.vmap(lambda x: None)(A)
