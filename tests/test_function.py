@@ -930,6 +930,63 @@ def test_eager_parameters_are_numbers_to_the_methods():
             f.gradient(w * 2, 1.0)
 
 
+def test_strided_arrays_go_to_native_code(monkeypatch):
+    f = tg.function(lambda x: x * 2 if x.sum() > 0 else -x, native_after=0)
+    x = np.array([1.0, -5.0, 2.0, -5.0])
+    f(np.ones(2))
+    f(-np.ones(2))
+
+    def refuse(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr("tapegrad.paths.following.walk", refuse)
+    for _ in range(2):
+        assert np.array_equal(f(x[::2]), [2.0, 4.0])
+        assert np.array_equal(f(x[1::2]), [5.0, 5.0])
+        assert np.array_equal(f(x[::-2]), [5.0, 5.0])
+
+
+def test_the_path_of_the_last_call_is_tried_first(monkeypatch):
+    f = tg.function(lambda x: x * 2 if x > 0 else -x, native_after=0)
+    assert [f(1.0), f(-1.0), f(1.0), f(-1.0)] == [2, 1, 2, 1]
+
+    def refuse(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr("tapegrad.paths.machine.Code.flipped", refuse)
+    assert [f(-2.0), f(-3.0)] == [2, 3]
+
+
+@pytest.mark.parametrize("native_after", [None, 0])
+def test_tapes_that_contradict_each_other(native_after):
+    """A hidden state: no tape is right about another, and each call ends."""
+    hidden = iter([5.0, 1.0, 3.0, -2.0, 4.0, 0.0, 2.0] * 40)
+
+    @tg.function(native_after=native_after, maxsize=3)
+    def f(x):
+        if x > next(hidden):
+            return x
+        return 2 * x if x > next(hidden) else 3 * x
+
+    rng = random.Random(5)
+    for _ in range(60):
+        x = rng.choice([6.0, 3.5, 2.5, 1.5, 0.5, -1.0, -3.0])
+        assert f(x) in {x, 2 * x, 3 * x}
+        assert f.gradient(x) in {1.0, 2.0, 3.0}
+
+
+def test_dropped_states_are_forgotten():
+    rate = 0.0
+    f = tg.function(maxsize=3)(lambda x: x * rate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathsWarning)
+        for number in range(20):
+            rate = float(number)
+            assert f(2.0) == 2.0 * rate
+    assert f.cache_info().currsize == 3
+    assert len(f._cache._states) == 3
+
+
 def test_eager_values_run_the_code():
     x = tg.Value(1.0)
     y = smooth(x, 0.5)
