@@ -101,10 +101,7 @@ def _solution(
     slots: list[Any] = []
 
     def above(output: int, k: int) -> Any:
-        rate = slots[output]
-        below = rate.term(k - 1) if isinstance(rate, Series) else None
-        if not isinstance(rate, Series) and k == 1:
-            below = rate
+        below = slots[output].term(k - 1)
         return None if below is None else below / k
 
     inputs = [
