@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -242,39 +243,48 @@ def test_vmap_in_vmap():
     close(g(X, i), 3 * X[:, None] ** 2 * np.eye(3)[i])
 
 
-def test_indices_of_every_kind_in_two_levels():
-    cube, i, j = (
-        RNG.normal(size=(2, 3, 4, 5)),
-        np.array([[0, 2], [1, 1]]),
-        np.array([3, 0]),
-    )
-    cases = [
-        lambda c, i, j: c[i, :, j],
-        lambda c, i, j: c[:, i, j],
-        lambda c, i, j: c[i][:, 1:3, None],
-        lambda c, i, j: c[None, i, :, j],
-        lambda c, i, j: np.take_along_axis(c, np.reshape(j, (1, 1, 1)), axis=2),
-    ]
-    for g in cases:
-        for axes in [
-            (0, 0, None),
-            (0, None, 0),
-            (None, 0, 0),
-            (None, None, 0),
-            (0, 0, 0),
-        ]:
-            args = [
-                x if axis == 0 else x[0]
-                for x, axis in zip((cube, i, j), axes, strict=True)
-            ]
-            lanes = [
-                [
-                    np.asarray(x[k] if axis == 0 else x)
-                    for x, axis in zip(args, axes, strict=True)
-                ]
-                for k in range(2)
-            ]
-            close(tg.vmap(g, axes)(*args), np.stack([g(*lane) for lane in lanes]))
+def put(x, v, key):
+    y = 1.0 * x
+    y[key] = v
+    return y
+
+
+INDICES = {
+    "apart": lambda c, i, j: c[i, :, j],
+    "together": lambda c, i, j: c[:, i, j],
+    "in turn": lambda c, i, j: c[i][:, 1:3, None],
+    "a new axis": lambda c, i, j: c[None, i, :, j],
+    "along": lambda c, i, j: np.take_along_axis(c, np.reshape(j, (1, 1, 1)), axis=2),
+    "written apart": lambda c, i, j: put(c, np.sum(c) * c[i, :, j], np.s_[i, :, j]),
+    "written together": lambda c, i, j: put(c, 2.0 * c[0, i, j], np.s_[:, i, j]),
+    "written wide": lambda c, i, j: put(c, np.sum(c), np.s_[i, :, j]),
+}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_indices_of_every_kind(name):
+    g = INDICES[name]
+    cube = RNG.normal(size=(2, 3, 4, 5))
+    i, j = np.array([[0, 2], [1, 1]]), np.array([3, 0])
+
+    def weighted(c, i, j):
+        y = g(c, i, j)
+        return np.sum(y * np.cos(np.arange(y.size)).reshape(y.shape))
+
+    for axes in itertools.product((0, None), repeat=3):
+        if axes == (None,) * 3:
+            continue
+        args = [x if a == 0 else x[0] for x, a in zip((cube, i, j), axes, strict=True)]
+        lanes = [
+            [np.asarray(x[k] if a == 0 else x) for x, a in zip(args, axes, strict=True)]
+            for k in range(2)
+        ]
+        close(tg.vmap(g, axes)(*args), np.stack([g(*lane) for lane in lanes]))
+        slopes = tg.grad(weighted)
+        expected = np.stack([slopes(*lane) for lane in lanes])
+        close(tg.vmap(slopes, axes)(*args), expected)
+        through = tg.grad(lambda *xs, axes=axes: np.sum(tg.vmap(weighted, axes)(*xs)))
+        close(through(*args), expected if axes[0] == 0 else expected.sum(0))
 
 
 def test_writes():
