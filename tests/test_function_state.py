@@ -242,3 +242,34 @@ def test_modules_imported_inside(monkeypatch):
             lambda: setattr(settings, "scale", 7.0),
         ],
     )
+
+
+def test_objects_are_asked_for_nothing():
+    """Looking at an object runs no code of it; a cached function is looked into."""
+
+    class Shy:
+        def __init__(self):
+            self.rate = 1.0
+
+        @property
+        def func(self):
+            msg = "nobody may ask"
+            raise LookupError(msg)
+
+        def __getattr__(self, name):
+            raise LookupError(name)
+
+    shy = Shy()
+    same_as_the_code(lambda x: x * shy.rate, [lambda: setattr(shy, "rate", 3.0)])
+    f = tg.function(lambda held, x: held.rate * x)
+    assert f(shy, 2.0) == 6.0
+
+    @functools.cache
+    def cached(y):
+        return y * G
+
+    recorded = tg.function(lambda x: cached(2.0) * x)
+    assert recorded(3.0) == 6.0
+    cached.cache_clear()
+    put("G", 2.0)()
+    assert recorded(3.0) == 12.0

@@ -33,9 +33,8 @@ _FIXED = (
     *(types.ModuleType, types.BuiltinFunctionType),
 )
 
-# Where a wrapper keeps the function: methods of classes, properties, `functools`, and
-# functions with paths.
-_INNER = ("__func__", "fget", "func", "__wrapped__")
+# Where methods of classes and properties keep the function.
+_INNER = ("__func__", "fget", "func")
 # Names in a class that are nobody's data, and no code.
 _UNREAD = frozenset({"__dict__", "__weakref__", "__annotations__", "__module__"})
 
@@ -279,10 +278,13 @@ def _opens(value: Any) -> bool:
 
 def _parts(label: str, value: Any) -> Iterator[Read]:
     """The code that hangs on an object, a class, or a wrapper of a function."""
-    inner = [getattr(value, name, None) for name in _INNER]
-    found = [held for held in inner if isinstance(held, types.FunctionType)]
-    if found or isinstance(value, CODE):
-        yield from [(label, held) for held in found]
+    if isinstance(value, CODE):
+        yield from [(label, getattr(value, name, None)) for name in _INNER]
+        return
+    # no getattr: the objects of users may compute what they are asked for
+    wrapped = getattr(value, "__dict__", {}).get("__wrapped__")
+    if isinstance(wrapped, types.FunctionType):
+        yield label, wrapped
         return
     kind = value if isinstance(value, type) else type(value)
     for owner in filter(own_class, kind.__mro__):
