@@ -1,4 +1,4 @@
-"""Rows that jump: sign, copysign, floor, ceil, trunc, round, mod, fmod.
+"""Rows that jump: signs, floor, ceil, trunc, round, remainders, whole quotients.
 
 Floor 1. What the derivative is at a jump: that of the pieces beside it, which is 0 for
 all that is constant between jumps. Source of the definitions: DLMF section 1.1 and IEEE
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad.rules.primitive import INF, REAL, Edge, Primitive, row
+from tapegrad.rules import shapes
+from tapegrad.rules.primitive import INF, REAL, Edge, Primitive, Sample, row
 
 NAN = float("nan")
 
@@ -193,6 +194,23 @@ MOD = row(
             Edge((7.0, -3.0), (1.0, 3.0), "", value=-2.0),
             Edge((-1.0, 1e20), (1.0, 1.0), "the quotient rounds to 0"),
             Edge((1.0, 0.0), (NAN, NAN), "no ZeroDivisionError", value=NAN),
+        ),
+    )
+)
+FLOOR_DIVIDE = row(
+    Primitive(
+        "floor_divide",
+        2,
+        kind="discrete",
+        lanes="entries",
+        source="the floor of a quotient of ints; 0 of a division by 0, as in NumPy",
+        symbol="//",
+        integers=True,
+        numpy=lambda np, a, b: np.floor_divide(a, b),
+        shape=lambda a, b: (shapes.broadcast(a[0], b[0]), "int64"),
+        samples=(
+            Sample(((5,), (5,)), {}, ("index:9", "index:4")),
+            Sample(((2, 3), ()), {}, ("index:9", "index:4")),
         ),
     )
 )
