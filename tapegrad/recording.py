@@ -287,10 +287,14 @@ def _check_result(f: Any, result: Any, leaves: Sequence[Any], tree: Tree) -> Non
         if isinstance(other, complex):
             msg = f"{_name(f)} returned the complex number {other!r}; return its parts"
             raise RecordError(msg)
+        where = ""
+        if tree.statics and tree.spec is not None:
+            place = tree.spec.accessors()[tree.statics[0][0]].codify("result")
+            where = f" as {place}" if place != "result" else ""
         msg = (
-            f"{_name(f)} returned {other!r}; a recorded function returns Values, "
-            "numbers or arrays, nested in lists, tuples, dicts or dataclasses. Is a "
-            "`return` missing?"
+            f"{_name(f)} returned {other!r}{where}; a recorded function returns "
+            "Values, numbers or arrays, nested in lists, tuples, dicts or dataclasses. "
+            + ("Leave it out." if where else "Is a `return` missing?")
         )
         raise RecordError(msg)
 

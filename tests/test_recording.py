@@ -394,3 +394,12 @@ def test_star_arguments_get_names():
     tape = tg.record(lambda *xs: sum(xs), 1.0, 2.0)
     assert tape.input_labels() == ("x0", "x1")
     assert tape(3.0, 4.0) == 7.0
+
+
+def test_what_is_no_number_in_a_result_is_named():
+    with pytest.raises(tg.RecordError, match=r"None as result\['n'\]\[1\]; .* out\.$"):
+        tg.record(lambda x: {"y": x, "n": [x, None]}, 1.0)
+    with pytest.raises(tg.RecordError, match=r"returned None; .*missing\?$"):
+        tg.record(lambda x: None, 1.0)
+    with pytest.raises(tg.RecordError, match=r"returned 'up'; "):
+        tg.record(lambda x: "up", 1.0)
