@@ -211,6 +211,16 @@ def convolution(
     return functools.reduce(operator.add, map(times, left, right))
 
 
+def product(m: Any, times: Callable[..., Any], a: Series, b: Series) -> Series:
+    """The product of two series, of whatever kind their terms have."""
+    first = times(a.head, b.head)
+    return Series(
+        m,
+        first,
+        (lambda k: convolution(a, b, k, times=times)) if moving([a, b]) else None,
+    )
+
+
 def plus(a: Any, b: Any) -> Any:
     """The sum of two terms."""
     return b if a is None else a if b is None else a + b

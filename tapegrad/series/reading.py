@@ -2,9 +2,10 @@
 
     a(t) = a_0 + a_1 t + a_2 t^2 + ...      in place of a number or an array a_0
 
-What a row does to series is told by its kind (see ``words``). Conditions, places and
-truth values are a matter of the point t = 0 alone, so a kink is followed along the
-piece, or the subgradient, that a first derivative has there.
+What a row does to series is told by its kind (see ``words``), but for the arithmetic
+that rule text is made of (``vocabulary``). Conditions, places and truth values are a
+matter of the point t = 0 alone, so a kink is followed along the piece, or the
+subgradient, that a first derivative has there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from tapegrad.readings.base import Reading
 from tapegrad.rules import Primitive
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.series.power import Family, Series, head
-from tapegrad.series.words import KINDS, OWN, by_push_of_nested
+from tapegrad.series.vocabulary import OWN
+from tapegrad.series.words import KINDS, by_push_of_nested
 
 # Rows with sub-tapes that are run as they stand. The others have a derivative of their
 # own, which a sub-tape does not know: a user's pullback, an implicit function.
