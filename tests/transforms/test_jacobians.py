@@ -153,6 +153,35 @@ def test_the_zeros_of_a_seed_are_structural(case, repeat):
             np.testing.assert_array_equal(jacobian, exact)
 
 
+@pytest.mark.parametrize(
+    ("f", "far"),
+    [
+        (np.exp, 1000.0),
+        (np.sinh, 1000.0),
+        (lambda x: np.fmod(1e300, x), 1e-300),
+        (lambda x: np.cosh(x) + x**2, -1000.0),
+        (lambda x: x**5, 1e100),
+    ],
+)
+def test_what_overflows_in_one_entry_stays_there(f, far):
+    x = np.linspace(0.5, 1.5, 10)
+    tape = tg.record(tg.jacobian(f), x)
+    x[3] = far
+    found = tape(x)
+    assert np.isinf(found[3, 3])
+    found[3, 3] = 0.0
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found, np.diag(np.diag(found)))
+
+
+def test_tame_rows_need_no_masks():
+    x = np.linspace(0.5, 1.5, 10)
+    tame = tg.record(tg.jacobian(lambda x: np.tanh(x) * x**2), x)
+    steep = tg.record(tg.jacobian(lambda x: np.exp(x) * x**2), x)
+    names = [set(sweeps.flat(tape).operations) for tape in (tame, steep)]
+    assert ["where" in found for found in names] == [False, True]
+
+
 def test_blocks_of_a_matrix_with_a_pattern(monkeypatch):
     monkeypatch.setattr(dense, "HEAVY", 1)
     f = lambda x, y, s: (x * y, {"z": x * x + s, "one": x[3] * y[4]})  # noqa: E731
