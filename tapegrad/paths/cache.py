@@ -174,8 +174,8 @@ class Cache:
         return (
             f"{self.name} has been recorded {self.misses} times, and maxsize="
             f"{self.maxsize} paths are kept: from now on old ones are dropped, and "
-            f"recorded again when they come back. What changes most is {reason} "
-            f"({count} recordings), or give tg.function a larger maxsize"
+            f"recorded again when they come back. What changes most ({count} times) is "
+            f"{reason}; or give tg.function a larger maxsize"
         )
 
 
