@@ -695,8 +695,10 @@ def test_scans_of_no_iterations_do_nothing() -> None:
 
 
 def test_while_loop_needs_a_condition() -> None:
-    with pytest.raises(tg.RecordError, match="one truth value"):
+    with pytest.raises(tg.RecordError, match=r"gives float64 of shape \(\); it"):
         tg.while_loop(lambda x: x, lambda x: x, 1.0)
+    with pytest.raises(tg.RecordError, match=r"bool of shape \(6,\); .* one"):
+        tg.while_loop(lambda x: x < 1.0, lambda x: x + 1.0, np.zeros(6))
     with pytest.raises(tg.ShapeError, match="carry starts with shape"):
         tg.while_loop(lambda x: x < 1.0, lambda x: x + XS, 0.0)
 

@@ -14,11 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tapegrad import sweeps
-from tapegrad.errors import CompileError, DomainError, ShapeError
+from tapegrad.errors import CompileError, DomainError, RecordError, ShapeError
 from tapegrad.expanding import LAPS
 from tapegrad.loops import bounded, inside, plainly
 from tapegrad.loops.body import (
-    bad_body,
     check_carry,
     name_of,
     performed,
@@ -309,8 +308,13 @@ def while_loop(cond: Function, body: Function, init: Any) -> Any:
         return plainly.repeat(cond, body, init)
     outputs = outer.tape.outputs
     if len(outputs) != 1 or outer.tape.aval_of(outputs[0]) != ((), "bool"):
-        msg = "a comparison of the carry, one truth value"
-        raise bad_body("while_loop", cond, msg)
+        found = [outer.tape.aval_of(slot) for slot in outputs]
+        given = ", ".join(f"{dtype} of shape {shape}" for shape, dtype in found)
+        msg = (
+            f"while_loop: the condition gives {given or 'nothing'}; it "
+            "is a comparison of the carry, one truth value (np.any, np.all)"
+        )
+        raise RecordError(msg)
     params = {
         "body": inner.tape,
         "cond": outer.tape,
