@@ -13,9 +13,10 @@ from typing import Any, overload
 
 from tapegrad.ambient import current
 from tapegrad.errors import RecordError
+from tapegrad.paths.arguments import taken
 from tapegrad.paths.cache import Cache, CacheInfo, State
 from tapegrad.paths.following import Call, follow
-from tapegrad.paths.keys import data_of, taken
+from tapegrad.paths.keys import data_of
 from tapegrad.paths.running import MISS, Runner, walk
 from tapegrad.paths.tree import Family, Path
 from tapegrad.paths.watch import Seen, Watch, same_but_contents

@@ -9,23 +9,19 @@ hold.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import enum
 import functools
 import marshal
 import sys
 import sysconfig
 import types
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.recording import is_dynamic
 from tapegrad.tape.guards import PACKAGE
-from tapegrad.tape.recorder import aval_of
-from tapegrad.tape.structure import flatten
 from tapegrad.value import Value
 
 # A captured array of more bytes is known by a sum and a sample of its content: a copy
@@ -38,7 +34,7 @@ LIBRARY_LEVELS = 4
 # Longer lists of plain values become bytes at once.
 LONG = 50
 
-_BY_VALUE = frozenset({int, bool, str, bytes, type(None), type(...)})
+BY_VALUE = frozenset({int, bool, str, bytes, type(None), type(...)})
 CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque)
 _PLAIN = frozenset(CONTAINERS)
 # Objects whose attributes are no state of the user's.
@@ -87,7 +83,7 @@ def token(value: Any, levels: int = LEVELS, known: Known | None = None) -> Hasha
         known: what the key has named already; a cycle ends there.
     """
     kind = type(value)
-    if kind in _BY_VALUE:
+    if kind in BY_VALUE:
         return kind, value
     if kind is float:
         return float.hex(value)  # unlike ==, tells -0.0 from 0.0 and knows NaN
@@ -214,66 +210,3 @@ def _own_module(name: Any) -> bool:
         return False
     file = getattr(sys.modules.get(str(name)), "__file__", None) or ""
     return not file.startswith(FOREIGN)
-
-
-@dataclasses.dataclass(slots=True)
-class Taken:
-    """The arguments of a call, taken apart.
-
-    Args:
-        leaves: the dynamic ones, in the order of a tape's inputs.
-        key: how they nest, their shapes and dtypes, and the static ones.
-        values: whether a Value is among them.
-    """
-
-    leaves: list[Any]
-    key: Hashable
-    values: bool
-
-
-def taken(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Taken:
-    """Take the arguments of a call apart."""
-    leaves: list[Any] = []
-    parts: list[Hashable] = []
-    values = False
-    for argument in (*args, *kwargs.values()):
-        if type(argument) is float:
-            leaves.append(argument)
-            parts.append(float)
-            continue
-        if type(argument) is np.ndarray and argument.dtype.char != "O":
-            leaves.append(argument)
-            parts.append((argument.shape, argument.dtype.char))
-            continue
-        mine, tree = flatten(argument, is_dynamic)
-        kinds = []
-        for leaf in mine:
-            kind, is_value = _kind(leaf)
-            kinds.append(kind)
-            values = values or is_value
-        leaves += mine
-        statics = tuple((place, _static(static)) for place, static in tree.statics)
-        bare = tree.bare and not statics
-        parts.append(kinds[0] if bare else (tree.spec, tuple(kinds), statics))
-    if not kwargs and all(part is float for part in parts):
-        return Taken(leaves, len(parts), values)  # the key that is quickest to make
-    return Taken(leaves, (tuple(parts), tuple(kwargs)), values)
-
-
-def _kind(leaf: Any) -> tuple[Hashable, bool]:
-    """What a leaf is recorded as, and whether it is a Value."""
-    if isinstance(leaf, np.ndarray):
-        return (leaf.shape, leaf.dtype.char), leaf.dtype.char == "O"
-    if isinstance(leaf, Value):
-        data = data_of(leaf)
-        return (float if type(data) is float else aval_of(data)), True
-    return float, False
-
-
-def _static(value: Any) -> Hashable:
-    """The key of a static argument, and of what it reads if it has code."""
-    if type(value) in _BY_VALUE:
-        return token(value)
-    from tapegrad.paths.watch import static_key
-
-    return static_key(value)
