@@ -257,6 +257,8 @@ INDICES = {
     "along": lambda c, i, j: np.take_along_axis(c, np.reshape(j, (1, 1, 1)), axis=2),
     "written apart": lambda c, i, j: put(c, np.sum(c) * c[i, :, j], np.s_[i, :, j]),
     "written together": lambda c, i, j: put(c, 2.0 * c[0, i, j], np.s_[:, i, j]),
+    "a slice": lambda c, i, j: put(c, 3.0 * c[0, 0, 0], np.s_[1:, ::2]),
+    "a row": lambda c, i, j: put(c, 2.0 * c[0, 0, :4], np.s_[:, 1, 1:]),
     "written wide": lambda c, i, j: put(c, np.sum(c), np.s_[i, :, j]),
 }
 

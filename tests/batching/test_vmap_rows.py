@@ -200,3 +200,15 @@ def test_no_row_goes_lane_by_lane(row):
     assert reading.rule_of(row) is not reading.lane_by_lane, (
         "right, but slow: say at the row how it takes one more axis (`lanes=`)"
     )
+
+
+def test_a_value_of_fewer_axes_is_written_in_every_lane():
+    rng = np.random.default_rng(2)
+    wide = [rng.normal(size=(LANES, *shape)) for shape in ((4, LANES), (LANES,), ())]
+    key = ((0, 4, 1), (0, LANES, 1))
+    for value in wide[1:]:
+        check(TABLE["index_set"], [wide[0], value], {"key": key})
+    at = rng.integers(0, 4, (LANES, 2))
+    for value in wide[1:]:
+        operands = [wide[0], value, at]
+        check(TABLE["gather_set"], operands, {"key": ("a", (0, LANES, 1))})
