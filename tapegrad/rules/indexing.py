@@ -154,15 +154,16 @@ SCATTER_ADD = row(
 )
 
 
-def _winners(m: Any, bar: Any, v: Any, at: Any, key: Any) -> Any:
+def _winners(m: Any, bar: Any, at: Any, key: Any) -> Any:
     """The adjoint of values that were written and not overwritten by a later one.
 
-    Each value's number is written as the values were; those found again have stayed.
+    Each place's number is written as the values were; those found again have stayed.
     """
-    number = m.count_up(m.shape(v))
+    read = m.gather(bar, *at, key=key)
+    number = m.count_up(m.shape(read))
     written = m.gather_set(m.like(0, bar), number, *at, key=key)
     stayed = m.equal(m.gather(written, *at, key=key), number)
-    return m.where(stayed, m.gather(bar, *at, key=key), 0)
+    return m.where(stayed, read, 0)
 
 
 GATHER_SET = row(
@@ -180,7 +181,7 @@ GATHER_SET = row(
         ),
         pull=lambda m, bar, y, x, v, *at, key: (
             m.gather_set(bar, m.like(0, v), *at, key=key),
-            _winners(m, bar, v, at, key),
+            _winners(m, bar, at, key),
             *(None for _ in at),
         ),
         samples=(
