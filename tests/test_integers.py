@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad.native.arrays.integers import FORMS
+from tapegrad.rules import TABLE
 
 RNG = np.random.default_rng(5)
 LEAST, MOST = -(2**63), 2**63 - 1
@@ -191,3 +193,8 @@ def test_the_grammar_knows_ints() -> None:
     assert _result(TABLE["where"], [((3,), "bool"), whole, whole], {}) == [whole]
     assert _result(TABLE["less"], [whole, whole], {}) == [((3,), "bool")]
     assert _result(TABLE["floor_divide"], [whole, whole], {}) == [whole]
+
+
+def test_each_row_of_ints_has_its_native_text():
+    """Without, such a row would be lowered as one of floats, on the bits of ints."""
+    assert {row.name for row in TABLE if row.integers} == {*FORMS}

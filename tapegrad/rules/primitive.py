@@ -140,7 +140,8 @@ class Primitive:
         lanes: how a row of whole arrays takes one axis more in front: "stack", where
             the axes before the last two are a stack of matrices, and stacks broadcast;
             "axes", where it works along its parameters `axes` or `axis` and goes entry
-            by entry along the others; empty where nothing is said.
+            by entry along the others; "entries", where it goes entry by entry; empty
+            where nothing is said.
         run: of a step with sub-tapes, ``run(m, xs, params)``: the values of its slots.
             Its other rules are ``shape(avals, params)``, a list of avals;
             ``pull(m, bars, ys, xs, params)``, an adjoint for each operand; and
