@@ -1,8 +1,14 @@
-"""The methods of a Value that belong to upper floors: one-line doors. Floor 5."""
+"""The methods of a Value that belong to upper floors: one-line doors. Floor 5.
+
+An int of a Value (``math.floor``) is made by its row, then by int(): a recording notes
+the number.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     import graphviz
@@ -11,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ValueDoors:
-    """Sweeps, the tape and pictures of a Value."""
+    """Sweeps, the tape, whole numbers and pictures of a Value."""
 
     __slots__ = ()
 
@@ -33,6 +39,15 @@ class ValueDoors:
         from tapegrad.eager import tape_of
 
         return tape_of(self)
+
+    def __trunc__(self: Any) -> int:
+        return int(self)
+
+    def __floor__(self: Any) -> int:
+        return int(np.floor(self))
+
+    def __ceil__(self: Any) -> int:
+        return int(np.ceil(self))
 
     def draw(self: Any) -> graphviz.Digraph:
         """The picture of what leads here."""

@@ -108,6 +108,21 @@ def test_one_label_on_two_slots_cannot_be_nudged():
         tape(1.0, replace={"e": 3.0})
 
 
+@pytest.mark.parametrize(
+    ("whole", "sign"), [(math.floor, 1), (math.ceil, 1), (math.trunc, -1)]
+)
+def test_whole_numbers_by_math(whole, sign):
+    tape = tg.record(lambda x: x * whole(x), sign * 2.5)
+    for x in (2.1, 2.9):
+        assert tape(sign * x) == sign * x * whole(sign * x)
+        assert tape.gradient(sign * x) == whole(sign * x)
+    with pytest.raises(tg.BranchChanged):
+        tape(sign * 3.5)
+    found = whole(Value(sign * 2.5))
+    assert found == whole(sign * 2.5)
+    assert type(found) is int
+
+
 def test_arithmetics_agree_on_truth_values_and_at_nan():
     tape = tg.record(lambda x: (x > 0) + (x > 1) + x, 2.0)
     found = [tape(2.0, arithmetic=a) for a in ("float64", "float32", "mpmath:30")]

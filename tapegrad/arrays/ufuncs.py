@@ -115,6 +115,9 @@ def _called(ufunc: Any, inputs: Any) -> Any:
     if run is not None:
         return run(*inputs)
     row = row_of(ufunc)
+    if row is None and hasattr(ufunc, "kept"):  # made by Compiled.ufunc
+        msg = "call the tape itself on Values, or tg.vmap of it for many points"
+        raise unsupported(f"the ufunc of the compiled tape {ufunc.__name__}", msg)
     if row is None:
         raise unsupported(name_of_ufunc(ufunc))
     if row.name.startswith("logical_"):

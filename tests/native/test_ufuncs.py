@@ -191,6 +191,11 @@ def test_refused():
         tg.compile(lambda: 1.0).ufunc()
 
 
+def test_values_are_for_the_tape():
+    with pytest.raises(tg.RecordError, match=r"compiled tape mixed .*tg\.vmap"):
+        compiled().ufunc()(tg.Value(1.0), 2.0)
+
+
 def test_threads():
     """The loop runs without Python's lock, each call in memory of its own."""
     made = tg.compile(lambda a: np.linalg.inv(a @ a + 1.0 * np.eye(3)), np.eye(3))
