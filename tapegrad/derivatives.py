@@ -17,7 +17,7 @@ from tapegrad.errors import ShapeError
 from tapegrad.passes import prune, tidy
 from tapegrad.readings.mixed import MIXED
 from tapegrad.real import frozen
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.structure import Structure, Tree, flatten
 from tapegrad.tape.tape import Tape
@@ -234,20 +234,6 @@ def gradient_trees(tape: Tape) -> list[Tree]:
         if kept:
             found.append(Tree(tree.spec, kept))
     return found
-
-
-def inputs_onto(recorder: Recorder, base: Tape) -> list[Any]:
-    """The inputs of a tape as variables of a recorder."""
-    example = base.example or [_zeros(*base.aval_of(slot)) for slot in base.inputs]
-    return [
-        recorder.variable(value, base.labels.get(slot, ""))
-        for slot, value in zip(base.inputs, example, strict=True)
-    ]
-
-
-def _zeros(shape: tuple[int, ...], dtype: str) -> Any:
-    zeros = np.zeros(shape, dtype)
-    return frozen(zeros) if shape or dtype == "float32" else zeros.item()
 
 
 def frozen_tape(

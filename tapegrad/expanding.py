@@ -11,14 +11,11 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
-
 from tapegrad import sweeps
 from tapegrad.errors import CompileError, DomainError
 from tapegrad.nested import apply_nested
 from tapegrad.passes import prune
-from tapegrad.readings.mixed import plain
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.rules import Primitive
 from tapegrad.tape.tape import Tape
 
@@ -99,12 +96,8 @@ def bounded(tape: Tape) -> bool:
 
 def _expanded(base: Tape, error: type[Exception], room: int) -> Tape:
     recorder = Recorder(derives=True)
-    example = base.example or [zeros(*base.aval_of(slot)) for slot in base.inputs]
     with recording_onto(recorder):
-        inputs = [
-            recorder.variable(value, base.labels.get(slot, ""))
-            for slot, value in zip(base.inputs, example, strict=True)
-        ]
+        inputs = inputs_onto(recorder, base)
         slots = sweeps.replay(base, Expanding(recorder, error, room), inputs)
         outputs = tuple(recorder.slot_of(slots[slot]) for slot in base.outputs)
         for slot, label in base.labels.items():
@@ -116,8 +109,3 @@ def _expanded(base: Tape, error: type[Exception], room: int) -> Tape:
         example=base.example,
     )
     return prune(grown)
-
-
-def zeros(shape: tuple[int, ...], dtype: str) -> Any:
-    """Zeros of a shape and dtype, where a tape knows no example."""
-    return plain(np.zeros(shape, dtype))

@@ -20,7 +20,7 @@ from tapegrad.errors import RecordError
 from tapegrad.handle import Handle
 from tapegrad.nested import apply_nested
 from tapegrad.readings.base import Reading
-from tapegrad.readings.mixed import MIXED
+from tapegrad.readings.mixed import MIXED, plain
 from tapegrad.readings.numeric import CONSTANTS
 from tapegrad.real import frozen
 from tapegrad.rules import TABLE, Primitive
@@ -161,6 +161,17 @@ def recording_onto(recorder: Recorder) -> Iterator[Recorder]:
         CURRENT.reset(token)
         recorder.open = False
         recorder.literals.clear()  # or its handles would keep it alive in a cycle
+
+
+def inputs_onto(recorder: Recorder, base: Tape, low: int = 0) -> list[Any]:
+    """The inputs of a tape, from a place on, as variables of a recorder."""
+    example = base.example or [
+        plain(np.zeros(*base.aval_of(slot))) for slot in base.inputs
+    ]
+    return [
+        recorder.variable(value, base.labels.get(slot, ""))
+        for slot, value in zip(base.inputs[low:], example[low:], strict=True)
+    ]
 
 
 class RecorderReading(Reading):

@@ -22,10 +22,9 @@ from tapegrad.batching.reading import (
     tape_of_lanes,
 )
 from tapegrad.loops import inside
-from tapegrad.loops.tapes import variables
 from tapegrad.nested import apply_nested
 from tapegrad.passes import prune
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.rules import Primitive
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.tape import Tape
@@ -151,7 +150,7 @@ def _held(params: Params, marks: Sequence[bool], size: int) -> Tape:
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
-        xs = variables(recorder, body) + variables(recorder, cond, carry)
+        xs = inputs_onto(recorder, body) + inputs_onto(recorder, cond, carry)
         (going,) = sweeps.outputs(cond, m, [*xs[:carry], *xs[inner:]])
         found = sweeps.outputs(body, m, xs[:inner])
         kept = [
@@ -210,7 +209,7 @@ def _alone(row: Primitive, params: Params) -> Tape:
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         carry = len(body.outputs)
-        xs = variables(recorder, body) + variables(recorder, cond, carry)
+        xs = inputs_onto(recorder, body) + inputs_onto(recorder, cond, carry)
         found = apply_nested(row, xs, {**params, "ops": (), "count": carry})
         outputs = tuple(recorder.slot_of(y) for y in found)
     return recorder.freeze(tuple(x._i for x in xs), outputs)

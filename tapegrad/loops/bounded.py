@@ -16,8 +16,7 @@ from typing import Any
 from tapegrad import sweeps
 from tapegrad.expanding import Expanding
 from tapegrad.loops.rule import SCAN
-from tapegrad.loops.tapes import variables
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.primitive import row
 from tapegrad.tape.tape import Tape
@@ -56,7 +55,7 @@ def _counting(base: Tape, *, condition: bool = False) -> Tape:
     with recording_onto(recorder):
         m = RecorderReading(recorder)
         counter = recorder.variable(0.0, "count")
-        inputs = variables(recorder, base)
+        inputs = inputs_onto(recorder, base)
         found = sweeps.outputs(base, m, inputs)
         if not condition:
             found = [m.add(counter, m.number(1)), *found]

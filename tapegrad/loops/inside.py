@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
-from tapegrad.loops.tapes import variables
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED, plain
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.tape import Tape
 
@@ -50,7 +49,7 @@ def _back(base: Tape, reached: Sequence[int], masked: Sequence[int]) -> Back:
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
-        inputs = variables(recorder, base)
+        inputs = inputs_onto(recorder, base)
         slots = sweeps.replay(base, m, inputs)
         tops = [slots[base.outputs[k]]._data for k in reached]
         seeds = [recorder.variable(MIXED.like(0, y), "bar") for y in tops]
@@ -92,7 +91,7 @@ def _ahead(base: Tape, moving: Sequence[int]) -> Ahead:
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
-        inputs = variables(recorder, base)
+        inputs = inputs_onto(recorder, base)
         dots = [
             recorder.variable(MIXED.like(0, inputs[place]._data), "dot")
             for place in moving

@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapegrad import sweeps
-from tapegrad.expanding import zeros
 from tapegrad.passes import prune, simplify
 from tapegrad.readings.mixed import MIXED
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.tape import Tape
 
@@ -105,7 +104,7 @@ def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
-        inputs = variables(recorder, base)
+        inputs = inputs_onto(recorder, base)
         dots = {
             place: recorder.variable(MIXED.like(0, inputs[place]._data), "dot")
             for place in moving
@@ -178,7 +177,7 @@ def back(
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
-        inputs = variables(recorder, base)
+        inputs = inputs_onto(recorder, base)
         slots = sweeps.replay(base, m, inputs)
 
         def zero(i: int, name: str) -> Any:
@@ -213,12 +212,3 @@ def _frozen(recorder: Recorder, order: Sequence[Any], outputs: tuple[int, ...]) 
     """A body, in few steps: it runs often. It is read in every arithmetic."""
     inputs, example = tuple(x._i for x in order), tuple(x._data for x in order)
     return simplify(recorder.freeze(inputs, outputs, example=example), "any")
-
-
-def variables(recorder: Recorder, base: Tape, low: int = 0) -> list[Any]:
-    """The inputs of a body from a place on, again, on another tape."""
-    example = base.example or [zeros(*base.aval_of(i)) for i in base.inputs]
-    return [
-        recorder.variable(value, base.labels.get(slot, ""))
-        for slot, value in zip(base.inputs[low:], example[low:], strict=True)
-    ]

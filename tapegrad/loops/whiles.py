@@ -28,10 +28,9 @@ from tapegrad.loops.body import (
     unrecorded,
 )
 from tapegrad.loops.rule import SCAN
-from tapegrad.loops.tapes import variables
 from tapegrad.nested import apply_nested
 from tapegrad.programs import program
-from tapegrad.recorder import Recorder, recording_onto
+from tapegrad.recorder import Recorder, inputs_onto, recording_onto
 from tapegrad.rules import Primitive
 from tapegrad.rules.primitive import row
 from tapegrad.tape.tape import Tape
@@ -120,8 +119,8 @@ def _unrolled(params: Mapping[str, Any], count: int) -> Tape:
     }
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
-        inputs = variables(recorder, sweeps.flat(params["body"]))
-        inputs += variables(recorder, sweeps.flat(params["cond"]), carry)
+        inputs = inputs_onto(recorder, sweeps.flat(params["body"]))
+        inputs += inputs_onto(recorder, sweeps.flat(params["cond"]), carry)
         found = apply_nested(SCAN, inputs[: carry + more], scan)
         outputs = tuple(recorder.slot_of(y) for y in found)
     places = tuple(handle._i for handle in inputs)

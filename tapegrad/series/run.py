@@ -10,11 +10,10 @@ import numpy as np
 
 from tapegrad import sweeps
 from tapegrad.derivatives import differentiable
-from tapegrad.loops.tapes import variables
 from tapegrad.passes import prune
 from tapegrad.readings import reading
 from tapegrad.readings.mixed import MIXED, plain
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.series.power import Series, head
 from tapegrad.series.reading import SeriesReading
 from tapegrad.tape.tape import Tape
@@ -88,7 +87,7 @@ def taylor_tape(tape: Tape, order: int, moved: int, terms: int) -> Tape:
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         m = RecorderReading(recorder)
-        inputs = variables(recorder, base)
+        inputs = inputs_onto(recorder, base)
         steps = [
             [
                 recorder.variable(plain(np.zeros(*base.aval_of(base.inputs[place]))))

@@ -16,10 +16,10 @@ import numpy as np
 from tapegrad import sweeps
 from tapegrad.batching.lanes import Lanes, wide
 from tapegrad.batching.reading import Batching
-from tapegrad.derivatives import basis, by_each, frozen_tape, inputs_onto
+from tapegrad.derivatives import basis, by_each, frozen_tape
 from tapegrad.passing import partials_of
 from tapegrad.readings.mixed import MIXED
-from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.rules import TABLE
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.tape import Static, Tape
