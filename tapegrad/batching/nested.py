@@ -183,7 +183,7 @@ def _derivative(
     loop, places = _alone(row, params), []
     base = sweeps.flat(loop)
     for op in params["ops"]:
-        loop, told = _done(loop, op)
+        loop, told = inside.done(loop, op)
         places.append(told)
     if len(loop.inputs) != len(xs) or len(loop.outputs) != params["count"]:
         return list(lane_by_lane(b, row, xs, params))
@@ -194,7 +194,7 @@ def _derivative(
     ones = [True] * len(base.outputs)
     tape, _ = tape_of_lanes(base, marks[: len(base.inputs)], b.size, ones)
     for op, told in zip(params["ops"], places, strict=True):
-        tape, found = _done(tape, op)
+        tape, found = inside.done(tape, op)
         if not set(told) <= set(found):
             return list(lane_by_lane(b, row, xs, params))
         outputs = tuple(tape.outputs[found.index(place)] for place in told)
@@ -213,17 +213,6 @@ def _alone(row: Primitive, params: Params) -> Tape:
         found = apply_nested(row, xs, {**params, "ops": (), "count": carry})
         outputs = tuple(recorder.slot_of(y) for y in found)
     return recorder.freeze(tuple(x._i for x in xs), outputs)
-
-
-def _done(tape: Tape, op: str) -> tuple[Tape, list[int]]:
-    """Adjoints ("pull 0 2") or tangents ("push 1") of a tape, and their places."""
-    word, *given = op.split()
-    places = tuple(map(int, given))
-    if word == "push":
-        return inside.ahead(tape, places)
-    grown, told, _ = inside.back(tape, places)
-    # what follows are masks
-    return dataclasses.replace(grown, outputs=grown.outputs[: len(told)]), told
 
 
 RULES.update(scan=_scan, while_loop=_while, checkpoint=_checkpoint, custom=_custom)

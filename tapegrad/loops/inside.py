@@ -7,6 +7,7 @@ structural zero stays one, since 0 times an infinite partial further up would be
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -106,6 +107,24 @@ def _ahead(base: Tape, moving: Sequence[int]) -> Ahead:
         ]
         made = tuple(recorder.slot_of(found[base.outputs[k]]) for k in told)
     return _frozen(recorder, [*inputs, *dots], made), told
+
+
+def done(tape: Tape, op: str) -> tuple[Tape, list[int]]:
+    """The adjoints or tangents of a tape as a tape, and the places of what it gives.
+
+    Args:
+        tape: any tape.
+        op: "pull" or "push", and the places of the outputs, or inputs, that have an
+            adjoint, or a tangent.
+    """
+    word, *given = op.split()
+    places = tuple(map(int, given))
+    if word == "push":
+        return ahead(tape, places)
+    grown, told, dark = back(tape, places)
+    if dark:  # masks follow the adjoints
+        grown = dataclasses.replace(grown, outputs=grown.outputs[: len(told)])
+    return grown, told
 
 
 def _frozen(recorder: Recorder, order: Sequence[Any], outputs: tuple[int, ...]) -> Tape:

@@ -100,7 +100,7 @@ def _tape(params: Mapping[str, Any], count: int) -> Tape:
             known.pop(next(iter(known)))
         tape = _unrolled(params, count)
         for op in params["ops"]:
-            tape = _grown(tape, op)[0]
+            tape = inside.done(tape, op)[0]
         known[key] = tape
     return known[key]  # type: ignore[no-any-return]
 
@@ -125,21 +125,6 @@ def _unrolled(params: Mapping[str, Any], count: int) -> Tape:
         outputs = tuple(recorder.slot_of(y) for y in found)
     places = tuple(handle._i for handle in inputs)
     return recorder.freeze(places, outputs)
-
-
-def _grown(tape: Tape, op: str) -> tuple[Tape, list[int]]:
-    """The adjoints or tangents of a tape as a tape, and the places of what it gives.
-
-    Args:
-        tape: any tape.
-        op: "pull" or "push", and the places of the outputs, or inputs, that have an
-            adjoint, or a tangent.
-    """
-    word, *given = op.split()
-    places = tuple(map(int, given))
-    if word == "pull":
-        return inside.back(tape, places)[:2]
-    return inside.ahead(tape, places)
 
 
 def _avals(params: Mapping[str, Any]) -> Tape:
@@ -230,7 +215,7 @@ def _derived(
 ) -> tuple[dict[str, Any], list[int]]:
     """The parameters of a derivative's step, and the places of what it gives."""
     op = " ".join([word, *map(str, places)])
-    _, told = _grown(_avals(params), op)
+    _, told = inside.done(_avals(params), op)
     grown = dict(params) | {"ops": (*params["ops"], op), "count": len(told)}
     return grown, told
 
