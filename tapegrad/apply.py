@@ -2,10 +2,7 @@
 
 Operands become slots of the current columns, the readings compute the primal, a step is
 appended, and a new Value stands for its slot. Scalars come first, and quickly; arrays
-take the second half of the module, which also settles dtypes: on the tape all operands
-of an elementwise step have one dtype, and a conversion is a step of its own. It is that
-of floats, unless all are ints and the row is one for ints, too (`Primitive.integers`).
-Python's numbers are weak, as in NumPy: they take the dtype of what they meet.
+take the second half of the module; their dtypes are settled in `dtypes`.
 """
 
 from __future__ import annotations
@@ -17,22 +14,20 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ambient import SILENT, opened
+from tapegrad.dtypes import DOUBLE, Operand, one_dtype, takes_bool
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.passing import no_answer
 from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED, plain
-from tapegrad.real import as_data, as_number, frozen, listed
+from tapegrad.real import as_number, listed
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import ASTYPE
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.guards import user_line
 from tapegrad.tape.recorder import aval_of
-from tapegrad.value import ARRAYS, CONSTANT, Array, Arrays, Value, leaf, new
+from tapegrad.value import ARRAYS, Array, Arrays, Value, leaf, new
 
-DOUBLE, WHOLE = np.dtype(np.float64), np.dtype(np.int64)
-# Python's ints from here on are none of int64.
-LEAST = 1 << 63
 # Arithmetic on arrays of truth values alone: the logic that it is, or a way round.
 _OF_TRUTH = {"add": "logical_or", "mul": "logical_and", "sub": "a ^ b", "neg": "~a"}
 
@@ -66,7 +61,7 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
                 return _apply_arrays(columns, row, operands, params)
             slots.append(columns.slot_of(x))
             primals.append(x._data)
-        elif isinstance(x, bool | np.bool_) and _takes_bool(row, len(slots)):
+        elif isinstance(x, bool | np.bool_) and takes_bool(row, len(slots)):
             slots.append(columns.constant(bool(x)))
             primals.append(bool(x))
         elif isinstance(x, np.ndarray) and x.ndim:
@@ -86,18 +81,11 @@ def _silent(row: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> 
     for x in operands:
         if isinstance(x, Handle):
             raise x.frozen("no_record()")
-    primals, _ = _one_dtype(
+    primals, _ = one_dtype(
         row, [Operand(x, None, row, i) for i, x in enumerate(operands)]
     )
     found = _computed(row, primals, params)
     return tuple(map(leaf, found)) if isinstance(found, tuple) else leaf(found)
-
-
-def _takes_bool(row: Primitive, place: int) -> bool:
-    """Whether an operand is a condition, so that True is not the number 1."""
-    if row.kind == "select":
-        return place == 0
-    return row.name.startswith("logical_")
 
 
 def make(columns: Any, slot: int, primal: Any) -> Any:
@@ -155,61 +143,12 @@ def _truth(x: Any) -> Any:
 # -- arrays ----------------------------------------------------------------------
 
 
-class Operand:
-    """An operand on its way to a slot.
-
-    Attributes:
-        value: the Value, where it is one; else None.
-        data: its primal.
-        weak: a Python number, which takes the dtype of what it meets.
-        whole: it is a Python int, and data that int.
-        index: an integer operand of a gather, which keeps its dtype.
-    """
-
-    __slots__ = ("data", "index", "value", "weak", "whole")
-
-    def __init__(self, x: Any, columns: Any, row: Primitive, place: int) -> None:
-        self.index = bool(row.indices) and place >= row.indices
-        self.value = x if isinstance(x, Value) else None
-        self.whole = type(x) is int and -LEAST <= x < LEAST
-        if self.value is not None:
-            self.data = x._data
-            self.weak = type(self.data) is float and _is_number(x, columns)
-            return
-        self.weak = type(x) in {float, int} or (
-            isinstance(x, numbers.Real) and not isinstance(x, np.generic | bool)
-        )
-        x = listed(x)
-        if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
-            self.data = frozen(as_data(x, integers=True))
-        elif isinstance(x, np.float32 | np.bool_ | np.integer):
-            self.data = bool(x) if isinstance(x, np.bool_) else x
-        elif isinstance(x, bool):
-            self.data = x
-        elif isinstance(x, np.ndarray) and x.ndim:
-            self.data = as_data(x)  # raises: complex numbers, strings, objects
-        else:
-            self.data = x if self.whole else as_number(x)
-
-    @property
-    def dtype(self) -> Any:
-        """The NumPy dtype of the data."""
-        return np.asarray(self.data).dtype
-
-
-def _is_number(x: Value, columns: Any) -> bool:
-    """Whether a Value stands for a number in the code."""
-    if columns is None or x._rec is not columns:
-        return x._is_leaf and x._born == CONSTANT
-    return columns.is_constant(x._i)  # type: ignore[no-any-return]
-
-
 def _apply_arrays(
     columns: Any, row: Primitive, operands: Sequence[Any], params: dict[str, Any]
 ) -> Any:
     if columns.stale:
         check_fresh(columns, operands)
-    usual = _all_double(operands) and not _takes_bool(row, 0)
+    usual = _all_double(operands) and not takes_bool(row, 0)
     if usual:
         primals = [x._data if isinstance(x, Value) else float(x) for x in operands]
     else:
@@ -217,7 +156,7 @@ def _apply_arrays(
         if row.name in _OF_TRUTH and all(x.dtype == np.bool_ for x in given):
             return _of_truth(row, operands)
         with np.errstate(all="ignore"):  # 1e300 becomes an infinite float32
-            primals, wanted = _one_dtype(row, given)
+            primals, wanted = one_dtype(row, given)
     found = _computed(row, primals, params, columns.derives)
     if (
         columns.eager
@@ -268,54 +207,6 @@ def _all_double(operands: Sequence[Any]) -> bool:
         elif type(x) is not float and type(x) is not int:
             return False
     return True
-
-
-def _one_dtype(
-    row: Primitive, given: Sequence[Operand]
-) -> tuple[list[Any], list[str | None]]:
-    """Primals in the dtype of the step, and the dtypes that they were brought to.
-
-    None stands for an operand that stays as it is: an index, a condition, or the only
-    operand of data movement.
-    """
-    free = [operand for operand in given if not operand.index]
-    if row.name == "astype" or (row.whole and not any(_floats(x) for x in free)):
-        return [operand.data for operand in given], [None] * len(given)
-    moving = [
-        operand
-        for place, operand in enumerate(given)
-        if not operand.index and not _takes_bool(row, place)
-    ]
-    strong = [operand.dtype for operand in moving if not operand.weak]
-    dtype = np.result_type(*strong) if strong else DOUBLE
-    integral = (
-        row.integers
-        and dtype == WHOLE
-        and any(x.value is not None for x in given)
-        and not any(x.weak and not x.whole for x in moving)
-    )
-    if dtype.name not in FLOATING and not integral:
-        dtype = DOUBLE
-    primals: list[Any] = []
-    wanted: list[str | None] = []
-    for operand in given:
-        if operand not in moving:
-            primals.append(operand.data)
-            wanted.append(None)
-            continue
-        wanted.append(dtype.name)
-        data = operand.data
-        if type(data) is float and dtype == np.float64:
-            primals.append(data)
-        elif operand.whole:
-            primals.append(dtype.type(data) if dtype != DOUBLE else as_number(data))
-        else:
-            primals.append(MIXED.astype(data, dtype.name))
-    return primals, wanted
-
-
-def _floats(operand: Operand) -> bool:
-    return operand.weak or operand.dtype.kind == "f"
 
 
 def _slot(columns: Any, operand: Operand, primal: Any, dtype: str | None) -> int:
