@@ -159,11 +159,11 @@ def test_a_wrong_instruction_is_found(monkeypatch):
 
 
 def test_an_inaccurate_function_is_found(monkeypatch):
-    """Wrong by a hundred ulps, in floats alone."""
+    """Wrong by three hundred ulps, in floats alone: a program in four or so tells."""
     monkeypatch.setattr(
-        MIXED, "sigmoid", lambda x: 1 / (1 + np.exp(-x)) * (1 + 100 * 2.0**-52)
+        MIXED, "sigmoid", lambda x: 1 / (1 + np.exp(-x)) * (1 + 300 * 2.0**-52)
     )
-    failed = checks_that_fail(seeds_with("sigmoid", 6))
+    failed = checks_that_fail(seeds_with("sigmoid", 8))
     assert failed & {"adjoint tape", "reverse"}
 
 
