@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from inspect import CO_GENERATOR
+from types import FrameType
 from typing import Any
 
 
@@ -27,10 +29,14 @@ def within(calls: int, task: Callable[[], Any], otherwise: Callable[[], Any]) ->
     left = calls
     mine = _Spent()
 
-    def count(*_: object) -> None:
+    def count(frame: FrameType, event: str, _: object) -> None:
         nonlocal left
         left -= 1
-        if left < 0:
+        if left >= 0 or event not in {"call", "c_call"}:
+            return
+        # Not in a generator: it may be one that is thrown away. Python would write the
+        # exception to the console, drop it, and count no further.
+        if not frame.f_code.co_flags & CO_GENERATOR:
             raise mine
 
     before = sys.getprofile()

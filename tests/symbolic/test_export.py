@@ -445,6 +445,27 @@ def test_budgets_end_what_does_not_end():
     assert sys.getprofile() is None
 
 
+def test_a_budget_ends_where_generators_are_thrown_away(monkeypatch):
+    """What is raised while one is closed is lost."""
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+
+    def pair():
+        yield 1
+        yield 2
+
+    def many():
+        for _ in range(10_000):
+            generator = pair()
+            next(generator)
+            del generator
+        return "never stopped"
+
+    for calls in range(50, 80):
+        assert within(calls, many, lambda: "stopped") == "stopped"
+    assert not lost
+
+
 def test_the_budget_within_a_budget_is_its_own():
     def endless():
         while True:
