@@ -16,6 +16,7 @@ import builtins
 import dis
 import functools
 import operator
+import re
 import sys
 import types
 from collections.abc import Callable, Hashable, Iterator
@@ -38,8 +39,8 @@ _INNER = ("__func__", "fget", "func")
 # Names in a class that are nobody's data, and no code.
 _UNREAD = frozenset({"__dict__", "__weakref__", "__annotations__", "__module__"})
 
-_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
-_CELLS = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF"})
+_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
+_CELLS = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"})
 _ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _STORES = frozenset({"STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL"})
 
@@ -221,10 +222,12 @@ class _Scan:
             elif word == "IMPORT_FROM":
                 holder = self._attribute(module, name)
                 yield name, holder
-            elif word == "STORE_FAST" and isinstance(holder, types.ModuleType):
-                imported[name] = holder
-            elif word == "LOAD_FAST":
-                holder = imported.get(name, _MISSING)
+            elif word.startswith(("STORE_FAST", "LOAD_FAST")):
+                for part, local in _locals(word, name):
+                    if part == "LOAD":
+                        holder = imported.get(local, _MISSING)
+                    elif isinstance(holder, types.ModuleType):
+                        imported[local] = holder
             elif word in _GLOBALS:
                 known = name in space or not hasattr(builtins, name)
                 read = known and name not in written
@@ -309,6 +312,12 @@ def static_key(value: Any) -> Hashable:
     while len(_WATCHES) > MOST:
         _WATCHES.pop(next(iter(_WATCHES)), None)
     return key, watch.look().key
+
+
+def _locals(word: str, names: Any) -> Iterator[tuple[str, str]]:
+    """What is done to local variables: later Pythons have one step for two of them."""
+    parts = re.findall("LOAD|STORE", word)
+    return zip(parts, names if isinstance(names, tuple) else (names,), strict=True)
 
 
 def _content(cell: Any) -> Any:
