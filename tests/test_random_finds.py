@@ -105,6 +105,8 @@ def test_many_digits_are_not_more_than_asked_for():
     for row in TABLE:
         if row.whole or row.kind in {"structure", "predicate", "select"}:
             continue
+        if row.digest:  # another test's
+            continue
         for at in (0.53, 1.75, -0.73, 30.5, -20.25):
             xs = [m.number(at), m.number(2.5), m.number(0.25)][: row.arity]
             for params in row.params:
