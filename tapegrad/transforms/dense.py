@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 
 from tapegrad import jacobians, sweeps
-from tapegrad.batching.lanes import Lanes, wide
-from tapegrad.batching.reading import Batching
 from tapegrad.binding import arithmetic_of, bind_for, numbers, plain
 from tapegrad.calls import guarded, nest_inputs
 from tapegrad.derivatives import adjoint_tape, differentiable, scalar_output
@@ -192,17 +190,15 @@ def _lanes(
     parts: Parts, inputs: Sequence[Any], shape: tuple[int, ...], dtype: str
 ) -> list[Any]:
     """The later part at every unit seed; lanes along the first axis."""
-    early = sweeps.replay(parts.early, MIXED, inputs)
-    residuals = [early[slot] for slot in parts.early.outputs[parts.count :]]
+    residuals = parts.residuals(MIXED, inputs)
     later, total = parts.later, math.prod(shape)
     step = max(1, ROOM // max(1, size_of(later, range(later.slot_count))))
     found: list[list[Any]] = [[] for _ in later.outputs]
     for low in range(0, total, step):
         seeds = units_of(shape, dtype, range(low, min(low + step, total)))
-        b = Batching(MIXED, len(seeds))
-        values = sweeps.replay(later, b, [*residuals, Lanes(seeds)])
-        for pile, slot in zip(found, later.outputs, strict=True):
-            pile.append(wide(MIXED, values[slot], len(seeds)))
+        made = parts.lanes(MIXED, residuals, seeds, len(seeds))
+        for pile, part in zip(found, made, strict=True):
+            pile.append(part)
     return [np.concatenate(pile) for pile in found]
 
 

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
-from tapegrad.batching.lanes import Lanes, wide
-from tapegrad.batching.reading import Batching
 from tapegrad.derivatives import basis, by_each, frozen_tape
 from tapegrad.passing import partials_of
 from tapegrad.readings.mixed import MIXED
@@ -149,8 +147,5 @@ def _recorded_lanes(
     parts: Parts, m: Any, inputs: Sequence[Any], shape: tuple[int, ...], dtype: str
 ) -> list[Any]:
     total = math.prod(shape)
-    early = sweeps.replay(parts.early, m, inputs)
-    residuals = [early[slot] for slot in parts.early.outputs[parts.count :]]
-    seeds = Lanes(m.number(units_of(shape, dtype, range(total))))
-    values = sweeps.replay(parts.later, Batching(m, total), [*residuals, seeds])
-    return [wide(m, values[slot], total) for slot in parts.later.outputs]
+    seeds = m.number(units_of(shape, dtype, range(total)))
+    return parts.lanes(m, parts.residuals(m, inputs), seeds, total)

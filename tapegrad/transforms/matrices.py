@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tapegrad.transforms.arguments import Argnums, check_differentiable, numbers_of
+from tapegrad.transforms.arguments import Argnums
 from tapegrad.transforms.naming import named
-from tapegrad.transforms.recorded import Recorded
-from tapegrad.transforms.reverse import gradient
+from tapegrad.transforms.reverse import differentiated, gradient
 
 Function = Callable[..., Any]
 
@@ -66,13 +65,10 @@ def _matrix(
 
     @named(f, word, text)
     def found(*args: Any, **kwargs: Any) -> Any:
-        numbers = numbers_of(argnums, len(args), word)
-        check_differentiable(args, numbers, word)
-        call = Recorded(f, args, kwargs, word, has_aux=has_aux)
-        outputs, rows = call.gradients(call.chosen(numbers))
-        many = isinstance(argnums, tuple | list)
-        nested = [call.nest(numbers, row) for row in rows]
-        whole = call.value(nested if many else [row[0] for row in nested])
+        call, outputs, rows = differentiated(
+            f, args, kwargs, argnums, word, has_aux=has_aux
+        )
+        whole = call.value(rows)
         return (whole, call.aux(outputs)) if has_aux else whole
 
     return found

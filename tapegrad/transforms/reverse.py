@@ -80,19 +80,47 @@ def gradient(
 
     @named(f, word, text)
     def found(*args: Any, **kwargs: Any) -> Any:
-        chosen = numbers_of(argnums, len(args), word)
-        check_differentiable(args, chosen, word)
-        call = Recorded(f, args, kwargs, word, has_aux=has_aux)
-        call.check_scalar()
-        outputs, rows = call.gradients(call.chosen(chosen))
-        nested = call.nest(chosen, rows[0])
-        slope = nested if isinstance(argnums, tuple | list) else nested[0]
+        call, outputs, (slope,) = differentiated(
+            f, args, kwargs, argnums, word, has_aux=has_aux, scalar=True
+        )
         if word != "value_and_grad":
             return (slope, call.aux(outputs)) if has_aux else slope
         value = call.value(outputs)
         return ((value, call.aux(outputs)) if has_aux else value), slope
 
     return found
+
+
+def differentiated(
+    f: Function,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    argnums: Argnums,
+    word: str,
+    *,
+    has_aux: bool,
+    scalar: bool = False,
+) -> tuple[Recorded, list[Any], list[Any]]:
+    """A call recorded: its outputs, and each one's gradient nested like the arguments.
+
+    Args:
+        f: the function.
+        args: what it is called with.
+        kwargs: the same, by name.
+        argnums: which arguments; an int gives bare gradients.
+        word: the transform, for messages.
+        has_aux: f returns more than what is differentiated.
+        scalar: f must return one number.
+    """
+    wrt = numbers_of(argnums, len(args), word)
+    check_differentiable(args, wrt, word)
+    call = Recorded(f, args, kwargs, word, has_aux=has_aux)
+    if scalar:
+        call.check_scalar()
+    outputs, rows = call.gradients(call.chosen(wrt))
+    nested = [call.nest(wrt, row) for row in rows]
+    many = isinstance(argnums, tuple | list)
+    return call, outputs, nested if many else [row[0] for row in nested]
 
 
 def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:

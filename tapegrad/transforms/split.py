@@ -10,9 +10,13 @@ section 3.1; the partial evaluation of Jones, Gomard and Sestoft, 1993).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tapegrad import sweeps
+from tapegrad.batching.lanes import Lanes, wide
+from tapegrad.batching.reading import Batching
 from tapegrad.passes import prune
 from tapegrad.rules.structure import CONST, GUARD
 from tapegrad.tape.recorder import Columns
@@ -33,6 +37,20 @@ class Parts:
     early: Tape
     later: Tape
     count: int
+
+    def residuals(self, m: Any, inputs: Sequence[Any]) -> list[Any]:
+        """What the later part reads of the early one, in any reading."""
+        slots = sweeps.replay(self.early, m, inputs)
+        return [slots[slot] for slot in self.early.outputs[self.count :]]
+
+    def lanes(
+        self, m: Any, residuals: Sequence[Any], seeds: Any, count: int
+    ) -> list[Any]:
+        """The later part at so many seeds at once: lanes along the first axis."""
+        values = sweeps.replay(
+            self.later, Batching(m, count), [*residuals, Lanes(seeds)]
+        )
+        return [wide(m, values[slot], count) for slot in self.later.outputs]
 
 
 def split(tape: Tape, inputs: int, outputs: int) -> Parts:

@@ -112,9 +112,10 @@ class Functions:
         """The turns of a loop over so many entries: a literal, or a register."""
         if size != self.lanes or not size:
             return str(size)
-        place = sum(node.op == "input" for node in self.plan.graph.nodes)
-        text = self._given("inputs", place, "%lanes")
-        self.header["%lanes"] = text.replace("load ptr", "load i64")
+        if "%lanes" not in self.header:
+            place = sum(node.op == "input" for node in self.plan.graph.nodes)
+            text = self._given("inputs", place, "%lanes")
+            self.header["%lanes"] = text.replace("load ptr", "load i64")
         return "%lanes"
 
     def pointer(self, base: int) -> str:
