@@ -66,6 +66,7 @@ class Compiled:
         self._base = sweeps.flat(tape)
         self._lock = threading.RLock()
         self._parts: dict[str, Kernel | ArrayKernel] = {}
+        self._ufuncs: dict[str, np.ufunc] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Compiled, (self.tape, self.level)
@@ -198,9 +199,12 @@ class Compiled:
     def _ufunc(self, part: str) -> np.ufunc:
         from tapegrad.native.ufuncs import ufunc_of
 
-        made, kernel = ufunc_of(self.tape, part, self.level)
-        self._parts[f"{part} ufunc"] = kernel
-        return made
+        with self._lock:
+            if part not in self._ufuncs:
+                made, kernel = ufunc_of(self.tape, part, self.level)
+                self._parts[f"{part} ufunc"] = kernel
+                self._ufuncs[part] = made
+            return self._ufuncs[part]
 
     def _door(
         self, name: str, part: str, kind: int, shape: Callable[[Floats], Any]

@@ -113,6 +113,13 @@ def test_broadcasting_and_words_of_ufuncs():
         u(1j, 1.0)
 
 
+def test_each_is_built_once():
+    f = compiled()
+    assert f.ufunc() is f.ufunc()
+    assert f.gradient_ufunc() is f.gradient_ufunc()
+    assert f.gradient_ufunc(value=True) is not f.gradient_ufunc()
+
+
 def test_gradients():
     f = compiled()
     x, y = points(LANES + 3)
