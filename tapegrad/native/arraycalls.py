@@ -27,6 +27,7 @@ from tapegrad.native import thunk
 from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
 from tapegrad.native.engine import Engine
 from tapegrad.native.nesting import all_taker
+from tapegrad.native.options import Options
 from tapegrad.native.report import Part
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED, plain
@@ -77,12 +78,14 @@ def source(tape: Tape) -> str:
     return "".join([*(call.declared() for call in lowered.calls), lowered.body])
 
 
-def build_arrays(make: Callable[[], Tape], level: str, lanes: int = 0) -> ArrayKernel:
+def build_arrays(
+    make: Callable[[], Tape], options: Options, lanes: int = 0
+) -> ArrayKernel:
     """Lower a flat tape with arrays and compile it; see `numbercalls.build`.
 
     Args:
         make: gives the tape.
-        level: one of the levels.
+        options: of the `Compiled`.
         lanes: see `lower_arrays`.
     """
     from tapegrad.native.arrays import lower_arrays
@@ -90,9 +93,9 @@ def build_arrays(make: Callable[[], Tape], level: str, lanes: int = 0) -> ArrayK
     start = time.perf_counter()
     tape = make()
     lowered = lower_arrays(tape, lanes)
-    codegen = int(level) if level != "auto" else OPTIMISED
-    if level == "auto" and len(tape) > LONG_TAPE:
-        codegen = 0
+    codegen = OPTIMISED if len(tape) <= LONG_TAPE else 0
+    if options.level != "auto":
+        codegen = int(options.level)
     engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
     took = time.perf_counter() - start
     counts = np.bincount(tape.aval, minlength=len(tape.avals)).tolist()
@@ -102,6 +105,7 @@ def build_arrays(make: Callable[[], Tape], level: str, lanes: int = 0) -> ArrayK
         tuple(tape.aval_of(slot) for slot in tape.outputs),
         Arena(lowered.arena_bytes),
         Part(codegen, len(tape), 1, engine.size, took, lowered.arena_bytes),
+        options,
         entries(tape.avals, counts),
     )
 
@@ -116,7 +120,7 @@ def on_leaves(
 
 def on_exact(base: Tape, part: str, kernel: ArrayKernel) -> Callable[..., Found]:
     """The same, of leaves that are what the kernel takes."""
-    replay = Replay(base, part, str(kernel.part.level))
+    replay = Replay(base, part, kernel.options)
     return array_builtin(part, kernel, thunk.FLAT, replay)
 
 
@@ -164,15 +168,17 @@ class Replay:
     Args:
         base: a flat tape.
         part: what the kernel computes of it.
-        level: the kernel's level.
+        options: the kernel's.
     """
 
-    __slots__ = ("base", "level", "part", "room", "wider")
+    __slots__ = ("base", "options", "part", "room", "wider")
 
-    def __init__(self, base: Tape, part: str, level: str, room: int = ROOM) -> None:
+    def __init__(
+        self, base: Tape, part: str, options: Options, room: int = ROOM
+    ) -> None:
         self.base = base
         self.part = part
-        self.level = level
+        self.options = options
         self.room = room
         # the kernel with more room, and what stands behind that one
         self.wider: tuple[Callable[..., Found], Replay] | None = None
@@ -198,9 +204,9 @@ class Replay:
         tape = tape_of(self.base, self.part, self.room)
         if not bounded(tape):
             return
-        kernel = build_arrays(lambda: tape, self.level)
+        kernel = build_arrays(lambda: tape, self.options)
         if kernel.arena.nbytes <= MOST:
-            replay = Replay(self.base, self.part, self.level, self.room)
+            replay = Replay(self.base, self.part, self.options, self.room)
             run = array_builtin(self.part, kernel, thunk.FLAT, replay)
             self.wider = run, replay
 

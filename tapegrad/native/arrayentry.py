@@ -21,6 +21,7 @@ from tapegrad.errors import CompileError
 from tapegrad.native import arraythunk
 from tapegrad.native.engine import Engine, symbol
 from tapegrad.native.entry import FASTCALL_KEYWORDS, Method, make_builtin
+from tapegrad.native.options import Options
 from tapegrad.native.report import Part
 from tapegrad.tape.tape import BOOLEAN, SCALAR, Aval
 
@@ -60,6 +61,7 @@ class ArrayKernel:
         inputs, outputs: shape and dtype of each.
         arena: the memory that it computes in.
         part: what building it took.
+        options: what it was built with.
         entries: how many numbers all slots hold together.
     """
 
@@ -68,6 +70,7 @@ class ArrayKernel:
     outputs: tuple[Aval, ...]
     arena: Arena
     part: Part
+    options: Options
     entries: int = 0
 
     @property

@@ -22,7 +22,6 @@ from tapegrad.derivatives import (
     scalar_output,
     tangent_tape,
 )
-from tapegrad.errors import CompileError
 from tapegrad.expanding import expanded
 from tapegrad.native import arraycalls, arrayjacobian, numbercalls, thunk
 from tapegrad.native.arraycalls import Shaped
@@ -30,6 +29,7 @@ from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.nesting import builder, result_maker
 from tapegrad.native.numbercalls import Floats
+from tapegrad.native.options import DEFAULT, Options, chosen
 from tapegrad.native.report import Report
 from tapegrad.recording import record
 from tapegrad.tape.tape import Tape
@@ -37,18 +37,16 @@ from tapegrad.tape.tape import Tape
 if TYPE_CHECKING:
     import numpy as np
 
-LEVELS = ("auto", "0", "1", "2", "3")
-
 
 class Compiled:
     """A tape as native code; made by `Tape.compile` or `tg.compile`.
 
     Call it for the value. The methods give what the tape's methods of the same name
-    give, nested alike. Pickling keeps the tape and the level, and builds again.
+    give, nested alike. Pickling keeps the tape and the options, and builds again.
 
     Attributes:
         tape: the tape it was made from.
-        level: as it was asked for.
+        options: as they were asked for.
 
     Example:
         >>> import tapegrad as tg
@@ -57,29 +55,31 @@ class Compiled:
         (25.0, (5.0, 5.0))
     """
 
-    def __init__(self, tape: Tape, level: str | int = "auto") -> None:
+    def __init__(self, tape: Tape, options: Options = DEFAULT) -> None:
         self.tape = tape
-        self.level = str(level)
-        if self.level not in LEVELS:
-            msg = f"there is no level {level!r}; choose one of {', '.join(LEVELS)}"
-            raise CompileError(msg)
+        self.options = options
         self._base = sweeps.flat(tape)
         self._lock = threading.RLock()
         self._parts: dict[str, Kernel | ArrayKernel] = {}
         self._ufuncs: dict[str, np.ufunc] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Compiled, (self.tape, self.level)
+        return Compiled, (self.tape, self.options)
 
     def __repr__(self) -> str:
         built = ", ".join(self._parts) or "nothing"
         return f"<Compiled: {len(self.tape)} steps, {built} built so far>"
 
     @property
+    def level(self) -> str:
+        """LLVM's level, as it was asked for."""
+        return self.options.level
+
+    @property
     def report(self) -> Report:
         """What has been built so far, and what it took."""
         parts = {name: kernel.part for name, kernel in self._parts.items()}
-        return Report(2, self.level, len(self.tape), parts)
+        return Report(2, self.options.level, len(self.tape), parts)
 
     # -- what users call -------------------------------------------------------
 
@@ -135,7 +135,7 @@ class Compiled:
     def hessian(self) -> Callable[..., Any]:
         """Second derivatives, nested like the arguments, twice."""
         scalar_output(self.tape)
-        return Compiled(adjoint_tape(self.tape), self.level).jacobian
+        return Compiled(adjoint_tape(self.tape), self.options).jacobian
 
     def hvp(self, args: Any, direction: Any) -> Any:
         """Hessian times a direction; tuples, one entry an argument."""
@@ -147,7 +147,7 @@ class Compiled:
         """The tangent of the gradient, of arguments and their tangents."""
         scalar_output(self.tape)
         derived = tangent_tape(adjoint_tape(self.tape))
-        native = Compiled(derived, self.level)
+        native = Compiled(derived, self.options)
         if not self._base.arrays:
             run = native.value
             return lambda args, direction: run(*args, *direction)
@@ -201,7 +201,7 @@ class Compiled:
 
         with self._lock:
             if part not in self._ufuncs:
-                made, kernel = ufunc_of(self.tape, part, self.level)
+                made, kernel = ufunc_of(self.tape, part, self.options)
                 self._parts[f"{part} ufunc"] = kernel
                 self._ufuncs[part] = made
             return self._ufuncs[part]
@@ -241,7 +241,7 @@ class Compiled:
         with self._lock:
             if part not in self._parts:
                 tape = functools.partial(arraycalls.tape_of, self._base, part)
-                self._parts[part] = make(tape, self.level)
+                self._parts[part] = make(tape, self.options)
             return self._parts[part]
 
 
@@ -261,29 +261,48 @@ def _nester(tape: Tape) -> Callable[[Floats, int], Any]:
     return lambda found, at: found[at : at + count]
 
 
-def compile_tape(tape: Tape, level: str | int = "auto") -> Compiled:
+def compile_tape(
+    tape: Tape,
+    level: str | int = "auto",
+    *,
+    accuracy: str = "default",
+    threads: int = 1,
+    budget: float | None = None,
+) -> Compiled:
     """Native code for a tape; nothing is built before it is called.
 
     Args:
         tape: any tape.
         level: "auto", or LLVM's level 0 (quick to build) to 3 (quick to run).
+        accuracy: "default", or "fast": vector functions within 4 ulps, not 2.
+        threads: how many a long call may use.
+        budget: seconds that building may take.
 
     Raises:
-        CompileError: no such level.
+        CompileError: no such choice.
     """
-    return Compiled(tape, level)
+    return Compiled(tape, chosen(level, accuracy, threads, budget))
 
 
 def compile_function(
-    f: Callable[..., Any], *args: Any, level: str | int = "auto", **kwargs: Any
+    f: Callable[..., Any],
+    *args: Any,
+    level: str | int = "auto",
+    accuracy: str = "default",
+    threads: int = 1,
+    budget: float | None = None,
+    **kwargs: Any,
 ) -> Compiled:
     """Record a function at example arguments and compile its tape.
 
     Args:
         f: a function of numbers in any nesting; see `tg.record`.
         *args: where to record it.
-        **kwargs: the same, by name.
         level: "auto", or 0 (quick to build) to 3 (quick to run).
+        accuracy: "default", or "fast": vector functions within 4 ulps, not 2.
+        threads: how many a long call may use.
+        budget: seconds that building may take.
+        **kwargs: arguments of the function, by name.
 
     Example:
         >>> import tapegrad as tg
@@ -291,7 +310,8 @@ def compile_function(
         >>> area(2.0), area.gradient(2.0)
         (12.0, 12.0)
     """
-    return Compiled(record(f, *args, **kwargs), level)
+    options = chosen(level, accuracy, threads, budget)
+    return Compiled(record(f, *args, **kwargs), options)
 
 
 def llvm_source(tape: Tape) -> str:

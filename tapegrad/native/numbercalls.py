@@ -17,6 +17,7 @@ from tapegrad import binding, sweeps
 from tapegrad.native.engine import Engine
 from tapegrad.native.entry import Kernel
 from tapegrad.native.lowering import lower
+from tapegrad.native.options import Options
 from tapegrad.native.report import Part
 from tapegrad.readings import SCALAR
 from tapegrad.tape.tape import Tape
@@ -36,19 +37,21 @@ def source(tape: Tape) -> str:
     return lower(tape, CHUNK).text
 
 
-def build(make: Callable[[], Tape], level: str) -> Kernel:
+def build(make: Callable[[], Tape], options: Options) -> Kernel:
     """Lower a flat tape of numbers and compile it.
 
     Args:
         make: gives the tape; its time counts as building.
-        level: one of the levels.
+        options: of the `Compiled`.
 
     Raises:
         CompileError: a step has no native code, or LLVM refuses.
     """
     start = time.perf_counter()
     tape = make()
-    codegen = (2 if len(tape) <= SHORT else 0) if level == "auto" else int(level)
+    codegen = 2 if len(tape) <= SHORT else 0
+    if options.level != "auto":
+        codegen = int(options.level)
     lowered = lower(tape, CHUNK)
     engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
     took = time.perf_counter() - start

@@ -28,6 +28,7 @@ from tapegrad.native import batchloop
 from tapegrad.native.arraycalls import build_arrays
 from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.engine import Engine
+from tapegrad.native.options import Options
 from tapegrad.passes import prune
 from tapegrad.recorder import VALUES
 from tapegrad.recording import record
@@ -67,13 +68,13 @@ def _table() -> Any:
     return table
 
 
-def ufunc_of(tape: Tape, part: str, level: str) -> tuple[np.ufunc, ArrayKernel]:
+def ufunc_of(tape: Tape, part: str, options: Options) -> tuple[np.ufunc, ArrayKernel]:
     """A ufunc that computes a tape at each of many points.
 
     Args:
         tape: any tape without guards whose inputs and outputs are float64.
         part: "value", "gradient", or "value_and_gradient" (of one number).
-        level: of optimisation.
+        options: of the `Compiled`.
 
     Returns:
         The ufunc, which keeps its code, and the kernel.
@@ -88,7 +89,7 @@ def ufunc_of(tape: Tape, part: str, level: str) -> tuple[np.ufunc, ArrayKernel]:
     if not base.arrays and not any(TABLE[op].nested for op in grown.operations):
         lanes = LANES
         grown = _laned(grown)
-    kernel = build_arrays(lambda: _floats(grown), level, lanes if lanes > 1 else 0)
+    kernel = build_arrays(lambda: _floats(grown), options, lanes if lanes > 1 else 0)
     return _made(kernel, lanes, *_described(tape, part)), kernel
 
 

@@ -26,6 +26,7 @@ from tapegrad.native.arrayentry import ArrayKernel, array_builtin
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.nesting import builder, result_maker
 from tapegrad.native.numbercalls import build
+from tapegrad.native.options import DEFAULT
 from tapegrad.paths.running import MISS
 from tapegrad.tape.tape import Tape
 
@@ -59,9 +60,9 @@ class Code:
         self.inputs = [(shape, np.dtype(dtype)) for shape, dtype in avals]
         self.kernel: Kernel | ArrayKernel
         if base.arrays:
-            self.kernel = build_arrays(lambda: lowered, "auto")
+            self.kernel = build_arrays(lambda: lowered, DEFAULT)
         else:
-            self.kernel = build(lambda: lowered, "auto")
+            self.kernel = build(lambda: lowered, DEFAULT)
         takes = [ctypes.c_void_p] * (3 if base.arrays else 2)
         address = self.kernel.engine.address("kernel")
         self._run = ctypes.CFUNCTYPE(ctypes.c_int, *takes)(address)

@@ -146,11 +146,11 @@ class Doors:
 
     # -- native ----------------------------------------------------------------
 
-    def compile(self: Any, level: str = "auto") -> Compiled:
-        """Native code for this tape."""
+    def compile(self: Any, level: str | int = "auto", **options: Any) -> Compiled:
+        """Native code for this tape; options are accuracy, threads and budget."""
         from tapegrad.native.compiled import compile_tape
 
-        return compile_tape(self, level)
+        return compile_tape(self, level, **options)
 
     def to_llvm(self: Any) -> str:
         """The LLVM source of value and gradient."""

@@ -539,3 +539,30 @@ def test_truth_values_stay_truth_values():
         assert repr(tape.compile()(3.0, 2.0)) == repr(expected)
         paths = tg.function(f, native_after=0)
         assert repr([paths(3.0, 2.0), paths(3.0, 2.0)]) == repr([expected] * 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"level": 7}, "level"),
+        ({"accuracy": "loose"}, "accuracy"),
+        ({"threads": 0}, "threads"),
+        ({"threads": 2.0}, "threads"),
+        ({"threads": True}, "threads"),
+        ({"budget": -1.0}, "budget"),
+        ({"budget": float("nan")}, "budget"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused_in_words(options, word):
+    tape = tg.record(lambda x: x * x, 1.0)
+    with pytest.raises(tg.CompileError, match=word):
+        tape.compile(**options)
+    with pytest.raises(tg.CompileError, match=word):
+        tg.compile(lambda x: x * x, 1.0, **options)
+
+
+def test_options_are_pickled_with_the_compiled_tape():
+    native = tg.record(lambda x: x * x, 1.0).compile(
+        "1", accuracy="fast", threads=2, budget=1.5
+    )
+    assert pickle.loads(pickle.dumps(native)).options == native.options
