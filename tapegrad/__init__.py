@@ -110,7 +110,7 @@ __version__ = "0.1.0"
 # Loaded when first asked for, each from its place: the import stays light.
 _LAZY = {
     "check_gradient": "tapegrad.proof",
-    "compile": "tapegrad.native.compiled",
+    "compile": "tapegrad.native.compiling",
     "derive": "tapegrad.symbolic.derive",
     "draw": "tapegrad.show.draw",
     "from_bytes": "tapegrad.tape.files",

@@ -17,21 +17,18 @@ from tapegrad import sweeps
 from tapegrad.derivatives import (
     adjoint_tape,
     differentiable,
-    gradient_tape,
     gradient_tree,
     scalar_output,
     tangent_tape,
 )
-from tapegrad.expanding import expanded
 from tapegrad.native import arraycalls, arrayjacobian, numbercalls, thunk
 from tapegrad.native.arraycalls import Shaped
 from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.nesting import builder, result_maker
 from tapegrad.native.numbercalls import Floats
-from tapegrad.native.options import DEFAULT, Options, chosen
+from tapegrad.native.options import DEFAULT, Options
 from tapegrad.native.report import Report
-from tapegrad.recording import record
 from tapegrad.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -259,64 +256,3 @@ def _nester(tape: Tape) -> Callable[[Floats, int], Any]:
     if count == 1:
         return lambda found, at: found[at]
     return lambda found, at: found[at : at + count]
-
-
-def compile_tape(
-    tape: Tape,
-    level: str | int = "auto",
-    *,
-    accuracy: str = "default",
-    threads: int = 1,
-    budget: float | None = None,
-) -> Compiled:
-    """Native code for a tape; nothing is built before it is called.
-
-    Args:
-        tape: any tape.
-        level: "auto", or LLVM's level 0 (quick to build) to 3 (quick to run).
-        accuracy: "default", or "fast": vector functions within 4 ulps, not 2.
-        threads: how many a long call may use.
-        budget: seconds that building may take.
-
-    Raises:
-        CompileError: no such choice.
-    """
-    return Compiled(tape, chosen(level, accuracy, threads, budget))
-
-
-def compile_function(
-    f: Callable[..., Any],
-    *args: Any,
-    level: str | int = "auto",
-    accuracy: str = "default",
-    threads: int = 1,
-    budget: float | None = None,
-    **kwargs: Any,
-) -> Compiled:
-    """Record a function at example arguments and compile its tape.
-
-    Args:
-        f: a function of numbers in any nesting; see `tg.record`.
-        *args: where to record it.
-        level: "auto", or 0 (quick to build) to 3 (quick to run).
-        accuracy: "default", or "fast": vector functions within 4 ulps, not 2.
-        threads: how many a long call may use.
-        budget: seconds that building may take.
-        **kwargs: arguments of the function, by name.
-
-    Example:
-        >>> import tapegrad as tg
-        >>> area = tg.compile(lambda r: 3.0 * r * r, 1.0)
-        >>> area(2.0), area.gradient(2.0)
-        (12.0, 12.0)
-    """
-    options = chosen(level, accuracy, threads, budget)
-    return Compiled(record(f, *args, **kwargs), options)
-
-
-def llvm_source(tape: Tape) -> str:
-    """The LLVM source of a tape's values and gradients."""
-    grown = expanded(gradient_tape(tape), native=True)
-    if sweeps.flat(tape).arrays:
-        return arraycalls.source(grown)
-    return numbercalls.source(grown)

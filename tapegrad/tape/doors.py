@@ -148,13 +148,13 @@ class Doors:
 
     def compile(self: Any, level: str | int = "auto", **options: Any) -> Compiled:
         """Native code for this tape; options are accuracy, threads and budget."""
-        from tapegrad.native.compiled import compile_tape
+        from tapegrad.native.compiling import compile_tape
 
         return compile_tape(self, level, **options)
 
     def to_llvm(self: Any) -> str:
         """The LLVM source of value and gradient."""
-        from tapegrad.native.compiled import llvm_source
+        from tapegrad.native.compiling import llvm_source
 
         return llvm_source(self)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.native.compiled import compile_function
+from tapegrad.native.compiling import compile_function
 from tapegrad.native.engine import Engine
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.recorder import Columns

@@ -17,7 +17,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.native import nesting
-from tapegrad.native.compiled import llvm_source
+from tapegrad.native.compiling import llvm_source
 
 rng = np.random.default_rng(3)
 X = rng.standard_normal(7)

@@ -1,0 +1,79 @@
+"""Ways to native code: from a tape, from a function, and as text. Floor 9.
+
+They check the choices, before anything is recorded, and hand them on as one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tapegrad import sweeps
+from tapegrad.derivatives import gradient_tape
+from tapegrad.expanding import expanded
+from tapegrad.native import arraycalls, numbercalls
+from tapegrad.native.compiled import Compiled
+from tapegrad.native.options import chosen
+from tapegrad.recording import record
+from tapegrad.tape.tape import Tape
+
+
+def compile_tape(
+    tape: Tape,
+    level: str | int = "auto",
+    *,
+    accuracy: str = "default",
+    threads: int = 1,
+    budget: float | None = None,
+) -> Compiled:
+    """Native code for a tape; nothing is built before it is called.
+
+    Args:
+        tape: any tape.
+        level: "auto", or LLVM's level 0 (quick to build) to 3 (quick to run).
+        accuracy: "default", or "fast": vector functions within 4 ulps, not 2.
+        threads: how many a long call may use.
+        budget: seconds that building may take.
+
+    Raises:
+        CompileError: no such choice.
+    """
+    return Compiled(tape, chosen(level, accuracy, threads, budget))
+
+
+def compile_function(
+    f: Callable[..., Any],
+    *args: Any,
+    level: str | int = "auto",
+    accuracy: str = "default",
+    threads: int = 1,
+    budget: float | None = None,
+    **kwargs: Any,
+) -> Compiled:
+    """Record a function at example arguments and compile its tape.
+
+    Args:
+        f: a function of numbers in any nesting; see `tg.record`.
+        *args: where to record it.
+        level: "auto", or 0 (quick to build) to 3 (quick to run).
+        accuracy: "default", or "fast": vector functions within 4 ulps, not 2.
+        threads: how many a long call may use.
+        budget: seconds that building may take.
+        **kwargs: arguments of the function, by name.
+
+    Example:
+        >>> import tapegrad as tg
+        >>> area = tg.compile(lambda r: 3.0 * r * r, 1.0)
+        >>> area(2.0), area.gradient(2.0)
+        (12.0, 12.0)
+    """
+    options = chosen(level, accuracy, threads, budget)
+    return Compiled(record(f, *args, **kwargs), options)
+
+
+def llvm_source(tape: Tape) -> str:
+    """The LLVM source of a tape's values and gradients."""
+    grown = expanded(gradient_tape(tape), native=True)
+    if sweeps.flat(tape).arrays:
+        return arraycalls.source(grown)
+    return numbercalls.source(grown)
