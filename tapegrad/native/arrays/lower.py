@@ -25,6 +25,7 @@ from tapegrad.native.arrays.places import (
 )
 from tapegrad.native.arrays.plan import Plan
 from tapegrad.native.arrays.rows import graph_of
+from tapegrad.native.arrays.scans import join_scans
 from tapegrad.native.arrays.writes import join_writes
 from tapegrad.native.engine import MEMORY, Outside
 from tapegrad.tape.tape import Tape
@@ -78,6 +79,7 @@ def lower_arrays(tape: Tape, lanes: int = 0) -> LoweredArrays:
             msg = f"output slot {slot} has no node"
             raise CompileError(msg)
         outputs.append(node)
+    join_scans(graph, outputs)
     join_writes(graph, outputs)
     forced: set[Node] = set()
     before = len(graph.nodes)
