@@ -103,6 +103,11 @@ class Segment(Columns):
         """The slot of a Value here; leaves and older Values are imported."""
         if value._rec is self:
             return int(value._i)
+        known = self.adopted.get(id(value))
+        if known is not None:
+            rec, i = self.origins[known]
+            if value._rec is rec and value._i == i:  # still what was imported
+                return known
         if value._rec is not None and not value._rec.eager:
             raise foreign(value)
         leaf = value._is_leaf and value._born >= 0

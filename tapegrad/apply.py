@@ -54,6 +54,10 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
         return _silent(row, operands, params)
     if row.whole:
         return _apply_arrays(columns, row, operands, params)
+    if len(operands) == 2 and columns.eager and row.kind == "elementwise":
+        one, other = operands
+        if type(one) is Value is type(other) and not params:
+            return _two(columns, row, one, other)
     slots, primals = [], []
     for x in operands:
         if isinstance(x, Value):
@@ -74,6 +78,15 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
             primals.append(number)
     y = SCALAR.apply(row, *primals, **params)
     return make(columns, columns.push(row, slots, params, y), y)
+
+
+def _two(columns: Any, row: Primitive, a: Value, b: Value) -> Value:
+    """The usual step: of two numbers, one of which stands on older columns."""
+    i, j = columns.slot_of(a), columns.slot_of(b)
+    made = new(Value)
+    made._data = y = SCALAR.evaluator_of(row)(a._data, b._data)
+    made._rec, made._i = columns, columns.put(TABLE.opcode(row), i, j, y)
+    return made
 
 
 def _silent(row: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:

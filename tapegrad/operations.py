@@ -18,6 +18,7 @@ from tapegrad.ambient import CURRENT, SILENT, current
 from tapegrad.apply import apply, compare, make
 from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.readings import SCALAR
+from tapegrad.readings.numeric import UNLIKE_IEEE
 from tapegrad.real import as_number, listed
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.arithmetic import POW, POWC
@@ -28,76 +29,120 @@ from tapegrad.value import ARRAYS, Array, Value, constant, new
 MOST = 64
 
 # The slots are read at once after the check, with no call between: another thread may
-# import the same leaf into columns of its own. A number met in an expression becomes a
-# Value of the current columns, once, and the operator is applied again. 0.0 and -0.0
-# are one key, so zeros take the long way.
+# import the same leaf into columns of its own. A number met in an expression is a Value
+# of the current columns, made once; 0.0 and -0.0 are one key, so zeros take the long
+# way, and so does all that is no plain number.
 _BINARY = """
 def {dunder}(self, other):
     rec = current()
-    if type(other) is {kind}:
-        if self._rec is rec and other._rec is rec:
-            a = self._i
-            b = other._i
-            {compute}
-            {append}
-    elif type(other) is float or type(other) is int:
-        if other and self._rec is rec:
-            return self.{dunder}(literal(rec, other))
-    elif isinstance(other, ndarray):
+    if self._rec is rec:
+        if type(other) is {kind}:
+            if other._rec is rec:
+                {forward}
+            return apply(ROW, self, other)
+        if (type(other) is float or type(other) is int) and other:
+            try:
+                other = rec.literals[other]
+            except KeyError:
+                return self.{dunder}(literal(rec, other))
+            {known}
+    if isinstance(other, ndarray):
         return NotImplemented
     return apply(ROW, self, other)
 
 def {reflected}(self, other):
     rec = current()
     if (type(other) is float or type(other) is int) and other and self._rec is rec:
-        return literal(rec, other).{dunder}(self)
+        try:
+            other = rec.literals[other]
+        except KeyError:
+            return literal(rec, other).{dunder}(self)
+        {backward}
     return apply(ROW, other, self)
 """
 _UNARY = """
 def {dunder}(self):
     rec = current()
     if type(self) is {kind} and self._rec is rec:
-            a = self._i
-            {compute}
-            {append}
+        {forward}
     return apply(ROW, self)
 """
-_APPEND = """made = new({kind})
-            made._data = data
-            made._rec = rec
-            made._i = slot = rec.n
-            rec.n = slot + 1
-            rec.flat += {code}, a, {second}, data
-            if slot >= rec.limit:
-                rec.full()
-            return made"""
-_QUICK = "data = self._data {symbol} other._data"
+# One step appended: lines with the indentation of where they are put.
+_STEP = (
+    "a = {left}._i",
+    "b = {right}._i",
+    "{compute}",
+    "made = new({kind})",
+    "made._data = data",
+    "made._rec = rec",
+    "made._i = slot = rec.n",
+    "rec.n = slot + 1",
+    "flat = rec.flat",
+    "flat += {code}, a, {second}, data",
+    "if slot >= rec.limit:",
+    "    rec.full()",
+    "return made",
+)
+_OPERATOR = ("data = {left}._data {symbol} {right}._data",)
 # Python raises where IEEE has a result.
-_DIVISION = """try:
-                data = self._data / other._data
-            except ZeroDivisionError:
-                data = function(self._data, other._data)"""
-_CALL = "data = function(self._data)"
+_DIVISION = (
+    "try:",
+    "    data = {left}._data {symbol} {right}._data",
+    "except ZeroDivisionError:",
+    "    data = function({left}._data, {right}._data)",
+)
+_CALL = (
+    "try:",
+    "    data = quick({left}._data)",
+    "except UNLIKE_IEEE:",
+    "    data = function({left}._data)",
+)
+
+
+def _step(row: Primitive, kind: str, left: str, right: str, indent: int) -> str:
+    """The text that appends a step, for a place in a method."""
+    compute = _CALL
+    if row.arity == 2:
+        compute = _DIVISION if row.symbol == "/" else _OPERATOR
+    lines: list[str] = []
+    for line in _STEP:
+        if line == "{compute}":
+            lines += compute
+        elif right or "{right}" not in line:
+            lines.append(line)
+    return (
+        ("\n" + " " * indent)
+        .join(lines)
+        .format(
+            kind=kind,
+            left=left,
+            right=right,
+            symbol=row.symbol,
+            code=TABLE.opcode(row),
+            second="b" if right else "0",
+        )
+    )
+
+
+def _quick(row: Primitive) -> Any:
+    """What computes a row at a float: C's own function where there is one."""
+    found = SCALAR.evaluator_of(row)
+    return getattr(found, "__wrapped__", found)
 
 
 def _method(row: Primitive, dunder: str, kind: type[Value]) -> dict[str, Any]:
     """The methods of a row for one class, by name."""
-    binary = row.arity == 2
-    append = _APPEND.format(
-        kind=kind.__name__,
-        code=TABLE.opcode(row),
-        second="b" if binary else "0",
-    )
-    compute = _CALL
-    if binary:
-        compute = _DIVISION if row.symbol == "/" else _QUICK.format(symbol=row.symbol)
+    binary, name = row.arity == 2, kind.__name__
     reflected = dunder.replace("__", "__r", 1)
     text = (_BINARY if binary else _UNARY).format(
         dunder=dunder,
         reflected=reflected,
-        kind=kind.__name__,
-        compute=compute,
-        append=append,
+        kind=name,
+        forward=_step(
+            row, name, "self", "other" if binary else "", 16 if binary else 8
+        ),
+        known=_step(row, name, "self", "other", 12) if binary else "",
+        backward=_step(row, name, "other", "self", 8) if binary else "",
     )
     space: dict[str, Any] = {
         "Value": Value,
@@ -108,15 +153,17 @@ def _method(row: Primitive, dunder: str, kind: type[Value]) -> dict[str, Any]:
         "ROW": row,
         "literal": literal,
         "ndarray": np.ndarray,
+        "UNLIKE_IEEE": UNLIKE_IEEE,
         "function": lambda *xs: SCALAR.apply(row, *xs),
+        "quick": None if binary else _quick(row),
     }
     # named as a file of this package, so that a search for the user's line passes it
     code = compile(text, f"{__file__}:{row.name}", "exec")
     exec(code, space)  # noqa: S102 - our own text, as dataclasses do it
     names = [dunder, reflected] if binary else [dunder]
-    for name in names:
-        space[name].__doc__ = _words(row)
-    return {name: space[name] for name in names}
+    for method in names:
+        space[method].__doc__ = _words(row)
+    return {method: space[method] for method in names}
 
 
 def _words(row: Primitive) -> str:

@@ -100,7 +100,8 @@ class Columns:
         self.flat = []
         self.limit = self.n + BLOCK - 1
 
-    def _row(self, code: int, a: int, b: int, primal: Any) -> int:
+    def put(self, code: int, a: int, b: int, primal: Any) -> int:
+        """Append one row; returns its slot."""
         slot = self.n
         self.n = slot + 1
         self.flat += code, a, b, primal
@@ -124,10 +125,10 @@ class Columns:
     def input(self, primal: Any, aval: Aval = SCALAR) -> int:
         """Append an independent variable."""
         if aval == SCALAR:
-            return self._row(_INPUT, 0, 0, primal)
+            return self.put(_INPUT, 0, 0, primal)
         self.avals[self.n] = aval
         self.arrays[self.n] = primal
-        return self._row(_INPUT, 0, 0, math.nan)
+        return self.put(_INPUT, 0, 0, math.nan)
 
     def constant(self, value: Any) -> int:
         """The slot of a constant; equal ones (by bits) share one.
@@ -144,7 +145,7 @@ class Columns:
         if slot is None:
             if truth:
                 self.avals[self.n] = BOOLEAN
-            slot = self._row(_CONST, 0, self.intern({"value": value}), value)
+            slot = self.put(_CONST, 0, self.intern({"value": value}), value)
             if value == value:  # noqa: PLR0124 - NaN is never found again as a key
                 self._constants[key] = slot
         return slot
@@ -158,7 +159,7 @@ class Columns:
             self.avals[self.n] = aval_of(value)
             self.arrays[self.n] = value
             self.statics.append((("value", value),))
-            slot = self._row(_CONST, 0, len(self.statics) - 1, math.nan)
+            slot = self.put(_CONST, 0, len(self.statics) - 1, math.nan)
             self._constants[key] = slot
         return slot
 
@@ -176,11 +177,11 @@ class Columns:
         if row.kind == "predicate":
             self.avals[self.n] = BOOLEAN
         if count == 1 and row.arity == 1:
-            return self._row(code, operands[0], static, primal)
+            return self.put(code, operands[0], static, primal)
         if count == 2 and not static and row.arity == 2:
-            return self._row(code, operands[0], operands[1], primal)
+            return self.put(code, operands[0], operands[1], primal)
         self.many.append((tuple(operands), static))
-        return self._row(code, MANY, len(self.many) - 1, primal)
+        return self.put(code, MANY, len(self.many) - 1, primal)
 
     def push_arrays(
         self,
@@ -220,7 +221,7 @@ class Columns:
         place = len(self.many) - 1
         codes = [TABLE.opcode(row)] + [CONTINUED] * (len(primals) - 1)
         return [
-            self._row(code, MANY, place, _float_or_nan(primal))
+            self.put(code, MANY, place, _float_or_nan(primal))
             for code, primal in zip(codes, primals, strict=True)
         ]
 
