@@ -142,7 +142,7 @@ head:
   br i1 %more, label %put, label %done
 put:
   %object = call ptr @pointer(ptr %objects, i64 %i)
-  %set = call i32 @PyTuple_SetItem(ptr %tuple, i64 %i, ptr %object)
+  call void @put(ptr %tuple, i64 %i, ptr %object)
   %next = add i64 %i, 1
   br label %head
 fail:

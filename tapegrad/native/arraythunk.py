@@ -107,8 +107,8 @@ return:
 define ptr @thunk(ptr %self, ptr %args, i64 %count, ptr %names) {{
 entry:
   %local = alloca [{room} x i64]
-  %layout_object = call ptr @PyTuple_GetItem(ptr %self, i64 1)
-  %layout = call ptr @PyBytes_AsString(ptr %layout_object)
+  %layout = call ptr @layout(ptr %self)
+  %float = load ptr, ptr @PyFloat_Type.at
   %inputs = call i64 @word(ptr %layout, i64 {inputs})
   %outputs = call i64 @word(ptr %layout, i64 {outputs})
   %ndarray = call ptr @pointer(ptr %layout, i64 {array_type})
@@ -150,7 +150,7 @@ argument:
 number:
   %into = getelementptr double, ptr %in_values, i64 %i
   store ptr %into, ptr %in_at
-  %numeric = call i1 @take(ptr %arg, ptr %into)
+  %numeric = call i1 @take(ptr %arg, ptr %float, ptr %into)
   br i1 %numeric, label %taken, label %leave
 array:
   %data = call ptr @entries(ptr %arg, ptr %record, ptr %ndarray)
@@ -255,9 +255,7 @@ give_up:
   call void @free(ptr %owned)
   br label %escape
 escape:
-  %fallback = call ptr @PyTuple_GetItem(ptr %self, i64 0)
-  %other = call ptr @PyObject_Vectorcall(ptr %fallback, ptr %args, i64 %count,
-                                         ptr %names)
+  %other = call ptr @escape(ptr %self, ptr %args, i64 %count, ptr %names)
   ret ptr %other
 }}
 """
@@ -266,7 +264,7 @@ escape:
 def source() -> str:
     """LLVM text of the thunk, its function is ``@thunk``."""
     return (thunk.TAKE + arrayobjects.SOURCE + SOURCE).format(
-        type_offset=thunk.TYPE_OFFSET,
+        **thunk.OFFSETS,
         room=ROOM,
         value=thunk.VALUE,
         pair=thunk.PAIR,

@@ -54,7 +54,7 @@ class Method(ctypes.Structure):
 @functools.cache
 def _thunk() -> tuple[int, Engine]:
     """The address of the thunk, and the engine that keeps it."""
-    engine = Engine(thunk.source(), thunk.CALLS, codegen=1, passes=1)
+    engine = Engine(thunk.source(), thunk.CALLS, codegen=2, passes=2)
     return engine.address("thunk"), engine
 
 

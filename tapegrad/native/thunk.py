@@ -22,8 +22,14 @@ ROOM = 64
 FLAT, VALUE, PAIR, GRADIENT = range(4)
 
 
-# The type ends the header of an object.
-TYPE_OFFSET = object.__basicsize__ - 8
+# Where the fields of objects stand: the type ends the header; a float's number, a
+# tuple's items and the text of bytes come last.
+OFFSETS = {
+    "type_offset": object.__basicsize__ - 8,
+    "float_offset": float.__basicsize__ - 8,
+    "tuple_offset": tuple.__basicsize__,
+    "bytes_offset": bytes.__basicsize__ - 1,
+}
 
 
 def outside(name: str, gives: str, *takes: str) -> Outside:
@@ -40,29 +46,34 @@ CALLS = (
     outside("PyErr_Occurred", "ptr"),
     outside("PyErr_Clear", "void"),
     outside("PyTuple_New", "ptr", "i64"),
-    outside("PyTuple_GetItem", "ptr", "ptr", "i64"),
-    outside("PyTuple_SetItem", "i32", "ptr", "i64", "ptr"),
-    outside("PyBytes_AsString", "ptr", "ptr"),
     outside("PyObject_Vectorcall", "ptr", "ptr", "ptr", "i64", "ptr"),
     outside("Py_DecRef", "void", "ptr"),
     outside("PyFloat_Type", ""),
     outside("PyLong_Type", ""),
 )
 
-# A number of Python as a double, or false.
+# A number of Python as a double, or false. Exact floats are read where they stand; the
+# others are few, and kept out of the way.
 TAKE = """\
-define internal i1 @take(ptr %object, ptr %into) {{
+define internal i1 @take(ptr %object, ptr %float, ptr %into) alwaysinline {{
 entry:
   %type_at = getelementptr i8, ptr %object, i64 {type_offset}
   %type = load ptr, ptr %type_at
-  %float = load ptr, ptr @PyFloat_Type.at
   %exact = icmp eq ptr %type, %float
   br i1 %exact, label %quick, label %other
 quick:
-  %plain = call double @PyFloat_AsDouble(ptr %object)
-  store double %plain, ptr %into
+  %number_at = getelementptr i8, ptr %object, i64 {float_offset}
+  %number = load double, ptr %number_at
+  store double %number, ptr %into
   ret i1 true
 other:
+  %good = call i1 @convert(ptr %object, ptr %type, ptr %float, ptr %into)
+  ret i1 %good
+}}
+
+define internal i1 @convert(ptr %object, ptr %type, ptr %float, ptr %into)
+    noinline cold {{
+entry:
   %int = load ptr, ptr @PyLong_Type.at
   %whole = icmp eq ptr %type, %int
   br i1 %whole, label %convert, label %derived
@@ -87,10 +98,38 @@ fine:
 refuse:
   ret i1 false
 }}
+
+define internal ptr @item(ptr %tuple, i64 %place) alwaysinline {{
+  %items = getelementptr i8, ptr %tuple, i64 {tuple_offset}
+  %at = getelementptr ptr, ptr %items, i64 %place
+  %item = load ptr, ptr %at
+  ret ptr %item
+}}
+
+define internal void @put(ptr %tuple, i64 %place, ptr %object) alwaysinline {{
+  %items = getelementptr i8, ptr %tuple, i64 {tuple_offset}
+  %at = getelementptr ptr, ptr %items, i64 %place
+  store ptr %object, ptr %at
+  ret void
+}}
+
+define internal ptr @layout(ptr %self) alwaysinline {{
+  %object = call ptr @item(ptr %self, i64 1)
+  %layout = getelementptr i8, ptr %object, i64 {bytes_offset}
+  ret ptr %layout
+}}
+
+define internal ptr @escape(ptr %self, ptr %args, i64 %count, ptr %names)
+    noinline cold {{
+  %fallback = call ptr @item(ptr %self, i64 0)
+  %answer = call ptr @PyObject_Vectorcall(ptr %fallback, ptr %args, i64 %count,
+                                          ptr %names)
+  ret ptr %answer
+}}
 """
 
 SOURCE = """\
-define internal ptr @numbers(ptr %from, i64 %count, i1 %bare) {{
+define internal ptr @numbers(ptr %from, i64 %count, i1 %bare) alwaysinline {{
 entry:
   br i1 %bare, label %one, label %several
 one:
@@ -112,7 +151,7 @@ make:
   %missing = icmp eq ptr %object, null
   br i1 %missing, label %drop, label %put
 put:
-  %set = call i32 @PyTuple_SetItem(ptr %tuple, i64 %i, ptr %object)
+  call void @put(ptr %tuple, i64 %i, ptr %object)
   %next = add i64 %i, 1
   br label %head
 drop:
@@ -124,7 +163,7 @@ done:
   ret ptr %tuple
 }}
 
-define internal ptr @pair(ptr %from, i64 %gradients, i1 %bare) {{
+define internal ptr @pair(ptr %from, i64 %gradients, i1 %bare) alwaysinline {{
 entry:
   %value = call ptr @numbers(ptr %from, i64 1, i1 true)
   %no_value = icmp eq ptr %value, null
@@ -139,8 +178,8 @@ both:
   %no_tuple = icmp eq ptr %tuple, null
   br i1 %no_tuple, label %drop_both, label %fill
 fill:
-  %a = call i32 @PyTuple_SetItem(ptr %tuple, i64 0, ptr %value)
-  %b = call i32 @PyTuple_SetItem(ptr %tuple, i64 1, ptr %gradient)
+  call void @put(ptr %tuple, i64 0, ptr %value)
+  call void @put(ptr %tuple, i64 1, ptr %gradient)
   ret ptr %tuple
 drop_both:
   call void @Py_DecRef(ptr %gradient)
@@ -155,8 +194,8 @@ fail:
 define ptr @thunk(ptr %self, ptr %args, i64 %count, ptr %names) {{
 entry:
   %local = alloca [{room} x double]
-  %layout_object = call ptr @PyTuple_GetItem(ptr %self, i64 1)
-  %layout = call ptr @PyBytes_AsString(ptr %layout_object)
+  %layout = call ptr @layout(ptr %self)
+  %float = load ptr, ptr @PyFloat_Type.at
   %outputs_at = getelementptr i64, ptr %layout, i64 1
   %kind_at = getelementptr i64, ptr %layout, i64 2
   %kernel_at = getelementptr i64, ptr %layout, i64 3
@@ -190,7 +229,7 @@ argument:
   %arg_at = getelementptr ptr, ptr %args, i64 %i
   %arg = load ptr, ptr %arg_at
   %into = getelementptr double, ptr %x, i64 %i
-  %taken = call i1 @take(ptr %arg, ptr %into)
+  %taken = call i1 @take(ptr %arg, ptr %float, ptr %into)
   %next = add i64 %i, 1
   br i1 %taken, label %head, label %leave
 run:
@@ -233,9 +272,7 @@ give_back:
   call void @free(ptr %owned)
   br label %escape
 escape:
-  %fallback = call ptr @PyTuple_GetItem(ptr %self, i64 0)
-  %answer = call ptr @PyObject_Vectorcall(ptr %fallback, ptr %args, i64 %count,
-                                          ptr %names)
+  %answer = call ptr @escape(ptr %self, ptr %args, i64 %count, ptr %names)
   ret ptr %answer
 }}
 """
@@ -244,7 +281,7 @@ escape:
 def source() -> str:
     """LLVM text of the thunk, its function is ``@thunk``."""
     return (TAKE + SOURCE).format(
-        type_offset=TYPE_OFFSET,
+        **OFFSETS,
         room=ROOM,
         value=VALUE,
         pair=PAIR,
