@@ -195,7 +195,12 @@ def jacobian(tape: Tape, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     return tape.jacobian(*args, **kwargs)
 
 
-def _as_tuple(tape: Tape, args: Any) -> tuple[Any, ...]:
+def as_tuple(tape: Tape, args: Any) -> tuple[Any, ...]:
+    """One entry an argument; a single argument may stand alone.
+
+    Raises:
+        ShapeError: there are several, and no tuple.
+    """
     if isinstance(args, tuple):
         return args
     if len(tape.structure.arguments) == 1:
@@ -207,9 +212,9 @@ def _as_tuple(tape: Tape, args: Any) -> tuple[Any, ...]:
 @guarded
 def jvp(tape: Tape, args: Any, tangents: Any, arithmetic: str = "float64") -> Any:
     """(value, tangent) along a direction; tuples, one entry an argument."""
-    m, base, inputs = _start(tape, _as_tuple(tape, args), {}, arithmetic)
-    leaves = bind_for(tape, _as_tuple(tape, tangents), {}, arithmetic)
-    pairs = list(zip(base.inputs, _tangents(base, m, leaves), strict=True))
+    m, base, inputs = _start(tape, as_tuple(tape, args), {}, arithmetic)
+    leaves = bind_for(tape, as_tuple(tape, tangents), {}, arithmetic)
+    pairs = list(zip(base.inputs, tangents_of(base, m, leaves), strict=True))
     seeds = dict(pairs[place] for place in differentiable(base))
     slots = sweeps.replay(base, m, inputs)
     dots = sweeps.tangent(base, m, slots, seeds)
@@ -221,7 +226,7 @@ def jvp(tape: Tape, args: Any, tangents: Any, arithmetic: str = "float64") -> An
     )
 
 
-def _tangents(base: Tape, m: Any, leaves: Sequence[Any]) -> list[Any]:
+def tangents_of(base: Tape, m: Any, leaves: Sequence[Any]) -> list[Any]:
     """Tangents of the inputs; ints have none, whatever stands there."""
     smooth = set(differentiable(base))
     return [
@@ -233,7 +238,7 @@ def _tangents(base: Tape, m: Any, leaves: Sequence[Any]) -> list[Any]:
 @guarded
 def vjp(tape: Tape, args: Any, cotangents: Any, arithmetic: str = "float64") -> Any:
     """(value, adjoints of the arguments) for adjoints nested like the outputs."""
-    m, base, inputs = _start(tape, _as_tuple(tape, args), {}, arithmetic)
+    m, base, inputs = _start(tape, as_tuple(tape, args), {}, arithmetic)
     leaves = match(tape.structure.result, cotangents, "cotangents")
     seeds = numbers(base, m, leaves, base.outputs)
     slots, bars = sweep(base, m, inputs, seeds)
