@@ -1,8 +1,10 @@
-"""What every test shares: hypothesis without clocks, and the repository's root."""
+"""What every test shares: hypothesis without clocks, a cache, and the root."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,24 @@ from hypothesis import settings
 # is derandomised so that a failure seen once is seen again by whoever looks.
 settings.register_profile("tapegrad", deadline=None, derandomize=True)
 settings.load_profile("tapegrad")
+
+# Tests keep their code in a folder of their own, which all workers share, and which is
+# gone afterwards; the user's is neither read nor written.
+CACHE = "TAPEGRAD_CACHE"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before anything is compiled: the first worker makes the folder."""
+    if not hasattr(config, "workerinput"):
+        config.cache_of_code = tempfile.TemporaryDirectory(prefix="tapegrad-code-")
+        os.environ[CACHE] = config.cache_of_code.name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The folder goes with the session."""
+    if not hasattr(config, "workerinput"):
+        config.cache_of_code.cleanup()
+
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -46,6 +46,7 @@ FLOORS = {
     "arrays": 7,
     "recording": 7,
     "sums": 7,
+    "native.cache": 4,
     "native.engine": 5,
     "native.accumulate": 6,
     "derivatives": 7,

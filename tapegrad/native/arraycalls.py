@@ -104,7 +104,15 @@ def build_arrays(
         tuple(tape.aval_of(slot) for slot in tape.inputs),
         tuple(tape.aval_of(slot) for slot in tape.outputs),
         Arena(lowered.arena_bytes),
-        Part(codegen, len(tape), 1, engine.size, took, lowered.arena_bytes),
+        Part(
+            codegen,
+            len(tape),
+            1,
+            engine.size,
+            took,
+            lowered.arena_bytes,
+            engine.origin,
+        ),
         options,
         entries(tape.avals, counts),
     )

@@ -1,26 +1,30 @@
 """From LLVM text to machine code in this process. Floor 5; loads llvmlite.
 
 Nothing in the text is an address. Whatever stands outside a module is reached through a
-*cell*, a pointer that is filled in once the code is loaded: so code could be kept on
-disk, LLVM has no symbol to look up (it would end the process on one that it does not
-find), and nothing has to stand near to anything else in memory. The functions of C's
-maths library are those that Python's own ``math`` module is linked to: native code and
-the interpreter agree bit for bit.
+*cell*, a pointer that is filled in once the code is loaded: so code is kept on disk
+(`cache`), LLVM has no symbol to look up (it would end the process on one that it does
+not find), and nothing has to stand near to anything else in memory. The functions of
+C's maths library are those that Python's own ``math`` module is linked to: native code
+and the interpreter agree bit for bit.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 
 from tapegrad.errors import CompileError
+from tapegrad.native import cache
 
 # llvmlite locks each of its calls, but a module passes through several of them.
 _LOCK = threading.RLock()
@@ -100,6 +104,23 @@ MEMORY = (
 )
 
 
+# How code is made, for all of it alike. The small model makes code for calls three
+# times quicker than the large one; it needs all parts of the module close together,
+# which llvmlite's own memory manager sees to. Tables are found relative to the code: a
+# 32-bit address may not reach. Loops that clear or copy must bring MEMORY along: there
+# is no table of functions that are far away.
+MODEL = {"reloc": "pic", "codemodel": "small", "jit": True}
+# Loops over arrays become vectors; to unroll them takes long and gains nothing.
+LOOPS = {
+    "loop_unrolling": False,
+    "slp_vectorization": False,
+    "loop_interleaving": False,
+}
+
+# The attribute of a call that names functions of vectors for it.
+VECTORS = "vector-function-abi-variant"
+
+
 class Engine:
     """Machine code of one module, freed with this object.
 
@@ -111,6 +132,7 @@ class Engine:
 
     Attributes:
         size: bytes of the object that the code generator made.
+        origin: "cache", read from disk; "kept", made and written there; "built", made.
 
     Raises:
         CompileError: LLVM refuses the text, or a symbol is unknown in this process.
@@ -125,62 +147,45 @@ class Engine:
         passes: int,
     ) -> None:
         self._engine: Any = None
-        self._kept: list[Any] = []
-        self.size = 0
+        outside = tuple(calls)
+        self._kept = [call.place for call in outside]
+        cells = {call.name: _found(call) for call in outside if not call.intrinsic}
+        text = "".join([*(call.through_cell() for call in outside), text])
+        tuning = LOOPS if MEMORY[0] in outside else {}
+        store, _ = cache.opened()
+        key = _key(text, codegen, passes, tuning) if store else ""
+        code = store.get(key) if store else None
+        self.origin = "built" if code is None else "cache"
         with _LOCK:
             try:
-                self._build(text, tuple(calls), codegen, passes)
+                if code is None:
+                    code = _emitted(text, codegen, passes, tuning)
+                self._load(code, cells)
             except RuntimeError as problem:
                 self.close()
                 msg = f"LLVM refused the code that was made for it: {problem}"
                 raise CompileError(msg) from problem
+        self.size = len(code)
+        if store and self.origin == "built" and store.put(key, code):
+            self.origin = "kept"
 
-    def _build(
-        self, text: str, calls: Sequence[Outside], codegen: int, passes: int
-    ) -> None:
-        text = "".join([*(call.through_cell() for call in calls), text])
-        cells = {call.name: _found(call) for call in calls if not call.intrinsic}
-        self._kept = [call.place for call in calls]
-        target, cpu, features = _host()
-        # own context: constants live as long as their context, so in the global one
-        # each compilation would leave some behind for ever
+    def _load(self, code: bytes, cells: Mapping[str, int]) -> None:
+        """Put an object in its place in memory, and fill in its cells."""
+        # an engine needs a module to begin with; its code is in the object alone
         context = llvm.create_context()
-        module = llvm.parse_assembly(text, context=context)
-        # the small model makes code for calls three times quicker than the large one;
-        # it needs all parts of the module close together, which llvmlite's own memory
-        # manager sees to
-        machine = target.create_target_machine(
-            cpu=cpu,
-            features=features,
-            opt=codegen,
-            # Tables are found relative to the code: a 32-bit address may not reach.
-            # Loops that clear or copy must bring MEMORY along: there is no table of
-            # functions that are far away.
-            reloc="pic",
-            codemodel="small",
-            jit=True,
-        )
+        module = llvm.parse_assembly("", context=context)
+        machine = _machine(0)
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
-        if passes:
-            tuning = llvm.create_pipeline_tuning_options(speed_level=passes)
-            if MEMORY[0] in calls:
-                # loops become vectors; to unroll them takes long and gains nothing
-                tuning.loop_unrolling = tuning.slp_vectorization = False
-                tuning.loop_interleaving = False
-            builder = llvm.create_pass_builder(machine, tuning)
-            builder.getModulePassManager().run(module, builder)
-        self._engine = llvm.create_mcjit_compiler(module, machine, use_lmm=True)
-        sizes: list[int] = []  # not a method of self: a cycle would keep the code
-        self._engine.set_object_cache(lambda _, code: sizes.append(len(code)))
-        self._engine.finalize_object()
-        self.size = sum(sizes)
-        for name, place in cells.items():
-            cell = self._engine.get_global_value_address(f"{name}.at")
-            ctypes.c_void_p.from_address(cell).value = place
-        # the code stays; the module that it was made from is some 20 times larger
-        self._engine.remove_module(module)
+        engine = llvm.create_mcjit_compiler(module, machine, use_lmm=True)
+        self._engine = engine
+        engine.remove_module(module)
         module.close()
         context.close()
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        for name, place in cells.items():
+            cell = engine.get_global_value_address(f"{name}.at")
+            ctypes.c_void_p.from_address(cell).value = place
 
     def address(self, name: str) -> int:
         """The address of a function of the module, while this object lives."""
@@ -199,6 +204,65 @@ class Engine:
     def __del__(self) -> None:
         if self._engine is not None:
             self.close()
+
+
+def _emitted(text: str, codegen: int, passes: int, tuning: Mapping[str, bool]) -> bytes:
+    """The object that LLVM makes of a text.
+
+    It is asked for the object, and not for code in memory with the object on the side:
+    an interrupt would come up in LLVM's call back to Python, and be lost there.
+    """
+    # own context: constants live as long as their context, so in the global one each
+    # compilation would leave some behind for ever
+    context = llvm.create_context()
+    module = llvm.parse_assembly(text, context=context)
+    machine = _machine(codegen)
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    if passes:
+        options = llvm.create_pipeline_tuning_options(speed_level=passes)
+        for name, value in tuning.items():
+            setattr(options, name, value)
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+        if VECTORS in text:
+            # loops have become vectors, so calls of functions of vectors stand in them
+            late = llvm.create_new_module_pass_manager()
+            late.add_always_inliner_pass()
+            late.add_simplify_cfg_pass()
+            late.run(module, builder)
+    code: bytes = machine.emit_object(module)
+    module.close()
+    context.close()
+    return code
+
+
+def _machine(codegen: int) -> Any:
+    """This machine, as a target for code."""
+    target, cpu, features = _host()
+    return target.create_target_machine(
+        cpu=cpu, features=features, opt=codegen, **MODEL
+    )
+
+
+def _key(text: str, codegen: int, passes: int, tuning: Mapping[str, bool]) -> str:
+    """The name of a text's code in the cache: all that has a say in what is made."""
+    settings = (_setting(), codegen, passes, sorted(tuning.items()))
+    digest = hashlib.sha256(repr(settings).encode())
+    digest.update(text.encode())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _setting() -> tuple[Any, ...]:
+    """What is the same for all code that this process makes."""
+    target, cpu, features = _host()
+    try:
+        # how it is made stands in this file, whatever version the package says it is
+        making = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    except OSError:  # inside of an archive
+        making = __file__
+    versions = (making, llvmlite.__version__, llvm.llvm_version_info)
+    return (*versions, target.triple, cpu, features, sorted(MODEL.items()))
 
 
 def callable_outside(name: str) -> bool:
@@ -271,3 +335,10 @@ def _host() -> tuple[Any, str, str]:
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
     )
+
+
+def fuses() -> bool:
+    """Whether this machine multiplies and adds in one operation, rounded once."""
+    machine = llvm.get_process_triple().split("-")[0]
+    features = _host()[2].split(",")
+    return machine in {"aarch64", "arm64"} or "+fma" in features

@@ -49,9 +49,7 @@ def build(make: Callable[[], Tape], options: Options) -> Kernel:
     """
     start = time.perf_counter()
     tape = make()
-    codegen = 2 if len(tape) <= SHORT else 0
-    if options.level != "auto":
-        codegen = int(options.level)
+    codegen = level_of(options, len(tape))
     lowered = lower(tape, CHUNK)
     engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
     took = time.perf_counter() - start
@@ -59,8 +57,22 @@ def build(make: Callable[[], Tape], options: Options) -> Kernel:
         engine,
         len(tape.inputs),
         len(tape.outputs),
-        Part(codegen, len(tape), lowered.chunks, engine.size, took),
+        Part(
+            codegen,
+            len(tape),
+            lowered.chunks,
+            engine.size,
+            took,
+            origin=engine.origin,
+        ),
     )
+
+
+def level_of(options: Options, steps: int) -> int:
+    """LLVM's level for so many steps of numbers."""
+    if options.level != "auto":
+        return int(options.level)
+    return 2 if steps <= SHORT else 0
 
 
 class Replay:

@@ -17,6 +17,8 @@ class Part:
         code_bytes: size of the object.
         seconds: what building took, the gradient's tape included.
         arena_bytes: memory for intermediate arrays, kept between calls.
+        origin: where the code is from: "cache", read from disk; "kept", built, and
+            written there; "built", and there is no cache.
     """
 
     level: int
@@ -25,6 +27,7 @@ class Part:
     code_bytes: int
     seconds: float
     arena_bytes: int = 0
+    origin: str = "built"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Report:
         lines += [
             f"  {name}: {part.steps} steps lowered at level {part.level} into "
             f"{part.chunks} functions, {part.code_bytes} bytes, "
+            f"{'read' if part.origin == 'cache' else 'built'} in "
             f"{part.seconds * 1e3:.1f} ms"
             + (f", {part.arena_bytes} bytes of arrays" if part.arena_bytes else "")
             for name, part in self.parts.items()
