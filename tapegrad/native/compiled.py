@@ -29,6 +29,7 @@ from tapegrad.native.nesting import builder, result_maker
 from tapegrad.native.numbercalls import Floats
 from tapegrad.native.options import DEFAULT, Options
 from tapegrad.native.report import Report
+from tapegrad.native.scalars.kernels import build_numbers, is_numbers, rows_fit
 from tapegrad.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class Compiled:
     @functools.cached_property
     def jacobian(self) -> Callable[..., Any]:
         """Every output's gradient, nested like the outputs, then the arguments."""
-        if self._base.arrays and not arrayjacobian.few_numbers(self._base):
+        one = arrayjacobian.few_numbers(self._base) or rows_fit(self._base)
+        if self._base.arrays and not one:
             return arrayjacobian.Jacobian(self.tape, self._base, self._array_kernel)
         nest, build = _nester(self.tape), builder(self.tape.structure.result)
         inputs, outputs = len(differentiable(self._base)), len(self.tape.outputs)
@@ -231,7 +233,10 @@ class Compiled:
         return kernel
 
     def _array_kernel(self, part: str) -> ArrayKernel:
-        kernel: ArrayKernel = self._once(part, arraycalls.build_arrays)
+        make: Callable[..., ArrayKernel] = arraycalls.build_arrays
+        if is_numbers(self._base, part):
+            make = functools.partial(build_numbers, self._base, part)
+        kernel: ArrayKernel = self._once(part, make)
         return kernel
 
     def _once(self, part: str, make: Callable[..., Any]) -> Any:

@@ -2,10 +2,10 @@
 
     i32 @kernel(double* x, double* y)       inputs in, outputs out, the status back
 
-A status of 0 is success, k > 0 tells that the guard of step k - 1 flipped, -1 that
-there was no memory. Steps become instructions one by one, in tape order, without
-fast-math flags: no reassociation and no contraction, so the results are the
-interpreter's.
+or entries of arrays, see `ends`. A status of 0 is success, k > 0 tells that the guard
+of step k - 1 flipped, -1 that there was no memory. Steps become instructions one by one,
+in tape order, without fast-math flags: no reassociation and no contraction, so the
+results are the interpreter's.
 
 A short tape is one function that lives in registers. A long one is cut into chunks of
 steps, since code generators take more than linear time over a function: each chunk is a
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import CompileError
+from tapegrad.native.ends import AS_NUMBER, LOAD, Columns, Ends
 from tapegrad.native.engine import FREE, MALLOC, Outside
 from tapegrad.native.reading import DOUBLE, TRUTH, LlvmReading, literal
 from tapegrad.rules import TABLE
@@ -32,9 +33,6 @@ LIMIT = 4_000_000
 # A buffer of at most this many slots stands on the stack (32 KiB).
 ON_STACK = 4096
 
-LOAD = (
-    "%p{0} = getelementptr double, ptr {1}, i64 {2}\n%v{0} = load double, ptr %p{0}\n"
-)
 LOAD_TRUTH = (
     "%p{0} = getelementptr double, ptr {1}, i64 {2}\n%b{0} = load i8, ptr %p{0}\n"
     "%v{0} = trunc i8 %b{0} to i1\n"
@@ -44,9 +42,6 @@ STORE_TRUTH = (
     "%q{0} = getelementptr double, ptr %s, i64 {1}\n%c{0} = zext i1 %v{0} to i8\n"
     "store i8 %c{0}, ptr %q{0}\n"
 )
-OUTPUT = "%o{0} = getelementptr double, ptr %y, i64 {0}\nstore double {1}, ptr %o{0}\n"
-AS_NUMBER = f"{{0}} = select i1 {{1}}, double {literal(1.0)}, double {literal(0.0)}\n"
-COPY = "%i{0} = getelementptr double, ptr %x, i64 {1}\n%j{0} = load double, ptr %i{0}\n"
 HEAP = (
     "%s = call ptr @malloc(i64 {0})\n%none = icmp eq ptr %s, null\n"
     "br i1 %none, label %poor, label %rich\npoor:\nret i32 -1\nrich:\n"
@@ -55,7 +50,6 @@ CHECK = (
     "store i32 %r{0}, ptr %status\n%z{0} = icmp eq i32 %r{0}, 0\n"
     "br i1 %z{0}, label %k{0}, label %leave\nk{0}:\n"
 )
-KERNEL = "define i32 @kernel(ptr noalias %x, ptr noalias %y) {\n"
 GUARD = "br i1 {1}, label %on{0}, label %off{0}\noff{0}:\nret i32 {0}\non{0}:\n"
 
 
@@ -68,12 +62,14 @@ class Lowered:
         calls: the functions that it calls.
         steps: steps of the lowered tape.
         chunks: functions that the steps were cut into.
+        scratch: slots that are kept in the caller's memory, where it hands some over.
     """
 
     body: str
     calls: tuple[Outside, ...]
     steps: int
     chunks: int
+    scratch: int = 0
 
     @property
     def text(self) -> str:
@@ -81,24 +77,25 @@ class Lowered:
         return "".join([*(call.declared() for call in self.calls), self.body])
 
 
-def lower(tape: Tape, chunk: int) -> Lowered:
+def lower(tape: Tape, chunk: int, ends: Ends | None = None) -> Lowered:
     """Lower a flat tape of scalars.
 
     Args:
         tape: a tape without call steps.
         chunk: steps a function; a tape that is not longer is one function.
+        ends: where inputs and outputs stand; in columns by default.
 
     Raises:
         CompileError: a step has no native code, a slot is no scalar, or there are too
             many steps.
     """
-    return _Lowering(tape, chunk).run()
+    return _Lowering(tape, chunk, ends or Columns()).run()
 
 
 class _Lowering:
     """One text a step, made column by column; loads and stores are added to a few."""
 
-    def __init__(self, tape: Tape, chunk: int) -> None:
+    def __init__(self, tape: Tape, chunk: int, ends: Ends) -> None:
         if len(tape) > LIMIT:
             msg = (
                 f"the code would have {len(tape):,} steps, and {LIMIT:,} are the most "
@@ -111,6 +108,7 @@ class _Lowering:
                 msg = f"native code is for scalar slots, the tape has one of {aval}"
                 raise CompileError(msg)
         self.tape = tape
+        self.ends = ends
         self.m = LlvmReading()
         self.rows = [TABLE[name] for name in tape.operations]
         self.truth = np.array([aval == BOOLEAN for aval in tape.avals])[tape.aval]
@@ -186,14 +184,31 @@ class _Lowering:
         texts = [form(*mine) for form, mine in zip(self._forms(), numbers, strict=True)]
         for step in np.flatnonzero(self._steps_of("guard")).tolist():
             texts[step] = self._guard(step, int(tape.operands[tape.offsets[step]]))
-        self._cross(texts)
+        inputs = self._cross(texts)
+        outputs: dict[int, list[int]] = {}
+        end = len(texts) - 1
         for index, slot in enumerate(tape.outputs):
-            if not self.constant[slot] and not self.given[slot]:
-                texts[self.maker[slot]] += self._output(index, slot, self.names[slot])
+            step, name = int(self.maker[slot]), self.names[slot]
+            if self.given[slot]:
+                place, copy = self.index[slot], f"c{index}"
+                texts[end] += self.ends.load(copy, place, bool(self.truth[slot]))
+                inputs.setdefault(end // self.chunk, []).append(place)
+                step, name = end, f"%v{copy}"
+            elif self.constant[slot]:
+                step = end
+            texts[step] += self.ends.store(index, name, bool(self.truth[slot]))
+            outputs.setdefault(step // self.chunk, []).append(index)
+        for number in inputs.keys() | outputs.keys():
+            begin = self.ends.begin(inputs.get(number, ()), outputs.get(number, ()))
+            texts[number * self.chunk] = begin + texts[number * self.chunk]
         return texts
 
-    def _cross(self, texts: list[str]) -> None:
-        """Store what later chunks read, and load it there before its first use."""
+    def _cross(self, texts: list[str]) -> dict[int, list[int]]:
+        """Store what later chunks read, and load it there before its first use.
+
+        Returns:
+            For each chunk the inputs that it reads.
+        """
         tape, chunk = self.tape, self.chunk
         reader = self.owner // chunk
         made = self.maker // chunk
@@ -209,21 +224,19 @@ class _Lowering:
         read = np.flatnonzero(away & ~self.constant[tape.operands])
         keys = reader[read] * tape.slot_count + tape.operands[read]
         read = read[np.unique(keys, return_index=True)[1]]
+        inputs: dict[int, list[int]] = {}
         for step, slot in zip(
             self.owner[read].tolist(), tape.operands[read].tolist(), strict=True
         ):
             if slot in self.index:
-                text = LOAD.format(slot, "%x", self.index[slot])
+                index = self.index[slot]
+                text = self.ends.load(slot, index, bool(self.truth[slot]))
+                inputs.setdefault(step // chunk, []).append(index)
             else:
                 load = LOAD_TRUTH if self.truth[slot] else LOAD
                 text = load.format(slot, "%s", place[slot])
             texts[step] = text + texts[step]
-
-    def _output(self, index: int, slot: int, name: str) -> str:
-        if self.truth[slot]:
-            number = f"%t{index}"
-            return AS_NUMBER.format(number, name) + OUTPUT.format(index, number)
-        return OUTPUT.format(index, name)
+        return inputs
 
     def _guard(self, step: int, slot: int) -> str:
         """Leave with the guard's number when its outcome is another one."""
@@ -258,22 +271,12 @@ class _Lowering:
         starts = range(0, max(len(texts), 1), self.chunk)
         bodies = ["".join(texts[low : low + self.chunk]) for low in starts]
         if len(bodies) == 1:
-            functions = [KERNEL, *bodies, self._end(), "ret i32 0\n}\n"]
+            functions = [self.ends.head, *bodies, "ret i32 0\n}\n"]
         else:
             functions = self._chunked(bodies)
         calls = tuple(self.m.called.values())
-        return Lowered("".join(functions), calls, len(texts), len(bodies))
-
-    def _end(self) -> str:
-        """Outputs that are inputs or constants."""
-        out = []
-        for index, slot in enumerate(self.tape.outputs):
-            if self.given[slot]:
-                out.append(COPY.format(index, self.index[slot]))
-                out.append(self._output(index, slot, f"%j{index}"))
-            elif self.constant[slot]:
-                out.append(self._output(index, slot, self.names[slot]))
-        return "".join(out)
+        scratch = self.buffer if self.ends.scratch else 0
+        return Lowered("".join(functions), calls, len(texts), len(bodies), scratch)
 
     def _chunked(self, bodies: Sequence[str]) -> list[str]:
         """A function a chunk, and the kernel that calls them in order."""
@@ -282,9 +285,11 @@ class _Lowering:
         for number, body in enumerate(bodies):
             head = f"define internal i32 @chunk{number}({arguments}) noinline {{\n"
             out += [head, body, "ret i32 0\n}\n"]
-        out.append(KERNEL + "%status = alloca i32\nstore i32 0, ptr %status\n")
-        stack = self.buffer <= ON_STACK
-        if stack:
+        out.append(self.ends.head + "%status = alloca i32\nstore i32 0, ptr %status\n")
+        heap = self.buffer > ON_STACK and not self.ends.scratch
+        if self.ends.scratch:
+            pass
+        elif not heap:
             out.append(f"%s = alloca double, i64 {max(self.buffer, 1)}\n")
         else:
             out.append(HEAP.format(8 * self.buffer))
@@ -294,8 +299,8 @@ class _Lowering:
             out.append(f"%r{number} = call i32 @chunk{number}({arguments})\n")
             if guarded:
                 out.append(CHECK.format(number))
-        out += [self._end(), "br label %leave\nleave:\n"]
-        if not stack:
+        out.append("br label %leave\nleave:\n")
+        if heap:
             out.append("call void @free(ptr %s)\n")
         out.append("%found = load i32, ptr %status\nret i32 %found\n}\n")
         return out
