@@ -518,3 +518,76 @@ def test_what_is_not_sparse_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaches, "LIMIT", 1000)
     with pytest.raises(tg.ShapeError, match=r"use tg\.jacobian or tg\.hessian"):
         tg.sparse_hessian(lambda x: np.sum(x) ** 2, np.ones(100))
+
+
+def chain(x: Any) -> Any:
+    return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+def test_many_entries_get_native_code_at_the_second_call() -> None:
+    x = np.linspace(-1.0, 2.0, 400)
+    hessian = tg.sparse_hessian(chain, x)
+    first = hessian(x)
+    assert not hessian.native
+    second = hessian(x)
+    assert hessian.native
+    assert second.dtype == first.dtype
+    assert np.array_equal(second.indices, first.indices)
+    assert np.array_equal(second.indptr, first.indptr)
+    np.testing.assert_allclose(second.data, first.data, rtol=1e-13)
+    # it is the caller's, and so is the next one
+    second.data[:] = 0
+    second.indices[:] = 0
+    second.indptr[:] = 0
+    agrees(hessian(x), first.toarray(), 1e-13)
+    again = pickle.loads(pickle.dumps(hessian))
+    agrees(again(x.tolist()), first.toarray(), 1e-13)
+    with pytest.raises(tg.ShapeError):
+        hessian(x[1:])
+
+
+def test_few_entries_or_many_steps_stay_with_the_interpreter() -> None:
+    def long(x: Any) -> Any:
+        for _ in range(600):
+            x = x * 1.001
+        return x
+
+    for f, x in ((lambda x: x[1:] * x[:-1], np.ones(9)), (long, np.ones(2000))):
+        jacobian = tg.sparse_jacobian(f, x)
+        for _ in range(3):
+            jacobian(x)
+        assert not jacobian.native
+    assert tg.sparse_jacobian(lambda x: x**2, np.ones(3)).compile().native
+
+
+def test_changing_patterns_are_not_compiled_again_and_again() -> None:
+    def f(x: Any, where: Any) -> Any:
+        return x[where] ** 2
+
+    x, where = np.linspace(0.5, 2.0, 1500), np.arange(1500)
+    jacobian = tg.sparse_jacobian(f, x, where)
+    for turn in range(4):
+        found = jacobian(x, np.roll(where, turn))
+        assert not jacobian.native
+        want = np.zeros((1500, 1500))
+        want[where, np.roll(where, turn)] = 2.0 * x[np.roll(where, turn)]
+        assert np.array_equal(found.toarray(), want)
+    jacobian(x, np.roll(where, 3))
+    assert jacobian.native
+    jacobian(x, where)
+    agrees(jacobian(x, where), np.diag(2.0 * x))
+
+
+def test_native_entries_keep_float32_and_tell_nan_from_a_zero_of_a_seed() -> None:
+    def f(x: Any) -> Any:
+        return np.sqrt(x) * x[::-1]
+
+    for dtype in ("float32", "float64"):
+        x = np.linspace(0.0, 1.0, 1201).astype(dtype)
+        jacobian = tg.sparse_jacobian(f, x)
+        with np.errstate(all="ignore"):
+            first, second = jacobian(x), jacobian(x)
+        assert jacobian.native
+        assert first.dtype == second.dtype == dtype
+        np.testing.assert_allclose(second.data, first.data, rtol=1e-5)
+        assert np.isinf(second.toarray()[0, 0])

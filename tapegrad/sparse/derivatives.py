@@ -6,23 +6,31 @@ Each call is then one replay and as many sweeps as there are colours.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from tapegrad import sweeps
 from tapegrad.binding import arithmetic_of, bind, numbers, plain
 from tapegrad.derivatives import differentiable, gradient_tape, scalar_output
-from tapegrad.errors import ShapeError
+from tapegrad.errors import CompileError, ShapeError
 from tapegrad.recording import record
 from tapegrad.sparse.plan import Plan, hessian_plan, jacobian_plan
 from tapegrad.sparse.written import Written, written
 from tapegrad.tape.tape import Tape
 
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
 Argnums = int | tuple[int, ...]
 Maker = Callable[[Tape, Sequence[int], dict[int, Any]], Plan]
+
+# A derivative of so many entries gets native code, where its sweeps are no more than so
+# many steps: at the second call, or later by so many steps a call. The compiler takes
+# some milliseconds a step, and the interpreter has the time back by and by.
+MANY, SHORT, PACE = 1000, 1000, 50
 
 
 class Sparse:
@@ -58,6 +66,8 @@ class Sparse:
         self._plan = plan or self._made(self._numbers(tape.example or ()))
         self._level = level
         self._written: tuple[Plan, Written] | None = None
+        self._called: tuple[Plan | None, int] = None, 0  # in a row, with one plan
+        self._refused = False  # whether a step has no native code
         if level is not None:
             self._kernel(self._plan)
 
@@ -75,6 +85,11 @@ class Sparse:
     def mode(self) -> str:
         """``columns`` (forward sweeps), ``rows`` (reverse) or ``star`` (a Hessian)."""
         return "star" if self._square else "rows" if self._plan.rows else "columns"
+
+    @property
+    def native(self) -> bool:
+        """Whether there is native code for it: asked for, or made after some calls."""
+        return self._written is not None
 
     def __repr__(self) -> str:
         rows, columns = self._plan.pattern.shape
@@ -95,22 +110,20 @@ class Sparse:
             ShapeError: another shape or structure than at the example.
             BranchChanged: a guard does not hold here.
         """
-        leaves = plain(self.tape, bind(self.tape, args, kwargs))
-        inputs = self._numbers(leaves)
-        plan = self._plan
-        if self._still and not plan.fits(self._fixed(inputs)):
-            self._plan = plan = self._made(inputs)
-        with np.errstate(all="ignore"):
-            found = None
-            if self._level is not None:
-                found = self._kernel(plan).entries(args, kwargs)
+        plan, inputs = self._plan, None
+        if self._still:
+            inputs = self._inputs(args, kwargs)
+            if not plan.fits(self._fixed(inputs)):
+                self._plan = plan = self._made(inputs)
+        native = self._native(plan)
+        found = None if native is None else native.entries(args, kwargs)
+        if found is None:
             # the interpreter tells a NaN of the function from one of a seed's zero
-            if found is None or np.isnan(found).any():
+            if inputs is None:
+                inputs = self._inputs(args, kwargs)
+            with np.errstate(all="ignore"):
                 found = plan.entries(arithmetic_of(self._base, "float64"), inputs)
-        made = plan.pattern
-        shape = made.shape
-        parts = (found, made.indices.copy(), made.indptr.copy())
-        return self._nested(sp.csr_array(parts, shape=shape))
+        return self._nested(_matrix(plan.pattern, found))
 
     def compile(self, level: str = "auto") -> Sparse:
         """The same derivative with all its sweeps as native code.
@@ -124,11 +137,35 @@ class Sparse:
         parts = self.tape, self._base, self._argnums, self._maker
         return Sparse(*parts, plan=self._plan, level=level)
 
+    def _native(self, plan: Plan) -> Written | None:
+        """The native code for a plan, where it was asked for or is worth it."""
+        if not plan.places.size:
+            return None
+        if self._level is not None:
+            return self._kernel(plan)
+        if self._written is not None and self._written[0] is plan:
+            return self._written[1]
+        steps = plan.count * len(self._base)
+        if self._refused or plan.places.size < MANY or steps > SHORT:
+            return None
+        before = self._called[1] if self._called[0] is plan else 0
+        self._called = plan, before + 1
+        if before + 1 < max(2, steps // PACE):
+            return None
+        try:
+            return self._kernel(plan)
+        except CompileError:
+            self._refused = True
+            return None
+
     def _kernel(self, plan: Plan) -> Written:
         """The native code for a plan; another plan has other seeds."""
         if self._written is None or self._written[0] is not plan:
             self._written = (plan, written(plan, self.tape, self._level or "auto"))
         return self._written[1]
+
+    def _inputs(self, args: Any, kwargs: Any) -> list[Any]:
+        return self._numbers(plain(self.tape, bind(self.tape, args, kwargs)))
 
     def _numbers(self, leaves: Sequence[Any]) -> list[Any]:
         return numbers(self._base, arithmetic_of(self._base, "float64"), leaves)
@@ -152,6 +189,15 @@ class Sparse:
         return tuple(
             tuple(whole[top:end, low:high] for low, high in cuts) for top, end in cuts
         )
+
+
+def _matrix(pattern: sp.csr_array, entries: Any) -> sp.csr_array:
+    """A matrix of a pattern; its index arrays are its own, and may be written to."""
+    # SciPy's constructor looks for the least dtype of the indices each time
+    made = copy.copy(pattern)
+    made.data = entries
+    made.indices, made.indptr = pattern.indices.copy(), pattern.indptr.copy()
+    return made
 
 
 def sparse_jacobian(

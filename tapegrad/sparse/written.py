@@ -1,7 +1,8 @@
 """A compressed derivative as one tape: all sweeps recorded, for native code. Floor 9.
 
 The seeds are constants of the tape, so what a colour does not reach is not on it; a
-compiled tape then fuses the sweeps, which share their partials.
+compiled tape then fuses the sweeps, which share their partials. Of arrays it picks the
+entries of the pattern off itself, and tells whether one is NaN.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from tapegrad import sweeps
 from tapegrad.passes import tidy
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
+from tapegrad.rules.shapes import FLOATING
 from tapegrad.sparse.plan import Plan
 from tapegrad.tape.structure import Tree, flatten
 from tapegrad.tape.tape import Tape
@@ -25,10 +27,11 @@ from tapegrad.tape.tape import Tape
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A plan's sweeps as a tape, and where its results go.
+    """A plan's sweeps as a tape, and what is made of its results.
 
     Args:
-        tape: gives the compressed matrix in pieces; called like the function.
+        tape: called like the function. Of arrays it gives the entries of the pattern,
+            and whether one is NaN; of numbers the compressed matrix in pieces.
         places: for each entry of the pattern its place in the pieces, joined; one
             beyond them where it is structurally 0.
         run: the tape, compiled.
@@ -39,14 +42,15 @@ class Written:
     run: Callable[..., Any]
 
     def entries(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """The entries of the pattern, at a call's arguments."""
+        """The entries of the pattern, at a call's arguments; None where one is NaN."""
         if not self.tape.outputs:
             return np.zeros(len(self.places))
         found = self.run(*args, **kwargs)
+        if self.tape.arrays:
+            return None if found[1] else found[0]
         parts = found if isinstance(found, tuple) else (found,)
-        whole = [np.ravel(part) for part in parts] if self.tape.arrays else [parts]
-        joined = np.concatenate([*whole, (0.0,)])
-        return np.take(joined, self.places)
+        picked = np.take((*parts, 0.0), self.places)
+        return None if np.isnan(picked).any() else picked
 
 
 # A part of the compressed matrix: colour, place in its row, and a Value.
@@ -74,9 +78,13 @@ def written(plan: Plan, like: Tape, level: str) -> Written:
         ]
         values = sweeps.replay(base, m, inputs)
         pieces = (_rows if plan.rows else _columns)(plan, m, values)
-        slots = tuple(recorder.slot_of(piece) for _, _, piece in pieces)
-        given = tuple(recorder.slot_of(handle) for handle in inputs)
         sizes = [math.prod(m.shape(piece)) for _, _, piece in pieces]
+        places = _places(plan, pieces, sizes)
+        made = [piece for _, _, piece in pieces]
+        if base.arrays and made:
+            made = _picked(m, plan, made, places)
+        slots = tuple(recorder.slot_of(piece) for piece in made)
+        given = tuple(recorder.slot_of(handle) for handle in inputs)
     result = Tree()
     if len(slots) != 1:
         _, result = flatten((0.0,) * len(slots), lambda leaf: isinstance(leaf, float))
@@ -87,6 +95,13 @@ def written(plan: Plan, like: Tape, level: str) -> Written:
         example=base.example,
     )
     tape = tidy(grown)
+    return Written(tape, places, tape.compile(level) if slots else tuple)
+
+
+def _places(
+    plan: Plan, pieces: Sequence[Piece], sizes: Sequence[int]
+) -> npt.NDArray[np.int64]:
+    """Where the entries of the pattern stand in the pieces, joined."""
     width = sum(plan.sizes)
     found = np.full(plan.count * width, sum(sizes))
     start = 0
@@ -94,8 +109,23 @@ def written(plan: Plan, like: Tape, level: str) -> Written:
         low = colour * width + first
         found[low : low + size] = range(start, start + size)
         start += size
-    run = tape.compile(level) if slots else tuple
-    return Written(tape, found[plan.places], run)
+    return found[plan.places]
+
+
+def _picked(
+    m: Any, plan: Plan, parts: Sequence[Any], places: npt.NDArray[np.int64]
+) -> list[Any]:
+    """The entries of the pattern, in order, and whether one is NaN."""
+    slots = plan.wrt if plan.rows else plan.tape.outputs
+    kinds = {plan.tape.aval_of(slot)[1] for slot in slots}
+    dtype = str(np.result_type(*(kinds & {*FLOATING} or {"float64"})))
+    flat = [m.reshape(part, shape=(math.prod(m.shape(part)),)) for part in parts]
+    zero = m.number(np.zeros(1, dtype))
+    joined = m.concatenate(
+        *(m.astype(part, dtype=dtype) for part in (*flat, zero)), axis=0
+    )
+    found = m.gather(joined, m.number(places), key=("a",))
+    return [found, m.any(m.not_equal(found, found), axes=(0,))]
 
 
 def _columns(plan: Plan, m: Any, values: Sequence[Any]) -> list[Piece]:
