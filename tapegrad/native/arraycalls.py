@@ -28,6 +28,7 @@ from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entrie
 from tapegrad.native.engine import Engine
 from tapegrad.native.nesting import all_taker
 from tapegrad.native.options import Options
+from tapegrad.native.outs import by_keyword, takes_out
 from tapegrad.native.report import Part
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED, plain
@@ -158,7 +159,7 @@ def door(
         return Bound(tape, run, shape, quick)
     if kind == thunk.FLAT or not structure.result.bare:
         flat = array_builtin(part, kernel, thunk.FLAT, Bound(tape, run))
-        return Shaped(flat, shape)
+        return Shaped(flat, shape, out=takes_out(tape))
     single = len(differentiable(base)) == 1
     return array_builtin(part, kernel, kind, Bound(tape, run, shape), bare=single)
 
@@ -275,7 +276,7 @@ class Bound:
         quick: the same as `run`, or None where it would be slow.
     """
 
-    __slots__ = ("keywords", "quick", "run", "shape", "take", "tape")
+    __slots__ = ("keywords", "out", "quick", "run", "shape", "take", "tape")
 
     def __init__(
         self,
@@ -290,9 +291,12 @@ class Bound:
         self.keywords = tape.structure.keywords
         self.take = all_taker(tape.structure.arguments)
         self.quick = quick
+        self.out = takes_out(tape)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Any arguments that fit the tape."""
+        if kwargs and "out" in kwargs and self.out:
+            return by_keyword(self, args, kwargs)
         if self.quick is not None and len(kwargs) == len(self.keywords):
             leaves: list[Any] = []
             given = args
@@ -308,16 +312,29 @@ class Bound:
 
 
 class Shaped:
-    """A result put together from a kernel's outputs."""
+    """A result put together from a kernel's outputs.
 
-    __slots__ = ("run", "shape")
+    Args:
+        run: gives the outputs.
+        shape: puts them together.
+        out: whether ``out=`` is where the result is to be written.
+    """
+
+    __slots__ = ("out", "run", "shape")
 
     def __init__(
-        self, run: Callable[..., Found], shape: Callable[[Found], Any]
+        self,
+        run: Callable[..., Found],
+        shape: Callable[[Found], Any],
+        *,
+        out: bool = True,
     ) -> None:
         self.run = run
         self.shape = shape
+        self.out = out
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Any arguments that fit the tape."""
+        if kwargs and "out" in kwargs and self.out:
+            return by_keyword(self, args, kwargs)
         return self.shape(self.run(*args, **kwargs))

@@ -1,4 +1,4 @@
-"""Jacobians of arrays, and Hessians times a direction, by native code. Floor 9.
+"""Jacobians of arrays by native code. Floor 9.
 
 A Jacobian runs a kernel of an output's pullback, or of the tangent where one input is
 smaller than the outputs, once an entry.
@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import binding, calls
+from tapegrad import calls
 from tapegrad.derivatives import differentiable
 from tapegrad.native.arraycalls import Bound, Converted, Found, exact, on_exact
 from tapegrad.native.arrayentry import ArrayKernel
+from tapegrad.native.outs import by_keyword, takes_out
 from tapegrad.readings.mixed import plain
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.tape import Aval, Tape
@@ -65,6 +66,7 @@ class Jacobian:
             self.runs[place] = on_exact(base, part, code)
             self.seeds[place] = list(code.inputs[len(base.inputs) :])
         self.bound = Bound(tape, Converted(tape, self._rows))
+        self.out = takes_out(tape)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Nested like the outputs, then like the arguments.
@@ -72,6 +74,8 @@ class Jacobian:
         The zeros of a seed are structural, and only the interpreter carries masks: it
         tells a NaN of the function from one of 0 * inf.
         """
+        if kwargs and "out" in kwargs and self.out:
+            return by_keyword(self, args, kwargs)
         rows = self.bound(*args, **kwargs)
         if any(np.isnan(part).any() for row in rows for part in row):
             return self.tape.jacobian(*args, **kwargs)
@@ -111,25 +115,3 @@ def _size(base: Tape, slots: Sequence[int]) -> int:
 def plain_number(value: Any) -> Any:
     """An array of shape () as a number; others stay writeable."""
     return value if value.ndim else plain(value)
-
-
-def along(tape: Tape, derived: Tape, run: Callable[..., Found]) -> Callable[..., Any]:
-    """A Hessian times a direction.
-
-    Args:
-        tape: the function's tape.
-        derived: of inputs and then tangents.
-        run: the derived tape's code, on leaves.
-    """
-    smooth = set(differentiable(tape))
-    labels = derived.inputs[len(tape.inputs) :]
-
-    def call(args: Sequence[Any], direction: Sequence[Any]) -> Any:
-        leaves = binding.bind(tape, args, {})
-        dots = binding.bind(tape, direction, {})
-        for place, slot in enumerate(labels):
-            if place not in smooth:  # ints have no tangent, whatever stands there
-                dots[place] = np.zeros(*derived.aval_of(slot))
-        return calls.nest_inputs(tape, list(run(*leaves, *dots)))
-
-    return call

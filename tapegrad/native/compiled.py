@@ -19,15 +19,22 @@ from tapegrad.derivatives import (
     differentiable,
     gradient_tree,
     scalar_output,
-    tangent_tape,
 )
-from tapegrad.native import arraycalls, arrayjacobian, numbercalls, thunk
+from tapegrad.native import (
+    arraycalls,
+    arrayjacobian,
+    directions,
+    numbercalls,
+    thunk,
+)
 from tapegrad.native.arraycalls import Shaped
 from tapegrad.native.arrayentry import ArrayKernel
+from tapegrad.native.directions import Along
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.nesting import builder, result_maker
 from tapegrad.native.numbercalls import Floats
 from tapegrad.native.options import DEFAULT, Options
+from tapegrad.native.outs import takes_out
 from tapegrad.native.report import Report
 from tapegrad.native.scalars.kernels import build_numbers, is_numbers, rows_fit
 from tapegrad.tape.tape import Tape
@@ -136,26 +143,29 @@ class Compiled:
         scalar_output(self.tape)
         return Compiled(adjoint_tape(self.tape), self.options).jacobian
 
-    def hvp(self, args: Any, direction: Any) -> Any:
+    def jvp(self, args: Any, tangents: Any, *, out: Any = None) -> Any:
+        """``(value, tangent)`` along a direction; tuples, one entry an argument."""
+        return self._jvp(args, tangents, out)
+
+    def vjp(self, args: Any, cotangents: Any, *, out: Any = None) -> Any:
+        """``(value, adjoints)`` for adjoints of the outputs, nested like them."""
+        return self._vjp(args, cotangents, out)
+
+    def hvp(self, args: Any, direction: Any, *, out: Any = None) -> Any:
         """Hessian times a direction; tuples, one entry an argument."""
-        both = [x if isinstance(x, tuple) else (x,) for x in (args, direction)]
-        return self._along(*both)
+        return self._hvp(args, direction, out)
 
     @functools.cached_property
-    def _along(self) -> Callable[..., Any]:
-        """The tangent of the gradient, of arguments and their tangents."""
-        scalar_output(self.tape)
-        derived = tangent_tape(adjoint_tape(self.tape))
-        native = Compiled(derived, self.options)
-        if not self._base.arrays:
-            run = native.value
-            return lambda args, direction: run(*args, *direction)
-        kernel = native._array_kernel("value")
-        return arrayjacobian.along(
-            self.tape,
-            derived,
-            arraycalls.on_leaves(derived, native._base, "value", kernel),
-        )
+    def _jvp(self) -> Along:
+        return directions.jvp_of(self.tape, self._derived)
+
+    @functools.cached_property
+    def _vjp(self) -> Along:
+        return directions.vjp_of(self.tape, self._derived)
+
+    @functools.cached_property
+    def _hvp(self) -> Along:
+        return directions.hvp_of(self.tape, self._derived)
 
     def ufunc(self) -> np.ufunc:
         """The value as a NumPy ufunc: broadcasting, ``out=``, ``where=``.
@@ -205,6 +215,13 @@ class Compiled:
                 self._ufuncs[part] = made
             return self._ufuncs[part]
 
+    def _derived(self, name: str, tape: Tape) -> Callable[..., Any]:
+        """The code of a tape that was made of this one, noted in the report."""
+        native = Compiled(tape, self.options)
+        run = native.value
+        self._parts[name] = native._parts["value"]
+        return run
+
     def _door(
         self, name: str, part: str, kind: int, shape: Callable[[Floats], Any]
     ) -> Callable[..., Any]:
@@ -218,12 +235,13 @@ class Compiled:
             return arraycalls.door(self.tape, self._base, part, kernel, kind, shape)
         raw = builtin(part, kernel, thunk.FLAT, numbercalls.Replay(self._base, part))
         checked: Callable[..., Floats] = numbercalls.Checked(self.tape, raw)
-        structure = self.tape.structure
+        structure, out = self.tape.structure, takes_out(self.tape)
         if structure.keywords or not _bare(self.tape):
-            return Shaped(checked, shape)
+            return Shaped(checked, shape, out=out)
         if kind == thunk.FLAT or not structure.result.bare:
-            return Shaped(builtin(name, kernel, thunk.FLAT, checked), shape)
-        return builtin(name, kernel, kind, Shaped(checked, shape))
+            flat = builtin(name, kernel, thunk.FLAT, checked)
+            return Shaped(flat, shape, out=out)
+        return builtin(name, kernel, kind, Shaped(checked, shape, out=out))
 
     def _kernel(self, part: str) -> Kernel | ArrayKernel:
         """The code of the value, or of values and gradients, built once."""
