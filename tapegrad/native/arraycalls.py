@@ -93,7 +93,8 @@ def build_arrays(
 
     start = time.perf_counter()
     tape = make()
-    lowered = lower_arrays(tape, lanes)
+    fast = options.accuracy == "fast"
+    lowered = lower_arrays(tape, lanes, fast=fast)
     codegen = OPTIMISED if len(tape) <= LONG_TAPE else 0
     if options.level != "auto":
         codegen = int(options.level)

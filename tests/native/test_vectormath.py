@@ -9,9 +9,13 @@ import mpmath
 import numpy as np
 import pytest
 
+import tapegrad as tg
+from tapegrad.apply import apply
+from tapegrad.native import engine as engines
 from tapegrad.native import vectormath
-from tapegrad.native.engine import Engine
-from tapegrad.native.vectormath import error, exponential
+from tapegrad.native.engine import MEMORY, Engine
+from tapegrad.native.vectormath import error, exponential, trigonometric
+from tapegrad.rules import TABLE
 
 LOOP = """
 define i32 @kernel(ptr noalias %x, ptr noalias %y, i64 %n) {{
@@ -31,10 +35,34 @@ exit:
   ret i32 0
 }}
 """
-# the largest error allowed, and that of nine in ten
+LOOP_OF_TWO = (
+    LOOP.replace("%x, ptr", "%x, ptr noalias %z, ptr")
+    .replace(
+        "  %found",
+        "  %beside = getelementptr double, ptr %z, i64 %i\n"
+        "  %other = load double, ptr %beside\n  %found",
+    )
+    .replace("double %value)", "double %value, double %other)")
+)
+# the largest error allowed, and that of nine in ten; then both where 4 ulps are enough
 ULPS = {
     "exp": (0.9, 0.51),
+    "sin": (0.8, 0.51),
+    "cos": (0.8, 0.51),
+    "tan": (1.1, 0.6),
     "expm1": (1.8, 0.9),
+    "log": (1.0, 0.55),
+    "tanh": (2.0, 0.8),
+    "erf": (1.3, 0.55),
+    "erfc": (2.0, 0.9),
+    "gaussian": (1.3, 0.6),
+}
+FAST = {
+    "exp": (1.1, 0.6),
+    "expm1": (2.0, 0.9),
+    "sin": (1.8, 0.9),
+    "cos": (1.9, 0.9),
+    "tan": (2.8, 1.3),
     "log": (1.0, 0.55),
     "tanh": (2.0, 0.8),
     "erf": (1.3, 0.55),
@@ -47,7 +75,32 @@ RANGES = {
     "erf": (-6.5, 6.5),
     "erfc": (-7.0, 27.2),
     "gaussian": (-27.2, 27.2),
+    "sin": (-2e5, 2e5),
+    "cos": (-2e5, 2e5),
+    "tan": (-2e5, 2e5),
 }
+TURNS = ("sin", "cos", "tan")
+ACCURACIES = ["default", "fast"]
+
+
+# what is to be as for numbers
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, math.inf, -math.inf]
+SPECIAL += [math.nan, 5e-324, -5e-324, 1e-310, -1e-310, 2.0**-1022, 1e300, -1e300]
+SPECIAL += [0.75, -0.75, 30.0, -30.0, 709.782712893384, 709.782712893385, -745.13]
+SPECIAL += [-745.14, -740.0, 1e5, -1e5, 1.00001e5, 2.0**70, 1e22, -1e22, 27.0, 1e308]
+
+
+def replay_of(row):
+    """What the interpreter makes of a row, number by number."""
+    known = TABLE[row]
+    tape = tg.record(lambda *xs: apply(known, *xs), *[0.5] * known.arity)
+    return lambda *xs: np.array([tape(*x) for x in zip(*xs, strict=True)])
+
+
+def columns(row, count):
+    """Arrays of operands."""
+    xs = points(row, count)
+    return [xs] if TABLE[row].arity == 1 else list(xs)
 
 
 def exact_value(row, x):
@@ -56,18 +109,23 @@ def exact_value(row, x):
     return getattr(mpmath, row)(x)
 
 
-def compiled(row, level=2):
-    loop = LOOP.format(name=vectormath.CALLS[row])
-    engine = Engine(vectormath.text({row}) + loop, (), codegen=level, passes=level)
-    kind = ctypes.CFUNCTYPE(
-        ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+def compiled(row, level=2, *, fast=False):
+    made = vectormath.functions({row}, fast=fast)
+    arity = TABLE[row].arity
+    text = made.text + (LOOP if arity == 1 else LOOP_OF_TWO).format(
+        name=vectormath.CALLS[row]
     )
+    calls = (*MEMORY, *made.needs)
+    engine = Engine(text, calls, codegen=level, passes=level)
+    pointers = [ctypes.c_void_p] * (arity + 1)
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, *pointers, ctypes.c_int64)
     kernel = kind(engine.address("kernel"))
 
-    def run(x):
-        x = np.ascontiguousarray(x, float)
-        y = np.empty_like(x)
-        assert kernel(x.ctypes.data, y.ctypes.data, x.size) == 0
+    def run(*xs):
+        xs = [np.ascontiguousarray(x, float) for x in xs]
+        y = np.empty_like(xs[0])
+        places = [a.ctypes.data for a in (*xs, y)]
+        assert kernel(*places, y.size) == 0
         return y
 
     run.engine = engine
@@ -81,31 +139,86 @@ def points(row, count):
         near = 1.0 + rng.standard_normal(count) * 10.0 ** rng.integers(-15, 0, count)
         spread = 2.0 ** rng.uniform(-1074, 1023.9, count)
         return np.abs(np.concatenate([near, spread, rng.uniform(0.5, 2.0, count)]))
-    return np.concatenate(
-        [
-            rng.uniform(*wide, count),
-            rng.uniform(-1.0, 1.0, count),
-            rng.standard_normal(count) * 10.0 ** rng.integers(-18, 1, count),
-            rng.standard_normal(50) * 5e-324 * 2.0 ** rng.integers(0, 60, 50),
-        ]
-    )
+    parts = [
+        rng.uniform(*wide, count),
+        rng.uniform(-1.0, 1.0, count),
+        rng.standard_normal(count) * 10.0 ** rng.integers(-18, 1, count),
+        rng.standard_normal(50) * 5e-324 * 2.0 ** rng.integers(0, 60, 50),
+    ]
+    if row in TURNS:  # also beside multiples of pi/2, and of all sizes
+        parts.append(rng.integers(-65000, 65000, count) * (np.pi / 2))
+        parts.append(2.0 ** rng.uniform(0.0, 1023.9, count))
+    return np.concatenate(parts)
+
+
+def errors_of(row, found, xs):
+    """Distances from the exact values, in ulps."""
+    errors = []
+    with mpmath.workdps(50):
+        for *x, y in zip(*[x.tolist() for x in xs], found.tolist(), strict=True):
+            exact = exact_value(row, *map(mpmath.mpf, x))
+            errors.append(float(abs(mpmath.mpf(y) - exact) / math.ulp(float(exact))))
+    return errors
 
 
 @pytest.mark.parametrize("row", vectormath.CALLS)
-@pytest.mark.parametrize("level", [0, 2])
-def test_accuracy(row, level):
-    xs = points(row, 700)
-    errors = []
-    with mpmath.workdps(50):
-        for x, found in zip(
-            xs.tolist(), compiled(row, level)(xs).tolist(), strict=True
-        ):
-            exact = exact_value(row, mpmath.mpf(x))
-            ulp = math.ulp(float(exact))
-            errors.append(float(abs(mpmath.mpf(found) - exact) / ulp))
-    worst, most = ULPS[row]
-    assert max(errors) < worst
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+def test_accuracy(row, accuracy):
+    xs = columns(row, 700)
+    errors = errors_of(row, compiled(row, fast=accuracy == "fast")(*xs), xs)
+    worst, most = ULPS[row] if accuracy == "default" else FAST[row]
+    assert max(errors) < worst <= (2.0 if accuracy == "default" else 4.0)
     assert np.quantile(errors, 0.9) < most
+
+
+def bits(x):
+    return np.where(np.isnan(x), np.nan, x).view(np.int64)
+
+
+@pytest.mark.parametrize("row", vectormath.CALLS)
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+def test_a_lane_does_not_depend_on_others(row, accuracy):
+    """Nor on the level, nor on how many there are."""
+    rng = np.random.default_rng(2)
+    xs = columns(row, 200)
+    # special numbers and huge ones among the others: some lanes are looked up in C
+    for x in xs:
+        x[rng.integers(0, x.size, 60)] = rng.choice(SPECIAL, 60)
+    fast = accuracy == "fast"
+    run = compiled(row, fast=fast)
+    want = bits(run(*xs))
+    order = rng.permutation(xs[0].size)
+    assert (bits(run(*[x[order] for x in xs])) == want[order]).all()
+    single = [run(*[x[i : i + 1] for x in xs])[0] for i in range(80)]
+    assert (bits(np.array(single)) == want[:80]).all()
+    assert (bits(compiled(row, 0, fast=fast)(*xs)) == want).all()
+
+
+@pytest.mark.parametrize("row", vectormath.CALLS)
+def test_machines_without_vectors_or_fused_operations(row, monkeypatch):
+    target, _, _ = engines._host()
+    monkeypatch.setattr(engines, "_host", lambda: (target, "", "-fma,-avx"))
+    assert not engines.fuses()
+    xs = columns(row, 300)
+    errors = errors_of(row, compiled(row)(*xs), xs)
+    # a little more is lost where a product is rounded before it is added
+    assert max(errors) < 2.0
+
+
+@pytest.mark.parametrize("row", vectormath.CALLS)
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+def test_edges_are_those_of_numbers(row, accuracy):
+    """Special numbers give what C's function, or the rule, gives of them."""
+    arity = TABLE[row].arity
+    mesh = np.meshgrid(*[np.array(SPECIAL)] * arity)
+    xs = [x.ravel() for x in mesh]
+    with np.errstate(all="ignore"):
+        want = replay_of(row)(*xs)
+    found = compiled(row, fast=accuracy == "fast")(*xs)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(want))
+    there = ~np.isnan(want)
+    np.testing.assert_allclose(found[there], want[there], rtol=1e-15, atol=1.5e-323)
+    np.testing.assert_array_equal(np.signbit(found[there]), np.signbit(want[there]))
 
 
 def test_edges():
@@ -172,8 +285,9 @@ def test_numbers_in_the_text():
                 return mpmath.mpf(1) / 2 + r / 6 + r * r / 24
             return (mpmath.exp(r) - 1 - r) / r**2
 
-        nodes = [reach * x for x in chebyshev(len(exponential.COEFFICIENTS))]
-        assert interpolated(remainder, nodes) == exponential.COEFFICIENTS
+        for known in (exponential.COEFFICIENTS, exponential.SHORT):
+            nodes = [reach * x for x in chebyshev(len(known))]
+            assert interpolated(remainder, nodes) == known
         root = mpmath.sqrt(2)
         reach = ((root - 1) / (root + 1)) ** 2 * mpmath.mpf("1.002")
         count = len(exponential.LOG_COEFFICIENTS)
@@ -184,6 +298,27 @@ def test_numbers_in_the_text():
             return (2 * mpmath.atanh(s) / s - 2) / z
 
         assert interpolated(logarithm, nodes) == exponential.LOG_COEFFICIENTS
+
+        def sine(z):
+            return (mpmath.sin(mpmath.sqrt(z)) / mpmath.sqrt(z) - 1) / z
+
+        def cosine(z):
+            return (mpmath.cos(mpmath.sqrt(z)) - 1 + z / 2) / z**2
+
+        for known, f, angle in (
+            (trigonometric.SINE, sine, mpmath.pi / 4),
+            (trigonometric.COSINE, cosine, mpmath.pi / 4),
+            (trigonometric.LONG_SINE, sine, mpmath.pi / 2),
+        ):
+            reach = (angle * mpmath.mpf("1.001")) ** 2
+            nodes = [reach / 2 * (1 + x) for x in chebyshev(len(known))]
+            assert interpolated(f, nodes) == known
+        upper, middle, lower = map(mpmath.mpf, trigonometric.HALF_PI)
+        assert (upper * 2**36 % 1, middle * 2**73 % 1) == (0, 0)
+        assert trigonometric.LIMIT / upper < 2**16
+        assert float(mpmath.pi / 2 - upper - middle) == lower
+        assert float(2 / mpmath.pi) == trigonometric.TWO_OVER_PI
+        assert float(1 / mpmath.pi) == trigonometric.ONE_OVER_PI
 
         def ratio(z):
             x = mpmath.sqrt(z)
@@ -207,16 +342,17 @@ def test_numbers_in_the_text():
         assert float(mpmath.log(2) - high) == exponential.LN2_LOW
         assert (exponential.LN2_HIGH * 2.0**41).is_integer()
         assert float(1 / mpmath.log(2)) == exponential.LOG2_E
-    for number, bits in (
-        (exponential.ROUNDER, exponential.ROUNDER_BITS),
+    for number, whole_bits in (
+        (2.0**52, exponential.WHOLE_BITS),
+        (1.0, exponential.ONE_BITS),
         (math.sqrt(0.5), exponential.ROOT_BITS),
     ):
-        assert int.from_bytes(np.float64(number).tobytes(), "little") == bits
+        assert np.float64(number).view(np.int64) == whole_bits
 
 
 @pytest.mark.parametrize("row", vectormath.CALLS)
-def test_no_call_is_left(row):
-    text = vectormath.text([row])
-    assert "call" not in text
-    assert "br " not in text
-    assert vectormath.text(["sin"]) == ""
+def test_loops_of_them_are_vectors(row):
+    made = vectormath.functions([row])
+    for line in made.text.splitlines():
+        assert " call " not in line or "_of_lane(" in line or "@llvm." in line
+    assert vectormath.functions(["digamma"]).text == ""

@@ -13,7 +13,7 @@ from typing import Protocol
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.memory import Arena
 from tapegrad.native.arrays.plan import Plan
-from tapegrad.native.arrays.words import DOUBLE, KINDS, number, stored
+from tapegrad.native.arrays.words import DOUBLE, KINDS, EntryReading, number, stored
 from tapegrad.native.engine import Outside
 
 FAILED, OUT_OF_BOUNDS = -2, -3
@@ -24,6 +24,7 @@ class Text(Protocol):
 
     plan: Plan
     arena: Arena
+    reading: EntryReading
     called: dict[str, Outside]
     globals: dict[str, str]
     metadata: list[str]

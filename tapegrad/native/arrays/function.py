@@ -27,10 +27,10 @@ ARGUMENTS = "ptr %inputs, ptr %outputs, ptr %arena"
 class Functions:
     """The functions of a module, one after the other; a `Storage` and a `Writer`."""
 
-    def __init__(self, plan: Plan, lanes: int = 0) -> None:
+    def __init__(self, plan: Plan, lanes: int = 0, *, fast: bool = False) -> None:
         self.plan = plan
         self.lanes = lanes
-        self.reading = EntryReading()
+        self.reading = EntryReading(fast=fast)
         self.called = self.reading.called
         self.arena = Arena(plan)
         self.globals: dict[str, str] = {}

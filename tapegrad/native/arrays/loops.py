@@ -146,7 +146,7 @@ class _Kernel:
     def __init__(self, out: Text, tape: Tape) -> None:
         from tapegrad.native.arrays.lower import lower_arrays
 
-        lowered = lower_arrays(tape)
+        lowered = lower_arrays(tape, fast=out.reading.fast)
         self.out = out
         self.name = _joined(out, lowered.body, lowered.calls)
         self.inputs = out.scratch(8 * max(len(tape.inputs), 1))

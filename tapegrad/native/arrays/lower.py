@@ -16,7 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tapegrad.errors import CompileError
-from tapegrad.native import vectormath
 from tapegrad.native.arrays.function import ARGUMENTS
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.items import Items
@@ -60,7 +59,7 @@ class LoweredArrays:
         return "".join([*(call.declared() for call in self.calls), self.body])
 
 
-def lower_arrays(tape: Tape, lanes: int = 0) -> LoweredArrays:
+def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredArrays:
     """Lower a flat tape, of arrays and numbers.
 
     Args:
@@ -68,6 +67,7 @@ def lower_arrays(tape: Tape, lanes: int = 0) -> LoweredArrays:
         lanes: if not 0, arrays are of this many independent lanes, and the kernel runs
             on as many of them as the word after the pointers to inputs says.
 
+        fast: whether functions of vectors may be off by 4 ulps.
     Raises:
         CompileError: a step has no native code.
     """
@@ -85,7 +85,7 @@ def lower_arrays(tape: Tape, lanes: int = 0) -> LoweredArrays:
     before = len(graph.nodes)
     while True:
         del graph.nodes[before:]
-        text = _Text(Plan(graph, outputs, forced), lanes)
+        text = _Text(Plan(graph, outputs, forced), lanes, fast=fast)
         lowered = text.run(len(tape))
         if not text.wanted:
             return lowered
@@ -121,7 +121,7 @@ class _Text(Items):
                 f"e{part}:\nret i32 %r{part}\nn{part}:\n"
             )
         body.append("ret i32 0\n}\n")
-        inner = vectormath.text(self.reading.inner) if self.reading.inner else ""
+        inner = self.reading.vectors() if self.reading.inner else ""
         parts = [*self.globals.values(), inner, *self.done, *body, *self.metadata]
         text = "".join(parts)
         if len(self.done) == 1:

@@ -52,21 +52,25 @@ def number(value: Any, kind: str) -> str:
 class EntryReading(LlvmReading):
     """Instructions at one entry of arrays.
 
+    Args:
+        fast: whether functions of vectors may be off by 4 ulps.
+
     Attributes:
         loops: whether they stand in a loop, where calls are to become vectors. (One
             number is computed as the interpreter does it, bit for bit.)
         inner: rows whose functions of vectors have been called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fast: bool = False) -> None:
         super().__init__()
+        self.fast = fast
         self.loops = False
         self.inner: set[str] = set()
 
     def atom(self, row: Primitive) -> Callable[..., Any] | None:
         """As for numbers; in loops there are more."""
         if self.loops and row.name in vectormath.CALLS:
-            return lambda x: self._vector(row.name, x)
+            return lambda *xs: self._vector(row.name, xs)
         return super().atom(row)
 
     def number(self, value: Any) -> Name:
@@ -126,12 +130,18 @@ class EntryReading(LlvmReading):
         found = super()._call(name, xs)
         return found if kind == DOUBLE else self.convert(found, FLOAT)
 
-    def _vector(self, name: str, x: Any) -> Name:
+    def _vector(self, name: str, xs: Sequence[Any]) -> Name:
         """A function that loops make vectors of; at single precision by way of it."""
         self.inner.add(name)
-        call = f"call double @{vectormath.CALLS[name]}(double {self._as(x, DOUBLE)})"
-        found = self._emit(DOUBLE, call)
-        return found if self._common([x]) == DOUBLE else self.convert(found, FLOAT)
+        operands = ", ".join([f"double {self._as(x, DOUBLE)}" for x in xs])
+        found = self._emit(DOUBLE, f"call double @{vectormath.CALLS[name]}({operands})")
+        return found if self._common(xs) == DOUBLE else self.convert(found, FLOAT)
+
+    def vectors(self) -> str:
+        """The text of the functions of vectors; what it calls is called."""
+        made = vectormath.functions(self.inner, fast=self.fast)
+        self.called |= {call.name: call for call in made.needs}
+        return made.text
 
 
 def converted(text: str, have: str, want: str) -> str:

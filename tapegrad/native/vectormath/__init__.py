@@ -1,23 +1,28 @@
-"""Functions of a double that loops over arrays turn into vectors. Floor 9.
+"""Functions of doubles that loops over arrays turn into vectors. Floor 9.
 
 A call of C's ``exp`` keeps a loop from becoming one of vectors. These are straight
-lines of arithmetic in LLVM's language, without branches, tables or fused operations
-that a machine may lack; LLVM's loop vectoriser does the rest. `docs/accuracy.md` says
-how exact they are.
+lines of arithmetic in LLVM's language, without tables; LLVM's loop vectoriser does the
+rest. Where one has no answer (an operand that is huge, or a special number) C's own
+function is called for that lane. `docs/native.md` says how exact they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
-from tapegrad.native.vectormath import error, exponential
-from tapegrad.native.vectormath.lines import NAME
+from tapegrad.native.engine import Outside, fuses
+from tapegrad.native.vectormath import error, exponential, trigonometric
+from tapegrad.native.vectormath.lines import NAME, Lines
 
-_MADE: dict[str, Callable[[], str]] = {
+_MADE: dict[str, Callable[[Lines], str]] = {
     "exp": exponential.exp,
     "expm1": exponential.expm1,
     "log": exponential.log,
     "tanh": exponential.tanh,
+    "sin": trigonometric.sin,
+    "cos": trigonometric.cos,
+    "tan": trigonometric.tan,
     "erf": error.erf,
     "erfc": error.erfc,
     "gaussian": error.gaussian,
@@ -26,10 +31,31 @@ _MADE: dict[str, Callable[[], str]] = {
 CALLS = {row: NAME.format(row) for row in _MADE}
 
 
-def text(rows: Collection[str]) -> str:
-    """The functions of some rows, as LLVM source.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Functions of vectors.
+
+    Args:
+        text: LLVM source.
+        needs: what it calls.
+    """
+
+    text: str
+    needs: tuple[Outside, ...]
+
+
+def functions(rows: Collection[str], *, fast: bool = False) -> Made:
+    """The functions of some rows.
 
     Args:
         rows: names among `CALLS`; others are passed over.
+        fast: whether 4 ulps are enough.
     """
-    return "".join(make() for row, make in _MADE.items() if row in rows)
+    texts: list[str] = []
+    needs: dict[str, Outside] = {}
+    for row, make in _MADE.items():
+        if row in rows:
+            at = Lines(fused=fuses(), fast=fast)
+            texts.append(at.function(CALLS[row], make(at)))
+            needs |= at.needs
+    return Made("".join(texts), tuple(needs.values()))

@@ -11,8 +11,7 @@ an interval: Schonfelder, Math. Comp. 32 (1978).)
 
 from __future__ import annotations
 
-from tapegrad.native.reading import literal
-from tapegrad.native.vectormath.exponential import reduced
+from tapegrad.native.vectormath.exponential import reduced, scaled
 from tapegrad.native.vectormath.lines import Lines
 
 # erf(x) / x - 1 in x^2 on [0, 1]: interpolated at twelve Chebyshev nodes.
@@ -66,7 +65,7 @@ def _gauss(at: Lines, x: str, factor: str | float, less: str | float = 0.0) -> s
     share = at.do("fadd", lost, less)
     part = at.do("fmul", share, at.do("fadd", small, 1.0))
     small = at.do("fsub", small, part)
-    return at.scaled(at.multiply_add(factor, small, factor), k)
+    return scaled(at, at.multiply_add(factor, small, factor), k)
 
 
 def _tail(at: Lines, x: str) -> str:
@@ -90,35 +89,32 @@ def _near(at: Lines, x: str) -> str:
     return at.polynomial(SMALL, square, at.do("fmul", square, square))
 
 
-def gaussian() -> str:
+def gaussian(at: Lines) -> str:
     """``2 / sqrt(pi) exp(-x^2)``."""
-    at = Lines()
     size, _ = at.size("%x")
     x = at.at_most(size, "ogt", 28.0)  # 0 from there
-    return at.function("gaussian", _gauss(at, x, TWO_OVER_SQRT_PI))
+    return _gauss(at, x, TWO_OVER_SQRT_PI)
 
 
-def erf() -> str:
+def erf(at: Lines) -> str:
     """The error function."""
-    at = Lines()
     size, sign = at.size("%x")
     x = at.at_most(size, "ogt", 28.0)  # as in gaussian, whose exponential it is
-    near = at.add(f"fcmp olt double {x}, {literal(1.0)}")
+    near = at.compare("olt", x, 1.0)
     small = at.multiply_add(x, _near(at, x), x)
     y = at.chosen(near, small, at.do("fsub", 1.0, _tail(at, x)))
-    return at.function("erf", at.signed(y, sign))
+    return at.signed(y, sign)
 
 
-def erfc() -> str:
+def erfc(at: Lines) -> str:
     """``1 - erf(x)``."""
-    at = Lines()
     size, _ = at.size("%x")
     x = at.at_most(size, "ogt", 28.0)  # 0 from there
     tail = _tail(at, x)
-    left = at.add(f"fcmp olt double %x, {literal(0.0)}")
+    left = at.compare("olt", "%x", 0.0)
     y = at.chosen(left, at.do("fsub", 2.0, tail), tail)
-    near = at.add(f"fcmp olt double {x}, {literal(0.75)}")
+    near = at.compare("olt", x, 0.75)
     # 1 - x is exact where much cancels
     part = at.do("fmul", "%x", _near(at, "%x"))
     small = at.do("fsub", at.do("fsub", 1.0, "%x"), part)
-    return at.function("erfc", at.chosen(near, small, y))
+    return at.chosen(near, small, y)

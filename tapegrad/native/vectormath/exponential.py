@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 
-from tapegrad.native.reading import literal
 from tapegrad.native.vectormath.lines import Lines
 
 # (exp(r) - 1 - r) / r^2 on |r| <= ln 2 / 2: interpolated at eleven Chebyshev nodes.
@@ -33,6 +32,19 @@ COEFFICIENTS = (
     2.5105419192016337e-08,
     2.091483135138041e-09,
 )
+# The same at ten nodes.
+SHORT = (
+    0.5000000000000001,
+    0.16666666666666669,
+    0.04166666666662348,
+    0.008333333333330011,
+    0.0013888888917538296,
+    0.00019841269863303223,
+    2.4801520792572694e-05,
+    2.75572680728901e-06,
+    2.762032742826824e-07,
+    2.5100569275813683e-08,
+)
 # (2 atanh(s) / s - 2) / s^2 in s^2, 1 + f from sqrt(1/2) to sqrt(2): seven nodes.
 LOG_COEFFICIENTS = (
     0.666666666666667,
@@ -48,43 +60,71 @@ LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693147180559663, 2.8235290563031577e-13
 # Adding and subtracting it rounds to a whole number, which its low bits then hold.
 ROUNDER = 2.0**52 + 2.0**51
-ROUNDER_BITS = 0x4338000000000000
+# The same with 2 * 1023 in those bits: k as a pair of biased exponents.
+BIAS = 1023
+SCALER = ROUNDER + 2 * BIAS
 ROOT_BITS = 0x3FE6A09E667F3BCD  # of sqrt(1/2)
+ONE_BITS = 0x3FF0000000000000
+WHOLE_BITS = 0x4330000000000000  # of 2^52: below it stands a whole number
 LEAST_NORMAL = 2.0**-1022
 
 
-def reduced(at: Lines, x: str) -> tuple[str, str]:
-    """``expm1(r)`` and k as an i64, for x = k ln 2 + r."""
-    shifted = at.do("fadd", at.do("fmul", x, LOG2_E), ROUNDER)
-    k = at.do("fsub", shifted, ROUNDER)
-    high = at.do("fsub", x, at.do("fmul", k, LN2_HIGH))
+def reduced(at: Lines, x: str, rest: str = "") -> tuple[str, str]:
+    """``expm1(r)`` and ``k + 2 BIAS`` in the low bits, for x + rest = k ln 2 + r."""
+    shifted = at.multiply_add(x, LOG2_E, SCALER)
+    k = at.do("fsub", shifted, SCALER)
+    high = at.subtract_product(x, k, LN2_HIGH)  # exact
+    if at.fast:
+        r = at.subtract_product(high, k, LN2_LOW)
+        r = at.do("fadd", r, rest) if rest else r
+        p = at.horner(SHORT, r)
+        return at.multiply_add(at.do("fmul", r, r), p, r), at.bits(shifted)
     low = at.do("fmul", k, LN2_LOW)
+    low = at.do("fsub", low, rest) if rest else low
     r = at.do("fsub", high, low)
     lost = at.do("fsub", at.do("fsub", high, r), low)
     square = at.do("fmul", r, r)
     p = at.polynomial(COEFFICIENTS, r, square)
-    small = at.do("fadd", r, at.multiply_add(square, p, lost))
-    bits = at.add(f"bitcast double {shifted} to i64")
-    return small, at.add(f"sub i64 {bits}, {ROUNDER_BITS}")
+    return at.do("fadd", r, at.multiply_add(square, p, lost)), at.bits(shifted)
 
 
-def exp() -> str:
+def scaled(at: Lines, y: str, k: str) -> str:
+    """``y 2^k`` in two halves, rounded once where the result is subnormal."""
+    half = at.whole("lshr", k, 1)
+    rest = at.whole("sub", k, half)
+    for part in (half, rest):
+        y = at.do("fmul", y, at.double(at.whole("shl", part, 52)))
+    return y
+
+
+def power(at: Lines, k: str) -> str:
+    """``2^k`` of a k of `reduced` that has an exponent of its own."""
+    return at.double(at.whole("shl", at.whole("sub", k, BIAS), 52))
+
+
+def split(at: Lines, x: str) -> tuple[str, str]:
+    """A normal number as m from sqrt(1/2) to sqrt(2), and 2^52 + BIAS + k."""
+    moved = at.whole("add", at.bits(x), ONE_BITS - ROOT_BITS)
+    m = at.whole("add", at.whole("and", moved, 2**52 - 1), ROOT_BITS)
+    k = at.whole("or", at.whole("lshr", moved, 52), WHOLE_BITS)
+    return at.double(m), at.double(k)
+
+
+def exp(at: Lines) -> str:
     """e to the x."""
-    at = Lines()
     # beyond these it is 0 and infinite all the same
     x = at.at_most(at.at_most("%x", "olt", -746.0), "ogt", 710.0)
     small, k = reduced(at, x)
     y = at.do("fadd", small, 1.0)
-    return at.function("exp", at.scaled(y, k))
+    return scaled(at, y, k)
 
 
-def tanh() -> str:
+def tanh(at: Lines) -> str:
     """The hyperbolic tangent."""
-    at = Lines()
     size, sign = at.size("%x")
     x = at.at_most(size, "ogt", 20.0)  # 1 from there
     small, k = reduced(at, at.do("fadd", x, x))
-    scale = at.power_of_two(k)
+    scale = power(at, k)
     above, part = at.do("fsub", scale, 1.0), at.do("fmul", scale, small)
     e = at.do("fadd", above, part)
     beyond = at.do("fadd", e, 2.0)
@@ -95,37 +135,30 @@ def tanh() -> str:
     slope = at.do("fmul", at.do("fsub", 1.0, y), 0.5)
     change = at.do("fsub", rest, at.do("fmul", y, at.do("fadd", rest, lost)))
     y = at.multiply_add(slope, change, y)
-    return at.function("tanh", at.signed(y, sign))
+    return at.signed(y, sign)
 
 
-def expm1() -> str:
+def expm1(at: Lines) -> str:
     """``exp(x) - 1``."""
-    at = Lines()
     # below it is -1; above, infinite
     x = at.at_most(at.at_most("%x", "olt", -50.0), "ogt", 710.0)
     small, k = reduced(at, x)
-    large = at.add(f"icmp sgt i64 {k}, 100")  # 2^-k no longer counts
-    bounded = at.add(f"select i1 {large}, i64 100, i64 {k}")
-    inverse = at.power_of_two(at.add(f"sub i64 0, {bounded}"))
-    y = at.do("fadd", small, at.add(f"fsub double {literal(1.0)}, {inverse}"))
-    y = at.scaled(y, k)
-    zero = at.add(f"fcmp oeq double %x, {literal(0.0)}")
-    return at.function("expm1", at.chosen(zero, "%x", y))
+    inverse = at.double(at.whole("shl", at.whole("sub", 3 * BIAS, k), 52))
+    # 2^-k no longer counts; its exponent might be none
+    inverse = at.chosen(at.compare("ogt", x, 64.0), 0.0, inverse)
+    y = at.do("fadd", small, at.do("fsub", 1.0, inverse))
+    y = scaled(at, y, k)
+    return at.chosen(at.compare("oeq", "%x", 0.0), "%x", y)
 
 
-def log() -> str:
+def log(at: Lines) -> str:
     """The natural logarithm."""
-    at = Lines()
-    tiny = at.add(f"fcmp olt double %x, {literal(LEAST_NORMAL)}")
-    grown = at.do("fmul", "%x", 2.0**54)
-    x = at.add(f"select i1 {tiny}, double {grown}, double %x")
-    bits = at.add(f"bitcast double {x} to i64")
-    k = at.add(f"ashr i64 {at.add(f'sub i64 {bits}, {ROOT_BITS}')}, 52")
-    low = at.add(f"sub i64 {bits}, {at.add(f'shl i64 {k}, 52')}")
-    f = at.do("fsub", at.add(f"bitcast i64 {low} to double"), 1.0)
-    shift = at.add(f"select i1 {tiny}, i64 {ROUNDER_BITS - 54}, i64 {ROUNDER_BITS}")
-    shifted = at.add(f"bitcast i64 {at.add(f'add i64 {k}, {shift}')} to double")
-    count = at.do("fsub", shifted, ROUNDER)
+    tiny = at.compare("olt", "%x", LEAST_NORMAL)
+    x = at.chosen(tiny, at.do("fmul", "%x", 2.0**54), "%x")
+    m, whole = split(at, x)
+    f = at.do("fsub", m, 1.0)
+    bias = 2.0**52 + BIAS
+    count = at.do("fsub", whole, at.chosen(tiny, bias + 54.0, bias))
     s = at.do("fdiv", f, at.do("fadd", f, 2.0))
     z = at.do("fmul", s, s)
     g = at.polynomial(LOG_COEFFICIENTS, z, at.do("fmul", z, z))
@@ -137,9 +170,8 @@ def log() -> str:
     # infinity and NaN stay; 0 gives -infinity, less is outside the domain
     for word, bound, gives in (
         ("ueq", math.inf, "%x"),
-        ("oeq", 0.0, literal(-math.inf)),
-        ("olt", 0.0, literal(math.nan)),
+        ("oeq", 0.0, -math.inf),
+        ("olt", 0.0, math.nan),
     ):
-        at_edge = at.add(f"fcmp {word} double %x, {literal(bound)}")
-        y = at.add(f"select i1 {at_edge}, double {gives}, double {y}")
-    return at.function("log", y)
+        y = at.chosen(at.compare(word, "%x", bound), gives, y)
+    return y

@@ -1,24 +1,45 @@
-"""Instructions of straight-line functions of a double. Floor 9."""
+"""Instructions of straight-line functions of doubles. Floor 9.
+
+``a b + c`` is one operation where this machine has it. Sums and products that are to
+lose nothing (`quick_sum`, `product`) give the same everywhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tapegrad.native.engine import Outside
 from tapegrad.native.reading import literal
+from tapegrad.native.vectormath import outside
 
 # Veltkamp: cuts 53 bits into 26 and 27.
 SPLITTER = 2.0**27 + 1.0
 
 # Names of the functions, by row of the table.
 NAME = "array_{}"
-HEAD = f"define internal double @{NAME}(double %x) alwaysinline {{{{\n"
+HEAD = "define internal double @{}({}) alwaysinline {{\nentry:\n"
+OPERANDS = ("%x", "%y")
+FUSED = Outside("llvm.fma.f64", takes=("double",) * 3)
 
 
 class Lines:
-    """Instructions one after the other, each with a name of its own."""
+    """Instructions one after the other, each with a name of its own.
 
-    def __init__(self) -> None:
+    Args:
+        fused: whether the machine multiplies and adds in one operation.
+        fast: whether 4 ulps are enough.
+
+    Attributes:
+        needs: what they call.
+    """
+
+    def __init__(self, *, fused: bool = False, fast: bool = False) -> None:
         self.lines: list[str] = []
+        self.fused = fused
+        self.fast = fast
+        self.needs: dict[str, Outside] = {}
+        self._far = ""
+        self._c = ""
 
     def add(self, text: str) -> str:
         """An instruction; gives its name."""
@@ -31,10 +52,41 @@ class Lines:
         names = [literal(x) if isinstance(x, float) else x for x in operands]
         return self.add(f"{word} double {', '.join(names)}")
 
-    def multiply_add(self, a: str | float, b: str, c: str | float) -> str:
+    def whole(self, word: str, a: str | int, b: str | int) -> str:
+        """An operation on 64-bit integers."""
+        return self.add(f"{word} i64 {a}, {b}")
+
+    def bits(self, x: str) -> str:
+        """A double as an integer."""
+        return self.add(f"bitcast double {x} to i64")
+
+    def double(self, bits: str) -> str:
+        """An integer as a double."""
+        return self.add(f"bitcast i64 {bits} to double")
+
+    # -- arithmetic ------------------------------------------------------------
+
+    def multiply_add(self, a: str | float, b: str | float, c: str | float) -> str:
         """``a b + c``, fused where the machine can."""
-        product = self.do("fmul contract", a, b)
-        return self.do("fadd contract", product, c)
+        if not self.fused:
+            return self.do("fadd", self.do("fmul", a, b), c)
+        self.needs[FUSED.name] = FUSED
+        names = [literal(x) if isinstance(x, float) else x for x in (a, b, c)]
+        operands = ", ".join(f"double {x}" for x in names)
+        return self.add(f"call double @{FUSED.name}({operands})")
+
+    def subtract_product(self, c: str | float, a: str, b: str | float) -> str:
+        """``c - a b``, fused where the machine can."""
+        if isinstance(b, float):
+            return self.multiply_add(a, -b, c)
+        return self.multiply_add(self.do("fneg", a), b, c)
+
+    def horner(self, coefficients: Sequence[float], x: str) -> str:
+        """A polynomial in the fewest operations."""
+        y: str | float = coefficients[-1]
+        for c in reversed(coefficients[:-1]):
+            y = self.multiply_add(y, x, c)
+        return y if isinstance(y, str) else literal(y)
 
     def polynomial(self, coefficients: Sequence[float], x: str, square: str) -> str:
         """Estrin's scheme: pairs, then pairs of pairs, as few steps deep as can be."""
@@ -48,59 +100,86 @@ class Lines:
             power = square if power == x else self.do("fmul", power, power)
         return level[0]
 
-    def at_most(self, a: str, word: str, bound: float) -> str:
-        """The bound where a lies beyond it; NaN stays."""
-        beyond = self.add(f"fcmp {word} double {a}, {literal(bound)}")
-        return self.add(f"select i1 {beyond}, double {literal(bound)}, double {a}")
-
-    def chosen(self, condition: str, yes: str | float, no: str) -> str:
-        """One of two doubles."""
-        one = literal(yes) if isinstance(yes, float) else yes
-        return self.add(f"select i1 {condition}, double {one}, double {no}")
-
-    def size(self, x: str) -> tuple[str, str]:
-        """The absolute value, and the bit of the sign as an i64."""
-        bits = self.add(f"bitcast double {x} to i64")
-        size = self.add(f"and i64 {bits}, {2**63 - 1}")
-        sign = self.add(f"and i64 {bits}, {-(2**63)}")
-        return self.add(f"bitcast i64 {size} to double"), sign
-
-    def signed(self, y: str, sign: str) -> str:
-        """A positive number with a sign."""
-        bits = self.add(f"bitcast double {y} to i64")
-        return self.add(f"bitcast i64 {self.add(f'or i64 {bits}, {sign}')} to double")
-
     def lost(self, a: str | float, b: str | float, total: str) -> str:
         """What the rounding of a sum has lost (Knuth)."""
         part = self.do("fsub", total, a)
         rest = self.do("fsub", a, self.do("fsub", total, part))
         return self.do("fadd", rest, self.do("fsub", b, part))
 
+    def quick_sum(self, a: str | float, b: str | float) -> tuple[str, str]:
+        """A sum and what its rounding has lost, of a number and a smaller (Dekker)."""
+        total = self.do("fadd", a, b)
+        return total, self.do("fsub", b, self.do("fsub", total, a))
+
+    def product(self, a: str, b: str) -> tuple[str, str]:
+        """A product, and what its rounding has lost (Dekker 1971)."""
+        total = self.do("fmul", a, b)
+        if self.fused:
+            return total, self.multiply_add(a, b, self.do("fneg", total))
+        (high, low), (up, down) = self._halves(a), self._halves(b)
+        lost = self.do("fsub", self.do("fmul", high, up), total)
+        lost = self.do("fadd", lost, self.do("fmul", high, down))
+        lost = self.do("fadd", lost, self.do("fmul", low, up))
+        return total, self.do("fadd", lost, self.do("fmul", low, down))
+
     def square(self, x: str) -> tuple[str, str]:
-        """A square, and what its rounding has lost (Dekker 1971)."""
-        whole = self.do("fmul", x, x)
+        """A square, and what its rounding has lost."""
+        return self.product(x, x)
+
+    def _halves(self, x: str) -> tuple[str, str]:
+        """The upper bits of a number, and the others."""
         wide = self.do("fmul", x, SPLITTER)
         high = self.do("fsub", wide, self.do("fsub", wide, x))
-        low = self.do("fsub", x, high)
-        lost = self.do("fsub", self.do("fmul", high, high), whole)
-        cross = self.do("fmul", self.do("fmul", high, 2.0), low)
-        lost = self.do("fadd", self.do("fadd", lost, cross), self.do("fmul", low, low))
-        return whole, lost
+        return high, self.do("fsub", x, high)
 
     def power_of_two(self, k: str) -> str:
         """``2^k`` of a whole number of moderate size."""
-        biased = self.add(f"add i64 {k}, 1023")
-        bits = self.add(f"shl i64 {biased}, 52")
-        return self.add(f"bitcast i64 {bits} to double")
+        return self.double(self.whole("shl", self.whole("add", k, 1023), 52))
 
-    def scaled(self, y: str, k: str) -> str:
-        """``y 2^k`` in two halves, rounded once where the result is subnormal."""
-        half = self.add(f"ashr i64 {k}, 1")
-        rest = self.add(f"sub i64 {k}, {half}")
-        y = self.do("fmul", y, self.power_of_two(half))
-        return self.do("fmul", y, self.power_of_two(rest))
+    # -- choices ---------------------------------------------------------------
 
-    def function(self, name: str, result: str) -> str:
+    def compare(self, word: str, a: str, b: str | float) -> str:
+        """A comparison of doubles."""
+        other = literal(b) if isinstance(b, float) else b
+        return self.add(f"fcmp {word} double {a}, {other}")
+
+    def at_most(self, a: str, word: str, bound: float) -> str:
+        """The bound where a lies beyond it; NaN stays."""
+        return self.chosen(self.compare(word, a, bound), bound, a)
+
+    def chosen(self, condition: str, yes: str | float, no: str | float) -> str:
+        """One of two doubles."""
+        one, other = (literal(y) if isinstance(y, float) else y for y in (yes, no))
+        return self.add(f"select i1 {condition}, double {one}, double {other}")
+
+    def size(self, x: str) -> tuple[str, str]:
+        """The absolute value, and the bit of the sign as an i64."""
+        bits = self.bits(x)
+        size = self.whole("and", bits, 2**63 - 1)
+        sign = self.whole("and", bits, -(2**63))
+        return self.double(size), sign
+
+    def signed(self, y: str, sign: str) -> str:
+        """A number, its sign changed where the bit is set."""
+        return self.double(self.whole("xor", self.bits(y), sign))
+
+    def elsewhere(self, condition: str, c: str) -> None:
+        """Where it holds, C's function of that name gives the result."""
+        self._far, self._c = condition, c
+
+    # -- the text --------------------------------------------------------------
+
+    def function(self, name: str, result: str, arity: int = 1) -> str:
         """The text."""
+        names = OPERANDS[:arity]
+        takes = ", ".join(f"double {x}" for x in names)
         body = "".join(self.lines)
-        return f"{HEAD.format(name)}{body}  ret double {result}\n}}\n"
+        if self._far:
+            self.needs |= {call.name: call for call in outside.needed(self._c, arity)}
+            body += (
+                f"  br i1 {self._far}, label %far, label %end\n"
+                f"far:\n  %found = {outside.call(self._c, names)}\n  br label %end\n"
+                f"end:\n  %result = phi double [ {result}, %entry ], [ %found, %far ]\n"
+            )
+            result = "%result"
+        return f"{HEAD.format(name, takes)}{body}  ret double {result}\n}}\n"
