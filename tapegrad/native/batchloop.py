@@ -1,10 +1,11 @@
 """The inner loop of ufuncs: lanes, or arrays, through a kernel in blocks. Floor 9.
 
 NumPy calls ``void loop(char **args, intp *dims, intp *steps, void *data)``, without its
-lock. One function serves every kernel and is compiled once in a process; ``data`` is a
-row of words (`WORDS`), then for each operand its number of core dimensions, its entries
-and its core shape. A kernel takes up to ``block`` lanes at once, an operand's one after
-the other.
+lock; that one is in `batchthreads`, and this is ``@part``, the loop of one thread. One
+function serves every kernel and is compiled once in a process; ``data`` is a row of
+words (`WORDS`), then for each operand its number of core dimensions, its entries and
+its core shape. A kernel takes up to ``block`` lanes at once, an operand's one after the
+other.
 
 Operands that stand as the kernel takes them are handed over as they are; others go
 through buffers. The last block has fewer lanes: the word after the pointers to inputs
@@ -18,30 +19,32 @@ from __future__ import annotations
 
 import math
 
+from tapegrad.native import batchthreads
 from tapegrad.native.batchmoves import CHAINED, MOVE
 from tapegrad.native.engine import FREE, MALLOC
 from tapegrad.native.reading import literal
-from tapegrad.native.thunk import outside
 
 # inputs, outputs: how many; block: lanes a call of the kernel; arena: its bytes;
 # kernel: its address; reach: bytes of the widest operand in one block.
-WORDS = ("inputs", "outputs", "block", "arena", "kernel", "reach")
+# threads: how many at most; least: lanes that one thread is to have.
+WORDS = (
+    "inputs",
+    "outputs",
+    "block",
+    "arena",
+    "kernel",
+    "reach",
+    "threads",
+    "least",
+)
 # Of all flags of floating point: the argument of feclearexcept.
 ALL_FLAGS = 0x3D
 
-CALLS = (
-    MALLOC,
-    FREE,
-    outside("feclearexcept", "i32", "i32"),
-    outside("PyGILState_Ensure", "i32"),
-    outside("PyGILState_Release", "void", "i32"),
-    outside("PyErr_NoMemory", "ptr"),
-)
+CALLS = (MALLOC, FREE, *batchthreads.CALLS)
 
-LOOP = """\
-define void @loop(ptr %args, ptr %dims, ptr %steps, ptr %data) {{
+PART = """\
+define internal i64 @part(ptr %args, i64 %n, ptr %steps, ptr %data) {{
 entry:
-  %n = load i64, ptr %dims
   %inputs = load i64, ptr %data
   %outputs_at = getelementptr i64, ptr %data, i64 1
   %outputs = load i64, ptr %outputs_at
@@ -69,10 +72,7 @@ entry:
   %none = icmp eq ptr %memory, null
   br i1 %none, label %poor, label %rich
 poor:
-  %lock = call i32 @PyGILState_Ensure()
-  %error = call ptr @PyErr_NoMemory()
-  call void @PyGILState_Release(i32 %lock)
-  ret void
+  ret i64 1
 rich:
   %address = ptrtoint ptr %memory to i64
   %up = add i64 %address, 63
@@ -203,8 +203,7 @@ written:
   br label %head
 exit:
   call void @free(ptr %memory)
-  %cleared = call i32 @feclearexcept(i32 {flags})
-  ret void
+  ret i64 0
 }}
 """
 
@@ -214,5 +213,11 @@ def source() -> str:
     return (
         MOVE
         + CHAINED
-        + LOOP.format(words=len(WORDS), nan=literal(math.nan), flags=ALL_FLAGS)
+        + PART.format(words=len(WORDS), nan=literal(math.nan))
+        + batchthreads.THREADS.format(
+            threads=WORDS.index("threads"),
+            least=WORDS.index("least"),
+            pieces=batchthreads.PIECES,
+            flags=ALL_FLAGS,
+        )
     )

@@ -27,6 +27,7 @@ from tapegrad.expanding import expanded
 from tapegrad.native import batchloop
 from tapegrad.native.arraycalls import build_arrays
 from tapegrad.native.arrayentry import ArrayKernel
+from tapegrad.native.batchthreads import ENOUGH
 from tapegrad.native.engine import Engine
 from tapegrad.native.options import Options
 from tapegrad.passes import prune
@@ -180,6 +181,8 @@ def _made(kernel: ArrayKernel, lanes: int, name: str, doc: str) -> np.ufunc:
         "arena": kernel.arena.nbytes,
         "kernel": kernel.engine.address("kernel"),
         "reach": 8 * lanes * widest,
+        "threads": kernel.options.threads,
+        "least": max(lanes, ENOUGH * lanes // max(kernel.entries, 1), 1),
     }
     column = [words[word] for word in batchloop.WORDS]
     for core in cores:
