@@ -11,6 +11,7 @@ from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.memory import Arena
 from tapegrad.native.arrays.places import View
 from tapegrad.native.arrays.plan import Plan
+from tapegrad.native.arrays.registers import Strip
 from tapegrad.native.arrays.words import KINDS, TRUTH, EntryReading, number, stored
 from tapegrad.native.engine import Outside
 from tapegrad.rules import TABLE
@@ -38,6 +39,7 @@ class Functions:
         self.metadata: list[str] = []
         self.nests = 0
         self.wanted: set[Node] = set()
+        self.strip: Strip | None = None
         self._count = itertools.count()
         self._forms: dict[Any, str] = {}
         self._registers: dict[Node, tuple[str, int]] = {}

@@ -60,12 +60,11 @@ class Items(Functions):
         if 0 in domain:
             self._empty(nodes)
             return
-        plain = [n for n in nodes if n.op != "reduce"]
         results: dict[Node, str] = {}
         begun: set[Node] = set()
-        text = self._boxes(nodes, frozenset(plain), box, results, begun)
+        text = self._boxes(nodes, box, results, begun)
         for each in begun:
-            self._fill(each, identity_of(each.params["kind"], KINDS[each.dtype]))
+            self._fill(each, beginning(each))
         self.emit(text)
         for each, name in results.items():
             self._registers[each] = (name, len(self.done))
@@ -75,14 +74,14 @@ class Items(Functions):
     def _boxes(
         self,
         nodes: Sequence[Node],
-        made: frozenset[Node],
         box: Box,
         results: dict[Node, str],
         begun: set[Node],
     ) -> str:
         """The nests over a box, which is cut until no selection has an edge in it."""
+        made = frozenset(node for node in nodes if node.op != "reduce")
         todo: list[Box] = [box]
-        if any(node.op == "reduce" for node in nodes):
+        if any(node.op == "reduce" for node in nodes) and self.strip is None:
             _, high = box[-1]
             if high >= 2 * BLOCK and not block_of(high):  # a rest, and whole blocks
                 todo = _halves(box, Cut(len(box) - 1, high - high % BLOCK))
@@ -105,7 +104,8 @@ class Items(Functions):
                 kind = node.params["kind"] if node.op == "reduce" else ""
                 place = self._target(entries, node)
                 sinks.append(Sink(node, value, place, kind, results.get(node, "")))
-            nest = Nest(entries, self, sinks=sinks, boxes=len(ready) > 1)
+            boxes = len(ready) > 1
+            nest = Nest(entries, self, self.strip, sinks=sinks, boxes=boxes)
             out.append(nest.text())
             results.update(nest.results)
             begun |= nest.begun
@@ -165,11 +165,11 @@ class Items(Functions):
 
     # -- whole buffers ---------------------------------------------------------
 
-    def _fill(self, node: Node, value: str) -> None:
+    def _fill(self, node: Node, value: str, count: int | None = None) -> None:
         kind = KINDS[node.dtype]
         value = str(int(value == "true")) if kind == TRUTH else value
         self.loop(
-            node.size,
+            node.size if count is None else count,
             lambda i: self.store(node, kind, i, value),
         )
 
@@ -277,6 +277,11 @@ class Items(Functions):
 
 
 _HERE = Linear(0, ())
+
+
+def beginning(node: Node) -> str:
+    """What a reduction begins with."""
+    return identity_of(node.params["kind"], KINDS[node.dtype])
 
 
 def _halves(box: Box, cut: Cut) -> list[Box]:

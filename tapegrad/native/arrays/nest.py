@@ -162,6 +162,7 @@ class Nest(Registers):
             updated.append([total] * depth + [last])
             self._reduced(sink, level, total)
         lines = list(self._lines[0])
+        turns = self._turns(lines)
         for level in range(1, depth + 1):
             enter, body = labels[3 * level], labels[3 * level + 1]
             latch = labels[3 * level + 2]
@@ -194,7 +195,7 @@ class Nest(Registers):
             if level < depth:
                 lines += [*self._tails[level], f"br label %{latch}", f"{latch}:"]
             leave = self.out.fresh("b")[1:]
-            end = self.out.extent(self._extents[level - 1])
+            end = turns[level - 1]
             mark = f", !llvm.loop {loop}" if loop and level == depth else ""
             lines += [
                 f"{i}n = add nuw nsw i64 {i}, 1",
@@ -204,6 +205,17 @@ class Nest(Registers):
             ]
         lines += self._tails[0]
         return "\n".join(lines) + "\n"
+
+    def _turns(self, lines: list[str]) -> list[str]:
+        """How often each loop turns: literals, or registers."""
+        turns = [self.out.extent(size) for size in self._extents]
+        low, high = self.entries.box[0] if self.entries.box else (0, 1)
+        if self.strip is not None and high - low > 1:  # the first loop runs over rows
+            inner, turns[0] = self._extents[0] // self.strip.most, self.strip.count
+            if inner > 1:
+                turns[0] = self.out.fresh()
+                lines.append(f"{turns[0]} = mul nuw i64 {self.strip.count}, {inner}")
+        return turns
 
     # -- sinks -----------------------------------------------------------------
 
@@ -252,17 +264,35 @@ class Nest(Registers):
                 lines.append(f"{joined} = {text}")
                 name = joined
             self.results[sink.node] = name
+            if self.strip is not None:
+                cell = self.strip.cells[sink.node]
+                name = self._joined(sink, cell, name, level, lines)
+                self._put(cell, name, kind, lines)
             return
         steps = self._steps(sink.place)
-        if self.boxes or any(not step for step in steps[1 : level + 1]):
+        again = self.strip is not None and not sink.place.steps[0]
+        if self.boxes or again or any(not step for step in steps[1 : level + 1]):
             self.begun.add(sink.node)
             address = self._address(sink.node.number, sink.place, kind, level, lines)
-            old = self._loaded(address, kind, level, lines)
-            total = self.out.fresh()
-            text = update(self.out, sink.kind, kind).format(a=old, x=name)
-            lines.append(f"{total} = {text}")
-            name = total
+            name = self._joined(sink, address, name, level, lines)
         self._store(sink, name, level, lines)
+
+    def _joined(
+        self,
+        sink: Sink,
+        address: str,
+        name: str,
+        level: int,
+        lines: list[str],
+        *,
+        ordered: bool = False,
+    ) -> str:
+        """What a reduction gives with what has been reduced before, at an address."""
+        kind = self.entries.operations[sink.value].kind
+        old, total = self._loaded(address, kind, level, lines), self.out.fresh()
+        word = update(self.out, sink.kind, kind, ordered=ordered)
+        lines.append(f"{total} = {word.format(a=old, x=name)}")
+        return total
 
     def _store(
         self, sink: Sink, name: str, level: int, lines: list[str] | None = None
@@ -270,11 +300,16 @@ class Nest(Registers):
         lines = self._lines[level] if lines is None else lines
         kind = self.entries.operations[sink.value].kind
         address = self._address(sink.node.number, sink.place, kind, level, lines)
+        mark = self._mark if level == len(self._extents) else ""
+        self._put(address, name, kind, lines, mark)
+
+    def _put(
+        self, address: str, name: str, kind: str, lines: list[str], mark: str = ""
+    ) -> None:
         if kind == TRUTH:
             byte = self.out.fresh()
             lines.append(f"{byte} = zext i1 {name} to i8")
             name = byte
-        mark = self._mark if level == len(self._extents) else ""
         lines.append(f"store {stored(kind)} {name}, ptr {address}{mark}")
 
     def _picked(self, sink: Sink, pick: Pick, name: str) -> None:
@@ -290,8 +325,4 @@ class Nest(Registers):
             word = update(self.out, "add", kind, ordered=True)
             lines.append(f"{total} = {word.format(a=old, x=name)}")
             name = total
-        if kind == TRUTH:
-            byte = self.out.fresh()
-            lines.append(f"{byte} = zext i1 {name} to i8")
-            name = byte
-        lines.append(f"store {stored(kind)} {name}, ptr {address}")
+        self._put(address, name, kind, lines)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tapegrad.native.arrays.entries import Entries, Linear, Operation
+from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.words import TRUTH, WHOLE, converted, number, stored
 
 
@@ -43,6 +44,25 @@ class Writer(Protocol):
         """The turns of a loop over so many entries: a literal, or a register."""
 
 
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """The rows that nests run over at a time, one of a group's strips.
+
+    Args:
+        first: the register of the first row.
+        count: the register of how many there are.
+        most: how many there are in all strips but the last.
+        inner: numbers of nodes whose buffers hold the rows of this strip only.
+        cells: addresses of numbers that all strips reduce to.
+    """
+
+    first: str
+    count: str
+    most: int
+    inner: Container[int]
+    cells: Mapping[Node, str]
+
+
 @dataclass(slots=True)
 class Registers:
     """The registers of a loop nest's operations.
@@ -50,10 +70,12 @@ class Registers:
     Args:
         entries: the operations.
         out: the function that the text goes into.
+        strip: the rows that it runs over, where these are not all.
     """
 
     entries: Entries
     out: Writer
+    strip: Strip | None = None
     _extents: list[int] = field(default_factory=list)
     _loops: list[tuple[int, int]] = field(default_factory=list)
     _lines: list[list[str]] = field(default_factory=list)
@@ -162,6 +184,8 @@ class Registers:
         address = self.out.pointer(base)
         if place.constant:
             address = self._moved(address, place.constant, memory)
+        if self.strip is not None and place.steps[0] and base not in self.strip.inner:
+            address = self._at_strip(address, self.strip.first, place.steps[0], memory)
         for at, step in enumerate(self._steps(place)):
             if not step:
                 continue
@@ -183,6 +207,18 @@ class Registers:
                 self._addresses[key] = made
             address = self._addresses[key]
         return address
+
+    def _at_strip(self, address: str, row: str, step: int, memory: str) -> str:
+        """An address moved to where the strip begins."""
+        key = (address, -2, step)
+        if key not in self._addresses:
+            scaled, made = self.out.fresh(), self.out.fresh("p")
+            self._lines[0] += [
+                f"{scaled} = mul nsw i64 {row}, {step}",
+                f"{made} = getelementptr {memory}, ptr {address}, i64 {scaled}",
+            ]
+            self._addresses[key] = made
+        return self._addresses[key]
 
     def _moved(self, address: str, by: int, memory: str) -> str:
         key = (address, -1, by)

@@ -7,6 +7,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.derivatives import gradient_tape
+from tapegrad.native.arrays import strips
 
 
 def write(x, y):
@@ -66,5 +67,14 @@ def program(seed):
 @pytest.mark.parametrize("seed", range(40))
 def test_random_program(seed, both):
     f, arrays = program(seed)
+    tape = gradient_tape(tg.record(f, *arrays))
+    both(tape, *arrays, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_program_in_strips(seed, both, monkeypatch):
+    monkeypatch.setattr(strips, "LONG", 2)
+    monkeypatch.setattr(strips, "STRIP", 3 + seed % 5)
+    f, arrays = program(seed + 1000)
     tape = gradient_tape(tg.record(f, *arrays))
     both(tape, *arrays, rtol=1e-8, atol=1e-9)
