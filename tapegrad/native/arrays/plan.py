@@ -14,7 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tapegrad.native.arrays.costs import layout, piecewise, repeats, squeezed, work_of
+from tapegrad.native.arrays.costs import (
+    CALLED,
+    layout,
+    piecewise,
+    repeats,
+    squeezed,
+    work_of,
+)
 from tapegrad.native.arrays.graph import GIVEN, VIEWS, Graph, Node
 from tapegrad.native.arrays.places import View, contiguous, is_contiguous, viewed
 from tapegrad.rules.shapes import Shape
@@ -25,6 +32,11 @@ CHEAP = 12
 WIDE = 150
 # Nodes made together in one nest.
 TOGETHER = 8
+# Lanes of up to this work are few nests, which store little but results: a loop over
+# lanes is short, and what does not fit into registers stays in the first cache. Only
+# functions that are called have nests of their own. ONE is the loop of all others.
+LANED = 3000
+ONE = -1
 
 ROUTINES = frozenset({"call", "part", "scatter_add", "gather_set", "writes"})
 # They read their operands entry by entry.
@@ -42,8 +54,6 @@ class Item:
         domain: the entries that a nest runs over.
         reads: stored nodes that it reads.
         work: entrywise steps.
-        parts: of a group (see `strips`), its nests in order.
-        rows: of a group, entries of the first axis in a strip.
     """
 
     kind: str
@@ -51,13 +61,16 @@ class Item:
     domain: Shape = ()
     reads: set[Node] = field(default_factory=set)
     work: int = 0
-    parts: list[Item] = field(default_factory=list)
-    rows: int = 0
 
 
 def domain_of(node: Node) -> Shape:
     """The entries that a loop over a node's definition runs over."""
     return node.args[0].shape if node.op == "reduce" else node.shape
+
+
+def called(node: Node) -> bool:
+    """Whether a node is a function that takes far longer than arithmetic."""
+    return node.op == "map" and work_of(node) > CALLED
 
 
 class Plan:
@@ -67,6 +80,7 @@ class Plan:
         graph: the graph.
         outputs: the node of each output.
         forced: nodes that must be stored.
+        lanes: whether all arrays are of independent lanes.
 
     Attributes:
         views: where the entries of a node stand, for stored nodes and views of them.
@@ -78,7 +92,12 @@ class Plan:
     """
 
     def __init__(
-        self, graph: Graph, outputs: Sequence[Node], forced: set[Node]
+        self,
+        graph: Graph,
+        outputs: Sequence[Node],
+        forced: set[Node],
+        *,
+        lanes: bool = False,
     ) -> None:
         self.graph = graph
         self.views: dict[Node, View] = {}
@@ -89,6 +108,7 @@ class Plan:
         self._inside: dict[Node, frozenset[Node]] = {}
         self.live = self._live(outputs)
         self._outputs(outputs)
+        self._one = lanes and sum(map(work_of, self.live)) <= LANED
         for node in self.live:
             self._decide(node, forced)
         self._share()
@@ -157,6 +177,7 @@ class Plan:
             if self._inside.get(arg) and repeats(node, arg):
                 self._store(arg)
         alone = node.op in ALWAYS or piecewise(node)
+        alone = alone or (self._one and called(node))
         if node in forced or node in self.home or alone:
             self._store(node)
         elif node.op in VIEWS and args[0] in self.views:
@@ -174,7 +195,7 @@ class Plan:
             return
         inside = frozenset([node]).union(*(self._inside[arg] for arg in args))
         self._inside[node] = inside
-        if len(inside) > WIDE:
+        if len(inside) > WIDE and not self._one:
             self._store(node)
 
     def _needs(self, node: Node, arg: Node) -> None:
@@ -205,7 +226,7 @@ class Plan:
             if shared and self._cost(node) > CHEAP:
                 self._store(node)
             if node in self.stored or node.op in {"guard", "check"}:
-                mine = {node.number}
+                mine = {ONE if self._one and not called(node) else node.number}
             elif node.op not in {"map", "cast"}:
                 mine = {hash((node.number, context)) for context in mine}
             for place, arg in enumerate(node.args):
@@ -300,7 +321,9 @@ class Plan:
         """The nest that a node is made in, with others; None where there is none."""
         for at in nests.get(domain, [])[-4:]:
             item = self.items[at]
-            if len(item.nodes) >= TOGETHER or item.work + work > WIDE:
+            full = len(item.nodes) >= TOGETHER or item.work + work > WIDE
+            light = self._one and not any(map(called, (node, *item.nodes)))
+            if full and not light:
                 continue
             if all(
                 place.get(dep, -1) < at
