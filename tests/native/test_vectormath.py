@@ -14,7 +14,7 @@ from tapegrad.apply import apply
 from tapegrad.native import engine as engines
 from tapegrad.native import vectormath
 from tapegrad.native.engine import MEMORY, Engine
-from tapegrad.native.vectormath import error, exponential, trigonometric
+from tapegrad.native.vectormath import error, exponential, power, trigonometric
 from tapegrad.rules import TABLE
 
 LOOP = """
@@ -44,12 +44,16 @@ LOOP_OF_TWO = (
     )
     .replace("double %value)", "double %value, double %other)")
 )
+# the functions of rows; those of a row and an exponent have tests of their own
+ROWS = [row for row in vectormath.CALLS if row in TABLE]
+POWERS = [row for row in vectormath.CALLS if row not in TABLE]
 # the largest error allowed, and that of nine in ten; then both where 4 ulps are enough
 ULPS = {
     "exp": (0.9, 0.51),
     "sin": (0.8, 0.51),
     "cos": (0.8, 0.51),
     "tan": (1.1, 0.6),
+    "pow": (0.9, 0.5),
     "expm1": (1.8, 0.9),
     "log": (1.0, 0.55),
     "tanh": (2.0, 0.8),
@@ -63,6 +67,7 @@ FAST = {
     "sin": (1.8, 0.9),
     "cos": (1.9, 0.9),
     "tan": (2.8, 1.3),
+    "pow": (1.4, 0.55),
     "log": (1.0, 0.55),
     "tanh": (2.0, 0.8),
     "erf": (1.3, 0.55),
@@ -103,15 +108,17 @@ def columns(row, count):
     return [xs] if TABLE[row].arity == 1 else list(xs)
 
 
-def exact_value(row, x):
+def exact_value(row, x, *others):
     if row == "gaussian":
         return 2 / mpmath.sqrt(mpmath.pi) * mpmath.exp(-x * x)
+    if row.startswith("pow"):
+        return x ** (others[0] if others else int(row.split()[1]))
     return getattr(mpmath, row)(x)
 
 
 def compiled(row, level=2, *, fast=False):
     made = vectormath.functions({row}, fast=fast)
-    arity = TABLE[row].arity
+    arity = TABLE[row].arity if row in TABLE else 1
     text = made.text + (LOOP if arity == 1 else LOOP_OF_TWO).format(
         name=vectormath.CALLS[row]
     )
@@ -134,6 +141,13 @@ def compiled(row, level=2, *, fast=False):
 
 def points(row, count):
     rng = np.random.default_rng(5)
+    if row == "pow":  # results of all sizes, and bases near 1
+        near = 1.0 + rng.standard_normal(count) * 10.0 ** rng.integers(-14, -1, count)
+        near[near == 1.0] = 1.5
+        x = np.concatenate([2.0 ** rng.uniform(-1074, 1023.9, count), near])
+        y = rng.uniform(-744.0, 709.7, 2 * count) / np.log(x)
+        usual = rng.uniform(0.01, 20.0, count), rng.uniform(-8.0, 8.0, count)
+        return np.concatenate([x, usual[0]]), np.concatenate([y, usual[1]])
     wide = RANGES.get(row, (-22.0, 22.0))
     if row == "log":
         near = 1.0 + rng.standard_normal(count) * 10.0 ** rng.integers(-15, 0, count)
@@ -161,7 +175,7 @@ def errors_of(row, found, xs):
     return errors
 
 
-@pytest.mark.parametrize("row", vectormath.CALLS)
+@pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("accuracy", ACCURACIES)
 def test_accuracy(row, accuracy):
     xs = columns(row, 700)
@@ -175,7 +189,7 @@ def bits(x):
     return np.where(np.isnan(x), np.nan, x).view(np.int64)
 
 
-@pytest.mark.parametrize("row", vectormath.CALLS)
+@pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("accuracy", ACCURACIES)
 def test_a_lane_does_not_depend_on_others(row, accuracy):
     """Nor on the level, nor on how many there are."""
@@ -194,7 +208,7 @@ def test_a_lane_does_not_depend_on_others(row, accuracy):
     assert (bits(compiled(row, 0, fast=fast)(*xs)) == want).all()
 
 
-@pytest.mark.parametrize("row", vectormath.CALLS)
+@pytest.mark.parametrize("row", ROWS)
 def test_machines_without_vectors_or_fused_operations(row, monkeypatch):
     target, _, _ = engines._host()
     monkeypatch.setattr(engines, "_host", lambda: (target, "", "-fma,-avx"))
@@ -205,7 +219,7 @@ def test_machines_without_vectors_or_fused_operations(row, monkeypatch):
     assert max(errors) < 2.0
 
 
-@pytest.mark.parametrize("row", vectormath.CALLS)
+@pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("accuracy", ACCURACIES)
 def test_edges_are_those_of_numbers(row, accuracy):
     """Special numbers give what C's function, or the rule, gives of them."""
@@ -266,6 +280,37 @@ def test_edges():
         )
 
 
+@pytest.mark.parametrize("row", POWERS)
+def test_whole_powers_are_rounded_once(row):
+    rng = np.random.default_rng(3)
+    n = int(row.split()[1])
+    sizes = 2.0 ** rng.uniform(-1020.0 / abs(n), 1020.0 / abs(n), 400)
+    xs = np.concatenate(
+        [rng.standard_normal(300), sizes * rng.choice([-1.0, 1.0], 400)]
+    )
+    run = compiled(row)
+    assert max(errors_of(row, run(xs), [xs])) < 0.51
+    edges = np.array(SPECIAL)
+    with np.errstate(all="ignore"):
+        want = np.array([*map(replay_of("pow"), edges[:, None], [[n]] * edges.size)])
+    np.testing.assert_allclose(run(edges), want[:, 0], rtol=3e-16, atol=1e-323)
+    there = ~np.isnan(want[:, 0])
+    signs = np.signbit(run(edges)) == np.signbit(want[:, 0])
+    assert signs[there].all()
+
+
+@pytest.mark.parametrize("exponent", [3, -2, 2.5, 17, 0.5, -3])
+def test_constant_exponents(exponent):
+    x = np.linspace(-2.0, 3.0, 41)
+    with np.errstate(all="ignore"):
+        want = x**exponent if exponent == 0.5 else np.power(x, float(exponent))
+        tape = tg.record(lambda x: x**exponent, x)
+        np.testing.assert_allclose(tape.compile()(x), want, rtol=4e-16)
+    known = vectormath.chosen("pow", (None, float(exponent)))
+    name = f"pow {exponent}"
+    assert known == ((name, 1) if name in POWERS else ("pow", 2))
+
+
 def test_numbers_in_the_text():
     def whole(f, nodes):
         powers = [[node**j for j in range(len(nodes))] for node in nodes]
@@ -296,6 +341,14 @@ def test_numbers_in_the_text():
         def logarithm(z):
             s = mpmath.sqrt(z)
             return (2 * mpmath.atanh(s) / s - 2) / z
+
+        def beyond(z):
+            return (logarithm(z) - mpmath.mpf(2) / 3) / z
+
+        for known in (power.SERIES, power.SHORT_SERIES):
+            nodes = [reach / 2 * (1 + x) for x in chebyshev(len(known))]
+            assert interpolated(beyond, nodes) == known
+        assert abs(mpmath.mpf(2) / 3 - mpmath.fsum(power.TWO_THIRDS)) < 1e-32
 
         assert interpolated(logarithm, nodes) == exponential.LOG_COEFFICIENTS
 
@@ -350,7 +403,7 @@ def test_numbers_in_the_text():
         assert np.float64(number).view(np.int64) == whole_bits
 
 
-@pytest.mark.parametrize("row", vectormath.CALLS)
+@pytest.mark.parametrize("row", ROWS)
 def test_loops_of_them_are_vectors(row):
     made = vectormath.functions([row])
     for line in made.text.splitlines():

@@ -132,8 +132,11 @@ class EntryReading(LlvmReading):
 
     def _vector(self, name: str, xs: Sequence[Any]) -> Name:
         """A function that loops make vectors of; at single precision by way of it."""
+        numbers = [self.number(x) for x in xs]
+        known = [float(x.text) if x.kind == WEAK else None for x in numbers]
+        name, takes = vectormath.chosen(name, known)
         self.inner.add(name)
-        operands = ", ".join([f"double {self._as(x, DOUBLE)}" for x in xs])
+        operands = ", ".join([f"double {self._as(x, DOUBLE)}" for x in xs[:takes]])
         found = self._emit(DOUBLE, f"call double @{vectormath.CALLS[name]}({operands})")
         return found if self._common(xs) == DOUBLE else self.convert(found, FLOAT)
 

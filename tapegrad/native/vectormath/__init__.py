@@ -8,11 +8,11 @@ function is called for that lane. `docs/native.md` says how exact they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tapegrad.native.engine import Outside, fuses
-from tapegrad.native.vectormath import error, exponential, trigonometric
+from tapegrad.native.vectormath import error, exponential, power, trigonometric
 from tapegrad.native.vectormath.lines import NAME, Lines
 
 _MADE: dict[str, Callable[[Lines], str]] = {
@@ -26,9 +26,12 @@ _MADE: dict[str, Callable[[Lines], str]] = {
     "erf": error.erf,
     "erfc": error.erfc,
     "gaussian": error.gaussian,
+    "pow": power.pow,
 }
-# Names of the functions, by row of the table.
-CALLS = {row: NAME.format(row) for row in _MADE}
+_MADE |= {f"pow {n}": power.whole(n) for n in power.WHOLE}
+_OF_TWO = frozenset({"pow"})
+# Names of the functions, by row of the table; and by row and exponent.
+CALLS = {row: NAME.format(row.replace(" ", ".")) for row in _MADE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,19 @@ def functions(rows: Collection[str], *, fast: bool = False) -> Made:
     for row, make in _MADE.items():
         if row in rows:
             at = Lines(fused=fuses(), fast=fast)
-            texts.append(at.function(CALLS[row], make(at)))
+            texts.append(at.function(CALLS[row], make(at), 1 + (row in _OF_TWO)))
             needs |= at.needs
     return Made("".join(texts), tuple(needs.values()))
+
+
+def chosen(row: str, operands: Sequence[float | None]) -> tuple[str, int]:
+    """The function for some operands, and how many of them it takes.
+
+    Args:
+        row: a name among `CALLS`.
+        operands: those that are known numbers, and None for others.
+    """
+    known = operands[-1]
+    if row == "pow" and known is not None and known in power.WHOLE:
+        return f"pow {int(known)}", 1
+    return row, len(operands)

@@ -40,6 +40,7 @@ class Lines:
         self.needs: dict[str, Outside] = {}
         self._far = ""
         self._c = ""
+        self._operands: tuple[str, ...] = ()
 
     def add(self, text: str) -> str:
         """An instruction; gives its name."""
@@ -163,9 +164,9 @@ class Lines:
         """A number, its sign changed where the bit is set."""
         return self.double(self.whole("xor", self.bits(y), sign))
 
-    def elsewhere(self, condition: str, c: str) -> None:
-        """Where it holds, C's function of that name gives the result."""
-        self._far, self._c = condition, c
+    def elsewhere(self, condition: str, c: str, *operands: str) -> None:
+        """Where it holds, C's function gives the result, of these or all operands."""
+        self._far, self._c, self._operands = condition, c, operands
 
     # -- the text --------------------------------------------------------------
 
@@ -175,10 +176,12 @@ class Lines:
         takes = ", ".join(f"double {x}" for x in names)
         body = "".join(self.lines)
         if self._far:
-            self.needs |= {call.name: call for call in outside.needed(self._c, arity)}
+            given = self._operands or names
+            needed = outside.needed(self._c, len(given))
+            self.needs |= {call.name: call for call in needed}
             body += (
                 f"  br i1 {self._far}, label %far, label %end\n"
-                f"far:\n  %found = {outside.call(self._c, names)}\n  br label %end\n"
+                f"far:\n  %found = {outside.call(self._c, given)}\n  br label %end\n"
                 f"end:\n  %result = phi double [ {result}, %entry ], [ %found, %far ]\n"
             )
             result = "%result"
