@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from tapegrad.errors import CompileError
 from tapegrad.native.arrays.function import ARGUMENTS
 from tapegrad.native.arrays.graph import Node
-from tapegrad.native.arrays.items import Items
 from tapegrad.native.arrays.places import (
     Stored,
 )
 from tapegrad.native.arrays.plan import Plan
 from tapegrad.native.arrays.rows import graph_of
 from tapegrad.native.arrays.scans import join_scans
+from tapegrad.native.arrays.striploops import StripLoops
+from tapegrad.native.arrays.strips import grouped
 from tapegrad.native.arrays.writes import join_writes
 from tapegrad.native.engine import MEMORY, Outside
 from tapegrad.tape.tape import Tape
@@ -66,8 +67,8 @@ def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredAr
         tape: a tape without call steps.
         lanes: if not 0, arrays are of this many independent lanes, and the kernel runs
             on as many of them as the word after the pointers to inputs says.
-
         fast: whether functions of vectors may be off by 4 ulps.
+
     Raises:
         CompileError: a step has no native code.
     """
@@ -85,9 +86,9 @@ def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredAr
     before = len(graph.nodes)
     while True:
         del graph.nodes[before:]
-        text = _Text(
-            Plan(graph, outputs, forced, lanes=lanes > 0), lanes, fast=fast
-        )
+        plan = Plan(graph, outputs, forced, lanes=lanes > 0)
+        plan.items = grouped(plan)
+        text = _Text(plan, lanes, fast=fast)
         lowered = text.run(len(tape))
         if not text.wanted:
             return lowered
@@ -97,7 +98,7 @@ def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredAr
         forced |= text.wanted
 
 
-class _Text(Items):
+class _Text(StripLoops):
     """The text of a plan."""
 
     def run(self, steps: int) -> LoweredArrays:

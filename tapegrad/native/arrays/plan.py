@@ -54,6 +54,8 @@ class Item:
         domain: the entries that a nest runs over.
         reads: stored nodes that it reads.
         work: entrywise steps.
+        parts: of a group (see `strips`), its nests in order.
+        rows: of a group, entries of the first axis in a strip.
     """
 
     kind: str
@@ -61,6 +63,8 @@ class Item:
     domain: Shape = ()
     reads: set[Node] = field(default_factory=set)
     work: int = 0
+    parts: list[Item] = field(default_factory=list)
+    rows: int = 0
 
 
 def domain_of(node: Node) -> Shape:
