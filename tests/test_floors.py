@@ -47,6 +47,7 @@ FLOORS = {
     "recording": 7,
     "sums": 7,
     "native.cache": 4,
+    "native.locks": 4,
     "native.engine": 5,
     "native.accumulate": 6,
     "derivatives": 7,

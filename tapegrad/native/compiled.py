@@ -9,7 +9,6 @@ put together in Python around the same kernels.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from tapegrad.native.arraycalls import Shaped
 from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.directions import Along
 from tapegrad.native.entry import Kernel, builtin
+from tapegrad.native.locks import Lock, Once
 from tapegrad.native.nesting import builder, result_maker
 from tapegrad.native.numbercalls import Floats
 from tapegrad.native.options import DEFAULT, Options
@@ -64,7 +64,7 @@ class Compiled:
         self.tape = tape
         self.options = options
         self._base = sweeps.flat(tape)
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._parts: dict[str, Kernel | ArrayKernel] = {}
         self._ufuncs: dict[str, np.ufunc] = {}
 
@@ -92,7 +92,7 @@ class Compiled:
         """The outputs, nested as the function returned them."""
         return self.value(*args, **kwargs)
 
-    @functools.cached_property
+    @Once
     def value(self) -> Callable[..., Any]:
         """The same as calling it; for plain numbers without a Python frame."""
         # a bound method of self here would be a cycle, and keep the code alive
@@ -100,7 +100,7 @@ class Compiled:
         kind = thunk.VALUE if bare else thunk.FLAT
         return self._door("value", "value", kind, shape)
 
-    @functools.cached_property
+    @Once
     def value_and_gradient(self) -> Callable[..., Any]:
         """``(value, gradient)``; the gradient is bare for one argument."""
         scalar_output(self.tape)
@@ -112,7 +112,7 @@ class Compiled:
             lambda found: (found[0], nest(found, 1)),
         )
 
-    @functools.cached_property
+    @Once
     def gradient(self) -> Callable[..., Any]:
         """The gradient, nested like the arguments."""
         scalar_output(self.tape)
@@ -121,7 +121,7 @@ class Compiled:
             "gradient", "gradient", thunk.GRADIENT, lambda found: nest(found, 1)
         )
 
-    @functools.cached_property
+    @Once
     def jacobian(self) -> Callable[..., Any]:
         """Every output's gradient, nested like the outputs, then the arguments."""
         one = arrayjacobian.few_numbers(self._base) or rows_fit(self._base)
@@ -137,7 +137,7 @@ class Compiled:
             lambda found: build([nest(found, start) for start in starts]),
         )
 
-    @functools.cached_property
+    @Once
     def hessian(self) -> Callable[..., Any]:
         """Second derivatives, nested like the arguments, twice."""
         scalar_output(self.tape)
@@ -155,15 +155,15 @@ class Compiled:
         """Hessian times a direction; tuples, one entry an argument."""
         return self._hvp(args, direction, out)
 
-    @functools.cached_property
+    @Once
     def _jvp(self) -> Along:
         return directions.jvp_of(self.tape, self._derived)
 
-    @functools.cached_property
+    @Once
     def _vjp(self) -> Along:
         return directions.vjp_of(self.tape, self._derived)
 
-    @functools.cached_property
+    @Once
     def _hvp(self) -> Along:
         return directions.hvp_of(self.tape, self._derived)
 
@@ -208,7 +208,7 @@ class Compiled:
     def _ufunc(self, part: str) -> np.ufunc:
         from tapegrad.native.ufuncs import ufunc_of
 
-        with self._lock:
+        with self._lock.held():
             if part not in self._ufuncs:
                 made, kernel = ufunc_of(self.tape, part, self.options)
                 self._parts[f"{part} ufunc"] = kernel
@@ -258,7 +258,7 @@ class Compiled:
         return kernel
 
     def _once(self, part: str, make: Callable[..., Any]) -> Any:
-        with self._lock:
+        with self._lock.held():
             if part not in self._parts:
                 tape = functools.partial(arraycalls.tape_of, self._base, part)
                 self._parts[part] = make(tape, self.options)
