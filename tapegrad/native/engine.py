@@ -14,6 +14,8 @@ import ctypes
 import functools
 import hashlib
 import math
+import os
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,8 +28,15 @@ import llvmlite.binding as llvm
 from tapegrad.errors import CompileError
 from tapegrad.native import cache
 
-# llvmlite locks each of its calls, but a module passes through several of them.
+# llvmlite locks each of its calls, but a module passes through several of them. A fork
+# waits: LLVM in the middle of something, with llvmlite's lock, is of no use to a child.
 _LOCK = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_LOCK.acquire,
+        after_in_parent=_LOCK.release,
+        after_in_child=_LOCK.release,
+    )
 
 
 # Calls have no side effects (errno is not read), and LLVM must not replace them: its
@@ -189,7 +198,8 @@ class Engine:
 
     def address(self, name: str) -> int:
         """The address of a function of the module, while this object lives."""
-        found: int = self._engine.get_function_address(name)
+        with _LOCK:
+            found: int = self._engine.get_function_address(name)
         if not found:
             msg = f"the module has no function {name!r}"
             raise CompileError(msg)
@@ -197,12 +207,14 @@ class Engine:
 
     def close(self) -> None:
         """Free the code."""
-        if self._engine is not None:
-            self._engine.close()
-        self._engine = None
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            with _LOCK:
+                engine.close()
 
     def __del__(self) -> None:
-        if self._engine is not None:
+        # at the end of the process a thread may have stopped with the lock in its hands
+        if not sys.is_finalizing():
             self.close()
 
 
@@ -256,13 +268,15 @@ def _key(text: str, codegen: int, passes: int, tuning: Mapping[str, bool]) -> st
 def _setting() -> tuple[Any, ...]:
     """What is the same for all code that this process makes."""
     target, cpu, features = _host()
+    with _LOCK:
+        triple = target.triple
     try:
         # how it is made stands in this file, whatever version the package says it is
         making = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     except OSError:  # inside of an archive
         making = __file__
     versions = (making, llvmlite.__version__, llvm.llvm_version_info)
-    return (*versions, target.triple, cpu, features, sorted(MODEL.items()))
+    return (*versions, triple, cpu, features, sorted(MODEL.items()))
 
 
 def callable_outside(name: str) -> bool:
@@ -328,13 +342,14 @@ def _libraries() -> tuple[Any, ...]:
 @functools.cache
 def _host() -> tuple[Any, str, str]:
     """This machine as LLVM sees it."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return (
-        llvm.Target.from_default_triple(),
-        llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(),
-    )
+    with _LOCK:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        return (
+            llvm.Target.from_default_triple(),
+            llvm.get_host_cpu_name(),
+            llvm.get_host_cpu_features().flatten(),
+        )
 
 
 def fuses() -> bool:
