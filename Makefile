@@ -36,8 +36,8 @@ types: $(VENV)/.lint  ## mypy --strict alone
 docs: $(VENV)/.docs  ## the documentation, into docs/_build/html
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
-bench: $(VENV)/.bench  ## the speed figures, beside other libraries
-	set -e; for each in tests/benchmarks/*.py; do $(BIN)/python $$each; done
+bench: $(VENV)/.bench  ## the page of speed figures, beside other libraries
+	$(BIN)/python tests/benchmarks/beside.py --anew
 
 clean:  ## everything that the other targets made
 	rm -rf $(VENV) docs/_build build dist .mypy_cache .pytest_cache .ruff_cache \

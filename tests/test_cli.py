@@ -17,7 +17,7 @@ from tapegrad.errors import ParseError
 
 COMMANDS = (
     *("derive", "record", "replay", "gradient", "show", "draw", "verify", "demo"),
-    *("check", "rounding"),
+    *("check", "rounding", "bench"),
 )
 
 SCRIPT = """
@@ -494,3 +494,10 @@ def test_a_picture_that_cannot_be_written_is_a_message():
     assert result.exit_code == 2
     assert "nowhere" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_bench_prints_figures_beside_others():
+    found = json.loads(run("bench", "--quick", "--json"))
+    assert all(each["seconds"] > 0.0 for each in found)
+    assert sum(each["ratio"] is not None for each in found) == 3
+    assert "NumPy, gradient by hand" in run("bench", "--quick")

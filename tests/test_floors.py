@@ -69,6 +69,7 @@ FLOORS = {
     "series": 10,
     "": 11,
     "transforms": 11,
+    "bench": 12,
     "demo": 12,
     "nn": 12,
     "testing": 12,

@@ -118,3 +118,25 @@ def demo(
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
     end(ok=report.ok)
+
+
+@app.command()
+def bench(
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Short runs of small works.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a few speeds on this machine, beside plain Python and NumPy.
+
+    Example: [bold]tapegrad bench --quick[/]
+    """
+    from tapegrad.bench import run
+    from tapegrad.cli.printing import display
+
+    speeds = run(quick=quick)
+    if as_json:
+        typer.echo(json.dumps(speeds.to_json(), indent=1))
+    else:
+        display(speeds)

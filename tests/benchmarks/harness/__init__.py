@@ -1,0 +1,1 @@
+"""How peers are timed side by side: works, one process for each figure, the page."""

@@ -1,0 +1,199 @@
+/* Works by hand in C, one thread, IEEE arithmetic as written. */
+
+#include <math.h>
+#include <stddef.h>
+
+/* Rosenbrock's function of a chain: value and gradient. */
+double rosenbrock(long n, const double *restrict x, double *restrict g)
+{
+    double value = 0.0, carried = 0.0;
+    for (long i = 0; i + 1 < n; i++) {
+        double t = x[i + 1] - x[i] * x[i], u = 1.0 - x[i];
+        value += 100.0 * t * t + u * u;
+        g[i] = carried - 400.0 * x[i] * t - 2.0 * u;
+        carried = 200.0 * t;
+    }
+    g[n - 1] = carried;
+    return value;
+}
+
+/* The three diagonals of its Hessian. */
+void rosenbrock_hessian(long n, const double *restrict x, double *restrict main,
+                        double *restrict off)
+{
+    for (long i = 0; i < n; i++)
+        main[i] = i ? 200.0 : 0.0;
+    for (long i = 0; i + 1 < n; i++) {
+        main[i] += 1200.0 * x[i] * x[i] - 400.0 * x[i + 1] + 2.0;
+        off[i] = -400.0 * x[i];
+    }
+}
+
+/* Black and Scholes' call: price and five slopes of each option; rows of out. */
+void options(long n, const double *restrict spot, const double *restrict strike,
+             const double *restrict years, const double *restrict rate,
+             const double *restrict vol, double *restrict out)
+{
+    for (long i = 0; i < n; i++) {
+        double s = spot[i], k = strike[i], t = years[i], r = rate[i], v = vol[i];
+        double root = sqrt(t), dev = v * root;
+        double d1 = (log(s / k) + (r + 0.5 * v * v) * t) / dev, d2 = d1 - dev;
+        double n1 = 0.5 * (1.0 + erf(d1 * M_SQRT1_2));
+        double n2 = 0.5 * (1.0 + erf(d2 * M_SQRT1_2));
+        double slope = 0.3989422804014327 * exp(-0.5 * d1 * d1), down = exp(-r * t);
+        out[i] = s * n1 - k * down * n2;
+        out[n + i] = n1;
+        out[2 * n + i] = -down * n2;
+        out[3 * n + i] = 0.5 * s * slope * v / root + r * k * down * n2;
+        out[4 * n + i] = k * t * down * n2;
+        out[5 * n + i] = s * slope * root;
+    }
+}
+
+/* Lorenz' equations by Runge and Kutta's fourth order rule. */
+static void slope(const double *s, double *d)
+{
+    d[0] = 10.0 * (s[1] - s[0]);
+    d[1] = s[0] * (28.0 - s[2]) - s[1];
+    d[2] = s[0] * s[1] - 8.0 / 3.0 * s[2];
+}
+
+static void slope_back(const double *s, const double *bar, double *back)
+{
+    back[0] += -10.0 * bar[0] + (28.0 - s[2]) * bar[1] + s[1] * bar[2];
+    back[1] += 10.0 * bar[0] - bar[1] + s[0] * bar[2];
+    back[2] += -s[0] * bar[1] - 8.0 / 3.0 * bar[2];
+}
+
+static void stages(const double *s, double h, double k[4][3], double at[4][3])
+{
+    static const double part[4] = {0.0, 0.5, 0.5, 1.0};
+    for (int j = 0; j < 4; j++) {
+        for (int i = 0; i < 3; i++)
+            at[j][i] = j ? s[i] + part[j] * h * k[j - 1][i] : s[i];
+        slope(at[j], k[j]);
+    }
+}
+
+/* The sum of the last state, after n steps; kept has room for 3 n numbers. */
+double lorenz(long n, const double *restrict start, double h, double *restrict kept)
+{
+    double s[3] = {start[0], start[1], start[2]}, k[4][3], at[4][3];
+    for (long m = 0; m < n; m++) {
+        stages(s, h, k, at);
+        for (int i = 0; i < 3; i++) {
+            if (kept)
+                kept[3 * m + i] = s[i];
+            s[i] += h / 6.0 * (k[0][i] + 2.0 * k[1][i] + 2.0 * k[2][i] + k[3][i]);
+        }
+    }
+    return s[0] + s[1] + s[2];
+}
+
+/* The same, and its slopes by the first state. */
+double lorenz_gradient(long n, const double *restrict start, double h,
+                       double *restrict kept, double *restrict g)
+{
+    double value = lorenz(n, start, h, kept), bar[3] = {1.0, 1.0, 1.0};
+    double k[4][3], at[4][3];
+    for (long m = n - 1; m >= 0; m--) {
+        double kb[4][3], below[3];
+        stages(kept + 3 * m, h, k, at);
+        for (int i = 0; i < 3; i++) {
+            kb[0][i] = kb[3][i] = h / 6.0 * bar[i];
+            kb[1][i] = kb[2][i] = h / 3.0 * bar[i];
+        }
+        for (int j = 3; j >= 0; j--) {
+            for (int i = 0; i < 3; i++)
+                below[i] = 0.0;
+            slope_back(at[j], kb[j], below);
+            for (int i = 0; i < 3; i++) {
+                bar[i] += below[i];
+                if (j)
+                    kb[j - 1][i] += (j == 3 ? h : 0.5 * h) * below[i];
+            }
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        g[i] = bar[i];
+    return value;
+}
+
+/* log sum exp: value and gradient. */
+double exponentials(long n, const double *restrict x, double *restrict g)
+{
+    double top = -INFINITY, total = 0.0;
+    for (long i = 0; i < n; i++)
+        top = x[i] > top ? x[i] : top;
+    for (long i = 0; i < n; i++) {
+        g[i] = exp(x[i] - top);
+        total += g[i];
+    }
+    for (long i = 0; i < n; i++)
+        g[i] /= total;
+    return top + log(total);
+}
+
+/* Bundle adjustment: the blocks (2 x 15) of n observations. p is (15, n), seen (2, n),
+ * out (2, 15, n). The camera is an axis times an angle r, a centre, a focal length, a
+ * principal point and two numbers of distortion; then the point and the weight. */
+void bundle(long n, const double *restrict p, const double *restrict seen,
+            double *restrict out)
+{
+    for (long m = 0; m < n; m++) {
+        double r[3], a[3], axis[3], cross[3], q[3], pixel[2], turn = 0.0, along = 0.0;
+        for (int i = 0; i < 3; i++) {
+            r[i] = p[i * n + m];
+            a[i] = p[(11 + i) * n + m] - p[(3 + i) * n + m];
+            turn += r[i] * r[i];
+        }
+        turn = sqrt(turn);
+        double c = cos(turn), s = sin(turn), focal = p[6 * n + m];
+        double k1 = p[9 * n + m], k2 = p[10 * n + m], w = p[14 * n + m];
+        for (int i = 0; i < 3; i++) {
+            axis[i] = r[i] / turn;
+            along += axis[i] * a[i];
+        }
+        for (int i = 0; i < 3; i++)
+            cross[i] = axis[(i + 1) % 3] * a[(i + 2) % 3]
+                       - axis[(i + 2) % 3] * a[(i + 1) % 3];
+        for (int i = 0; i < 3; i++)
+            q[i] = a[i] * c + cross[i] * s + axis[i] * along * (1.0 - c);
+        pixel[0] = q[0] / q[2];
+        pixel[1] = q[1] / q[2];
+        double square = pixel[0] * pixel[0] + pixel[1] * pixel[1];
+        double g = 1.0 + square * (k1 + k2 * square), scale = focal * g;
+        double bent = 2.0 * focal * (k1 + 2.0 * k2 * square);
+        for (int j = 0; j < 2; j++) {
+            double *o = out + j * 15 * n + m, at = pixel[j], b[3], on[3];
+            double near = 0.0, byturn = 0.0, across = 0.0, touch = 0.0;
+            for (int i = 0; i < 2; i++)
+                b[i] = w * ((i == j ? scale : 0.0) + bent * at * pixel[i]) / q[2];
+            b[2] = -(b[0] * pixel[0] + b[1] * pixel[1]);
+            for (int i = 0; i < 3; i++) {
+                near += axis[i] * b[i];
+                touch += a[i] * b[i];
+                byturn += cross[i] * b[i];
+            }
+            byturn = c * byturn - s * touch + s * along * near;
+            for (int i = 0; i < 3; i++) {
+                int e = (i + 1) % 3, f = (i + 2) % 3;
+                double back = c * b[i] + s * (b[e] * axis[f] - b[f] * axis[e])
+                              + axis[i] * near * (1.0 - c);
+                o[(3 + i) * n] = -back;
+                o[(11 + i) * n] = back;
+                on[i] = s * (a[e] * b[f] - a[f] * b[e])
+                        + (1.0 - c) * (along * b[i] + near * a[i]);
+                across += axis[i] * on[i];
+            }
+            for (int i = 0; i < 3; i++)
+                o[i * n] = (on[i] - axis[i] * across) / turn + axis[i] * byturn;
+            o[6 * n] = w * g * at;
+            o[7 * n] = j ? 0.0 : w;
+            o[8 * n] = j ? w : 0.0;
+            o[9 * n] = w * focal * square * at;
+            o[10 * n] = w * focal * square * square * at;
+            o[14 * n] = scale * at + p[(7 + j) * n + m] - seen[j * n + m];
+        }
+    }
+}
