@@ -158,6 +158,12 @@ class Doors:
 
         return llvm_source(self)
 
+    def to_c(self: Any, name: str = "f", *, derivative: bool = True) -> str:
+        """One self-contained C99 file: value, and gradient or Jacobian."""
+        from tapegrad.native.c import to_c
+
+        return to_c(self, name, derivative=derivative)
+
     # -- symbolic --------------------------------------------------------------
 
     def to_sympy(self: Any, *, derivative: bool | str = False) -> Any:
