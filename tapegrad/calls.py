@@ -28,6 +28,8 @@ from tapegrad.derivatives import (
 from tapegrad.eager import accumulator
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.jacobians import in_bulk, ones_of, zero_of
+from tapegrad.native.machine.choice import machine
+from tapegrad.readings import SCALAR
 from tapegrad.real import frozen
 from tapegrad.recorder import VALUES, Recorder
 from tapegrad.rules.movement import ASTYPE
@@ -72,9 +74,7 @@ def replay(
         return tape.structure.result.build(on_values(tape, leaves))
     base = sweeps.flat(tape)
     m = arithmetic_of(base, arithmetic)
-    slots = sweeps.replay(
-        base, m, numbers(base, m, leaves), replace_slots(base, replace, m)
-    )
+    slots = values(base, m, numbers(base, m, leaves), replace_slots(base, replace, m))
     return tape.structure.result.build([result(m, slots[i]) for i in base.outputs])
 
 
@@ -101,11 +101,9 @@ def on_values(tape: Tape, leaves: Sequence[Any]) -> list[Any]:
         for x, primal in zip(leaves, primals, strict=True)
     ]
     found = sweeps.replay(base, m, primals)
-    values = [found[slot] for slot in base.outputs]
-    made = columns.push_call(tape, reads, values)
-    return [
-        make(columns, slot, value) for slot, value in zip(made, values, strict=True)
-    ]
+    given = [found[slot] for slot in base.outputs]
+    made = columns.push_call(tape, reads, given)
+    return [make(columns, slot, value) for slot, value in zip(made, given, strict=True)]
 
 
 def _converted(x: Any, dtype: str) -> Any:
@@ -123,14 +121,25 @@ def _own(data: Any) -> Any:
     return frozen(np.array(data)) if isinstance(data, np.ndarray) else data
 
 
+def values(
+    tape: Tape, m: Any, inputs: Sequence[Any], replace: Mapping[int, Any] | None = None
+) -> Sequence[Any]:
+    """All slot values of a flat tape, by the machine or by the interpreter."""
+    if m is SCALAR and not replace and (native := machine(len(tape))) is not None:
+        found: Sequence[Any] | None = native.replay(tape, inputs)
+        if found is not None:
+            return found
+    return sweeps.replay(tape, m, inputs, replace)
+
+
 # -- derivatives -----------------------------------------------------------------
 
 
 def sweep(
     tape: Tape, m: Any, inputs: Sequence[Any], seeds: Sequence[Any]
-) -> tuple[list[Any], list[Any]]:
+) -> tuple[Sequence[Any], Sequence[Any]]:
     """Values of all slots, and adjoints of all slots (None where structurally 0)."""
-    slots = sweeps.replay(tape, m, inputs)
+    slots = values(tape, m, inputs)
     return slots, swept(tape, m, slots, sweeps.summed(tape.outputs, seeds))
 
 
@@ -140,12 +149,16 @@ def swept(
     slots: Sequence[Any],
     given: Mapping[int, Any],
     wrt: Sequence[int] | None = None,
-) -> list[Any]:
+) -> Sequence[Any]:
     """Adjoints of all slots, from their values and seeds by slot."""
+    if m is SCALAR and (native := machine(len(tape))) is not None:
+        bars: Sequence[Any] | None = native.adjoint(tape, slots, given)
+        if bars is not None:
+            return bars
     if in_bulk(tape, m):
         lines = bulk.lines_of_tape(tape, np.array(slots, dtype=np.float64))
-        bars, reached = bulk.adjoint(lines, given, accumulator(len(slots)))
-        marked = zip(bars.tolist(), reached.tolist(), strict=True)
+        found, reached = bulk.adjoint(lines, given, accumulator(len(slots)))
+        marked = zip(found.tolist(), reached.tolist(), strict=True)
         return [bar if mark else None for bar, mark in marked]
     return sweeps.adjoint(tape, m, slots, given, wrt)
 
@@ -257,7 +270,7 @@ def hvp(tape: Tape, args: Any, direction: Any, arithmetic: str = "float64") -> A
 def slots(tape: Tape, args: Sequence[Any], arithmetic: str = "float64") -> list[Any]:
     """The value of every slot of the tape, sub-tapes expanded."""
     m, base, inputs = _start(tape, args, {}, arithmetic)
-    return [result(m, value) for value in sweeps.replay(base, m, inputs)]
+    return [result(m, value) for value in values(base, m, inputs)]
 
 
 @guarded
@@ -266,7 +279,9 @@ def adjoints(tape: Tape, args: Sequence[Any], arithmetic: str = "float64") -> li
     m, base, inputs = _start(tape, args, {}, arithmetic)
     seeds = [ones_of(base, m, slot) for slot in base.outputs]
     _, bars = sweep(base, m, inputs, seeds)
+    # the quick tiers do not look at what depends on an input
+    live = sweeps.active(base, base.inputs)
     return [
-        result(m, zero_of(base, m, slot) if bar is None else bar)
-        for slot, bar in enumerate(bars)
+        result(m, zero_of(base, m, slot) if bar is None or not mine else bar)
+        for slot, (bar, mine) in enumerate(zip(bars, live, strict=True))
     ]

@@ -16,6 +16,7 @@ from tapegrad import bulk, passing
 from tapegrad.ambient import Segment, current
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import Handle
+from tapegrad.native.machine.choice import machine
 from tapegrad.readings.mixed import MIXED
 from tapegrad.real import as_data, frozen
 from tapegrad.tape.recorder import Columns, aval_of
@@ -93,8 +94,13 @@ def _sweep(segment: Segment, seeds: dict[int, Any]) -> list[tuple[Segment, int, 
         found = ((slot, few[slot]) for slot in segment.imports if slot in few)
     else:
         stop = max(seeds) + 1
-        lines = bulk.lines_of_columns(segment, stop)
-        bars, reached = bulk.adjoint(lines, seeds, accumulator(stop))
+        native = machine(stop)
+        swept = None if native is None else native.adjoint_of_rows(segment, stop, seeds)
+        if swept is None:
+            lines = bulk.lines_of_columns(segment, stop)
+            loop = None if native is None else accumulator(stop)
+            swept = bulk.adjoint(lines, seeds, loop)
+        bars, reached = swept
         segment.add_many(bars)
         found = (
             (slot, float(bars[slot]))
@@ -113,8 +119,8 @@ def _sweep(segment: Segment, seeds: dict[int, Any]) -> list[tuple[Segment, int, 
 
 
 def accumulator(slots: int) -> bulk.Accumulate | None:
-    """The native accumulation loop where it pays."""
-    if slots < bulk.MANY_SLOTS:
+    """The native accumulation loop where native code is used at all."""
+    if slots < bulk.MANY_SLOTS or machine(slots) is None:
         return None
     from tapegrad.native.accumulate import accumulate
 

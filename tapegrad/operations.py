@@ -101,7 +101,7 @@ _CALL = (
 
 def _step(row: Primitive, kind: str, left: str, right: str, indent: int) -> str:
     """The text that appends a step, for a place in a method."""
-    compute = _CALL
+    compute: tuple[str, ...] = _CALL
     if row.arity == 2:
         compute = _DIVISION if row.symbol == "/" else _OPERATOR
     lines: list[str] = []

@@ -21,6 +21,7 @@ from randomjudge import Judge, Verdict
 import tapegrad as tg
 from tapegrad import bulk, sweeps
 from tapegrad.errors import BranchChanged
+from tapegrad.native.machine.choice import forced
 from tapegrad.readings import FLOAT32
 from tapegrad.readings.mixed import MIXED
 
@@ -142,6 +143,9 @@ def floats(judge: Judge, turn: int) -> None:
         lined = in_bulk(judge)
         judge.within("bulk", lined)
         judge.bits("bulk", lined, swept)
+        found = by_the_machine(judge)
+        judge.within("machine", found)
+        judge.bits("machine", found, swept)
     if turn % NATIVE == 0:
         compiled = tape.compile()
         value, gradient = compiled.value_and_gradient(*inputs)
@@ -218,6 +222,13 @@ def in_bulk(judge: Judge) -> list[Any]:
         lines = bulk.lines_of_tape(base, np.array(slots, dtype=float))
         bars, _ = bulk.adjoint(lines, {base.outputs[0]: 1.0})
     return [slots[base.outputs[0]], *(bars[i] for i in base.inputs)]
+
+
+def by_the_machine(judge: Judge) -> list[Any]:
+    """Replay and sweep by the native machine."""
+    with forced(True):
+        value, gradient = judge.tape.value_and_gradient(*judge.inputs)
+    return [value, *judge.listed(gradient)]
 
 
 def single(judge: Judge) -> None:

@@ -17,6 +17,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import Value, bulk, jacobians
 from tapegrad.apply import apply
+from tapegrad.native.machine.choice import forced
 from tapegrad.rules import TABLE
 
 INF, NAN = math.inf, math.nan
@@ -34,11 +35,10 @@ def listed(gradient, at):
     return [float(g) for g in (gradient if len(at) > 1 else [gradient])]
 
 
-def eager(few, many):
+def eager(few, native=False):
     def way(f, at):
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, forced(native):
             patch.setattr(bulk, "FEW", few)
-            patch.setattr(bulk, "MANY_SLOTS", many)
             values = [Value(x) for x in at]
             result = f(*values)
             result.backward()
@@ -57,8 +57,13 @@ def recorded_here(f, at):
     return value, listed(gradient, at)
 
 
+def by_the_machine(f, at):
+    with forced(True):
+        return reverse(f, at)
+
+
 def in_bulk(f, at):
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, forced(False):
         patch.setattr(jacobians, "BULK", 0)
         patch.setattr(bulk, "FEW", 0)
         return reverse(f, at)
@@ -147,12 +152,13 @@ def transform(f, at):
 
 
 WAYS = {
-    "eager": eager(10**9, 10**9),
-    "eager in bulk": eager(0, 10**9),
-    "eager native": eager(0, 0),
+    "eager": eager(10**9),
+    "eager in bulk": eager(0),
+    "eager by the machine": eager(0, native=True),
     "reverse": reverse,
     "recorded here": recorded_here,
     "in bulk": in_bulk,
+    "by the machine": by_the_machine,
     "forward": forward,
     "tangent tape": tangent_tape,
     "adjoint tape": adjoint_tape,

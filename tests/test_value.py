@@ -14,6 +14,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import Value, bulk
 from tapegrad.ambient import Segment
+from tapegrad.native.machine.choice import forced
 
 
 def readme_expression(a, b):
@@ -31,13 +32,13 @@ def readme_expression(a, b):
     return g
 
 
-@pytest.fixture(params=["floats", "bulk", "native"])
+@pytest.fixture(params=["floats", "bulk", "machine"])
 def sweep(request, monkeypatch):
     """Each way of sweeping a segment."""
     if request.param != "floats":
         monkeypatch.setattr(bulk, "FEW", 0)
-    monkeypatch.setattr(bulk, "MANY_SLOTS", 0 if request.param == "native" else 10**9)
-    return request.param
+    with forced(request.param == "machine"):
+        yield request.param
 
 
 @pytest.mark.usefixtures("sweep")

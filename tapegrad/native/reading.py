@@ -1,4 +1,4 @@
-"""The LLVM reading: rule text becomes instructions. Floor 9.
+"""The LLVM reading: rule text becomes instructions. Floor 5.
 
 Its numbers are names of the static single assignment form; an operator on them emits an
 instruction. A row with ``llvm`` is that instruction or call, one without is its body in
