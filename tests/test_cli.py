@@ -11,13 +11,14 @@ import textwrap
 import pytest
 from typer.testing import CliRunner
 
+import tapegrad as tg
 from tapegrad.cli import app
 from tapegrad.cli.points import point
 from tapegrad.errors import ParseError
 
 COMMANDS = (
     *("derive", "record", "replay", "gradient", "show", "draw", "verify", "demo"),
-    *("check", "rounding", "bench"),
+    *("check", "rounding", "bench", "cache"),
 )
 
 SCRIPT = """
@@ -392,6 +393,25 @@ def test_verify_ends_with_one_when_a_check_fails(monkeypatch):
 def test_verify_refuses():
     assert "no primitive 'cosine'" in refused("verify", "cosine")
     assert "Invalid value" in refused("verify", "cos", "--points", "0")
+
+
+def test_cache(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("TAPEGRAD_CACHE", str(folder))
+    tg.compile(lambda x: x * x, 2.0).value(3.0)
+    kept = len(list(folder.iterdir()))
+    assert kept >= 1
+    found = figures("cache")
+    assert (found["folder"], found["files"], found["removed"]) == (str(folder), kept, 0)
+    assert found["bytes"] == sum(path.stat().st_size for path in folder.iterdir())
+    lines = run("cache").splitlines()
+    assert lines[0] == str(folder)
+    assert lines[1].startswith(f"{kept} files, ")
+    assert f"; {kept} removed" in run("cache", "--clear")
+    assert list(folder.iterdir()) == []
+    monkeypatch.setenv("TAPEGRAD_CACHE", "0")
+    assert run("cache") == "off: TAPEGRAD_CACHE=0\n"
+    assert figures("cache", "--clear")["off"] == "off: TAPEGRAD_CACHE=0"
 
 
 def test_demo_passes_its_report_on(monkeypatch, tmp_path):
