@@ -161,8 +161,12 @@ def door(
     if kind == thunk.FLAT or not structure.result.bare:
         flat = array_builtin(part, kernel, thunk.FLAT, Bound(tape, run))
         return Shaped(flat, shape, out=takes_out(tape))
+    bound = Bound(tape, run, shape)
     single = len(differentiable(base)) == 1
-    return array_builtin(part, kernel, kind, Bound(tape, run, shape), bare=single)
+    # where a guard flips, nothing is to be written
+    return array_builtin(
+        part, kernel, kind, bound, bare=single, out=bound.out and not base.guards
+    )
 
 
 def _no_answer(*leaves: Any) -> None:

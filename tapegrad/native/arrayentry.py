@@ -11,6 +11,7 @@ import ctypes
 import functools
 import math
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,9 @@ from tapegrad.tape.tape import BOOLEAN, SCALAR, Aval
 
 # Places in NumPy's table of C functions, which no version changes.
 ARRAY_TYPE, ARRAY_SCALAR, ARRAY_NEW = 2, 60, 93
+
+# The keyword, as the interpreter has it in calls that are written out.
+OUT = sys.intern("out")
 
 # From so many entries, in all slots together, a kernel lets other threads run: taking
 # the lock again may wait for another thread's turn, which is long for a short kernel.
@@ -95,7 +99,8 @@ class _Layout:
         code: int = dtype.num
         if aval == SCALAR:
             code = arraythunk.NUMBER
-        self.records += [code, len(shape), ctypes.addressof(dims), id(dtype)]
+        nbytes = math.prod(shape) * dtype.itemsize
+        self.records += [code, len(shape), ctypes.addressof(dims), id(dtype), nbytes]
 
 
 @functools.cache
@@ -127,6 +132,7 @@ def array_builtin(
     fallback: Callable[..., Any],
     *,
     bare: bool = False,
+    out: bool = False,
 ) -> Callable[..., Any]:
     """A builtin function that runs a kernel on arrays.
 
@@ -137,6 +143,8 @@ def array_builtin(
         fallback: called with the same arguments when one is not the very array or
             number that the kernel takes, and when the kernel's status is not 0.
         bare: a gradient of one array stands alone, not in a tuple.
+        out: write into the arrays of ``out=`` where they are the very ones to be made;
+            they are filled, in part, where the kernel's status is not 0.
     """
     address, engine = _thunk()
     layout = _Layout()
@@ -159,6 +167,10 @@ def array_builtin(
         "array_new": array_new,
         "array_scalar": array_scalar,
         "bare": bare,
+        "float64": id(np.float64),
+        "none": id(None),
+        "tuple_type": id(tuple),
+        "out_name": id(OUT) if out else 0,
     }
     column = [words[word] for word in arraythunk.WORDS] + layout.records
     packed = struct.pack(f"{len(column)}q", *column)

@@ -19,7 +19,7 @@ FIELDS = {
     "order": _HEADER + 10,
     "number": _HEADER + 12,
 }
-CONTIGUOUS_ALIGNED = 0x0101
+CONTIGUOUS_ALIGNED, WRITEABLE = 0x0101, 0x0400
 
 SOURCE = """\
 define internal i64 @word(ptr %layout, i64 %place) alwaysinline {{

@@ -10,7 +10,8 @@ is an exact ndarray of the right dtype and shape, C-contiguous and aligned, is h
 over where it stands; everything else goes to the fallback. Outputs are new arrays; the
 kernel writes into them. The arena, where it keeps its intermediate arrays, is kept from
 call to call: whoever takes it leaves null in the cell, so that a second thread makes
-its own. Long kernels run without the interpreter's lock.
+its own. Long kernels run without the interpreter's lock. With ``out=`` as the only
+keyword, an array that is the very one to be made is filled in place of a new one.
 
 The layout is a column of 64-bit words: `WORDS`, then `RECORD` words for each input and
 each output.
@@ -18,7 +19,10 @@ each output.
 
 from __future__ import annotations
 
-from tapegrad.native import arrayobjects, thunk
+import numpy as np
+
+from tapegrad.native import arrayobjects, arrayouts, thunk
+from tapegrad.native.engine import MEMORY
 from tapegrad.native.thunk import outside
 
 # Words of the layout before the records, by name.
@@ -34,11 +38,15 @@ WORDS = {
     "array_new": 8,
     "array_scalar": 9,
     "bare": 10,
+    "float64": 11,
+    "none": 12,
+    "tuple_type": 13,
+    "out_name": 14,
 }
-HEAD = 11
+HEAD = 15
 # A record: a code (a dtype's number, NUMBER or TRUTH), how many dimensions, the address
-# of the dimensions, the address of the dtype.
-RECORD = 4
+# of the dimensions, the address of the dtype, how many bytes.
+RECORD = 5
 NUMBER, TRUTH = -1, -2
 
 # Words of pointers and scalars that stand on the stack, and what each one takes.
@@ -49,13 +57,16 @@ ALIGNMENT = 64
 
 CALLS = (
     *thunk.CALLS,
+    MEMORY[1],
+    outside("Py_IncRef", "void", "ptr"),
     outside("PyBool_FromLong", "ptr", "i64"),
     outside("PyEval_SaveThread", "ptr"),
     outside("PyEval_RestoreThread", "void", "ptr"),
 )
 
 SOURCE = """\
-define internal i32 @run(ptr %layout, ptr %ins, ptr %outs) {{
+define internal i32 @run(ptr %layout, ptr %ins, ptr %outs, ptr %copies,
+                         i64 %inputs) {{
 entry:
   %kernel = call ptr @pointer(ptr %layout, i64 {kernel})
   %bytes = call i64 @word(ptr %layout, i64 {arena})
@@ -86,12 +97,19 @@ locked:
   %quick = call i32 %kernel(ptr %ins, ptr %outs, ptr %arena)
   br label %finish
 unlocked:
+  %kept_apart = call i1 @private(ptr %layout, ptr %ins, ptr %copies, i64 %inputs)
+  br i1 %kept_apart, label %go, label %over
+go:
   %thread = call ptr @PyEval_SaveThread()
   %slow = call i32 %kernel(ptr %ins, ptr %outs, ptr %arena)
   call void @PyEval_RestoreThread(ptr %thread)
+  br label %over
+over:
+  %late = phi i32 [ %slow, %go ], [ -1, %unlocked ]
+  call void @forget(ptr %layout, ptr %copies, i64 %inputs)
   br label %finish
 finish:
-  %status = phi i32 [ %quick, %locked ], [ %slow, %unlocked ]
+  %status = phi i32 [ %quick, %locked ], [ %late, %over ]
   br i1 %needed, label %give_back, label %return
 give_back:
   %other = atomicrmw xchg ptr %cell, ptr %block acq_rel
@@ -107,15 +125,25 @@ return:
 define ptr @thunk(ptr %self, ptr %args, i64 %count, ptr %names) {{
 entry:
   %local = alloca [{room} x i64]
+  %ends = alloca [2 x ptr]
   %layout = call ptr @layout(ptr %self)
   %float = load ptr, ptr @PyFloat_Type.at
   %inputs = call i64 @word(ptr %layout, i64 {inputs})
   %outputs = call i64 @word(ptr %layout, i64 {outputs})
   %ndarray = call ptr @pointer(ptr %layout, i64 {array_type})
-  %named = icmp ne ptr %names, null
+  %float64 = call ptr @pointer(ptr %layout, i64 {float64})
   %miscounted = icmp ne i64 %count, %inputs
-  %unfit = or i1 %named, %miscounted
-  br i1 %unfit, label %escape, label %room
+  br i1 %miscounted, label %escape, label %keywords
+keywords:
+  %named = icmp ne ptr %names, null
+  br i1 %named, label %name, label %room
+name:
+  %is_out = call i1 @is_out(ptr %layout, ptr %names)
+  br i1 %is_out, label %out, label %escape
+out:
+  %out_object = call ptr @pointer(ptr %args, i64 %count)
+  %nests = call i1 @split(ptr %layout, ptr %out_object, i64 %outputs, ptr %ends)
+  br i1 %nests, label %room, label %escape
 room:
   %in_words = mul i64 %inputs, {each_input}
   %out_words = mul i64 %outputs, {each_output}
@@ -150,7 +178,7 @@ argument:
 number:
   %into = getelementptr double, ptr %in_values, i64 %i
   store ptr %into, ptr %in_at
-  %numeric = call i1 @take(ptr %arg, ptr %float, ptr %into)
+  %numeric = call i1 @take(ptr %arg, ptr %float, ptr %float64, ptr %into)
   br i1 %numeric, label %taken, label %leave
 array:
   %data = call ptr @entries(ptr %arg, ptr %record, ptr %ndarray)
@@ -171,6 +199,24 @@ output:
   %object_at = getelementptr ptr, ptr %objects, i64 %k
   %out_nd = call i64 @word(ptr %out_record, i64 1)
   %flat = icmp eq i64 %out_nd, 0
+  br i1 %named, label %ask, label %own
+ask:
+  %theirs = call ptr @given(ptr %layout, ptr %ends, i64 %k)
+  %nothing = icmp eq ptr %theirs, null
+  br i1 %nothing, label %own, label %use
+use:
+  br i1 %flat, label %poor, label %fit
+fit:
+  %there = call ptr @place(ptr %theirs, ptr %records, ptr %ndarray, ptr %ins,
+                           ptr %outs, i64 %inputs, i64 %k)
+  %unusable = icmp eq ptr %there, null
+  br i1 %unusable, label %poor, label %borrow
+borrow:
+  call void @Py_IncRef(ptr %theirs)
+  store ptr %theirs, ptr %object_at
+  store ptr %there, ptr %out_at
+  br label %made
+own:
   br i1 %flat, label %scalar, label %new
 scalar:
   %out_value = getelementptr i64, ptr %out_values, i64 %k
@@ -202,7 +248,8 @@ poor:
   call void @drop(ptr %objects, i64 %k)
   br label %leave
 compute:
-  %status = call i32 @run(ptr %layout, ptr %ins, ptr %outs)
+  %status = call i32 @run(ptr %layout, ptr %ins, ptr %outs, ptr %in_values,
+                         i64 %inputs)
   %good = icmp eq i32 %status, 0
   br i1 %good, label %collect, label %undo
 undo:
@@ -263,7 +310,7 @@ escape:
 
 def source() -> str:
     """LLVM text of the thunk, its function is ``@thunk``."""
-    return (thunk.TAKE + arrayobjects.SOURCE + SOURCE).format(
+    return (thunk.TAKE + arrayobjects.SOURCE + arrayouts.SOURCE + SOURCE).format(
         **thunk.OFFSETS,
         room=ROOM,
         value=thunk.VALUE,
@@ -278,6 +325,8 @@ def source() -> str:
         alignment=ALIGNMENT,
         above=ALIGNMENT - 1,
         contiguous_aligned=arrayobjects.CONTIGUOUS_ALIGNED,
+        writeable=arrayobjects.WRITEABLE,
+        integer=np.dtype(np.int64).num,
         native=ord("="),
         irrelevant=ord("|"),
         **arrayobjects.FIELDS,

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tapegrad.native import thunk
 from tapegrad.native.engine import Engine
 from tapegrad.native.report import Part
@@ -74,11 +76,12 @@ def builtin(
     """
     address, engine = _thunk()
     layout = struct.pack(
-        "qqqP",
+        "qqqPP",
         kernel.inputs,
         kernel.outputs,
         kind,
         kernel.engine.address("kernel"),
+        id(np.float64),
     )
     method = Method(name.encode(), address, FASTCALL_KEYWORDS, None)
     return make_builtin(method, (fallback, layout, method, kernel, engine))

@@ -4,11 +4,12 @@ One function serves every kernel, and is compiled once in a process. It is the C
 a Python builtin (METH_FASTCALL); what it needs to know stands behind the builtin's
 ``self``, a tuple ``(fallback, layout, ...)``:
 
-    layout = inputs, outputs, kind: int64;  kernel: i32 (double* x, double* y)
+    layout = inputs, outputs, kind: int64;  kernel: i32 (double* x, double* y);
+             the type of NumPy's float64
 
-Exact floats, ints and subclasses of float are taken as they are. Everything else, a
-wrong count, a keyword, and a kernel that does not return 0 go to the fallback, with the
-arguments as they came: it raises the library's errors, or knows better.
+Floats, NumPy's float64 and ints are taken as they are. Everything else, a wrong count,
+a keyword, and a kernel that does not return 0 go to the fallback, with the arguments as
+they came: it raises the library's errors, or knows better.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FLAT, VALUE, PAIR, GRADIENT = range(4)
 OFFSETS = {
     "type_offset": object.__basicsize__ - 8,
     "float_offset": float.__basicsize__ - 8,
+    "size_offset": object.__basicsize__,
     "tuple_offset": tuple.__basicsize__,
     "bytes_offset": bytes.__basicsize__ - 1,
 }
@@ -42,7 +44,6 @@ CALLS = (
     FREE,
     outside("PyFloat_AsDouble", "double", "ptr"),
     outside("PyFloat_FromDouble", "ptr", "double"),
-    outside("PyType_IsSubtype", "i32", "ptr", "ptr"),
     outside("PyErr_Occurred", "ptr"),
     outside("PyErr_Clear", "void"),
     outside("PyTuple_New", "ptr", "i64"),
@@ -52,35 +53,35 @@ CALLS = (
     outside("PyLong_Type", ""),
 )
 
-# A number of Python as a double, or false. Exact floats are read where they stand; the
-# others are few, and kept out of the way.
+# A number of Python as a double, or false. Floats are read where they stand, and those
+# of NumPy stand there, too; ints are kept out of the way. A class made of float may
+# have a __float__ of its own: it is not taken.
 TAKE = """\
-define internal i1 @take(ptr %object, ptr %float, ptr %into) alwaysinline {{
+define internal i1 @take(ptr %object, ptr %float, ptr %float64, ptr %into)
+    alwaysinline {{
 entry:
   %type_at = getelementptr i8, ptr %object, i64 {type_offset}
   %type = load ptr, ptr %type_at
   %exact = icmp eq ptr %type, %float
-  br i1 %exact, label %quick, label %other
+  br i1 %exact, label %quick, label %near
+near:
+  %numpy = icmp eq ptr %type, %float64
+  br i1 %numpy, label %quick, label %other
 quick:
   %number_at = getelementptr i8, ptr %object, i64 {float_offset}
   %number = load double, ptr %number_at
   store double %number, ptr %into
   ret i1 true
 other:
-  %good = call i1 @convert(ptr %object, ptr %type, ptr %float, ptr %into)
+  %good = call i1 @convert(ptr %object, ptr %type, ptr %into)
   ret i1 %good
 }}
 
-define internal i1 @convert(ptr %object, ptr %type, ptr %float, ptr %into)
-    noinline cold {{
+define internal i1 @convert(ptr %object, ptr %type, ptr %into) noinline cold {{
 entry:
   %int = load ptr, ptr @PyLong_Type.at
   %whole = icmp eq ptr %type, %int
-  br i1 %whole, label %convert, label %derived
-derived:
-  %below = call i32 @PyType_IsSubtype(ptr %type, ptr %float)
-  %kin = icmp ne i32 %below, 0
-  br i1 %kin, label %convert, label %refuse
+  br i1 %whole, label %convert, label %refuse
 convert:
   %value = call double @PyFloat_AsDouble(ptr %object)
   store double %value, ptr %into
@@ -199,6 +200,8 @@ entry:
   %outputs_at = getelementptr i64, ptr %layout, i64 1
   %kind_at = getelementptr i64, ptr %layout, i64 2
   %kernel_at = getelementptr i64, ptr %layout, i64 3
+  %float64_at = getelementptr i64, ptr %layout, i64 4
+  %float64 = load ptr, ptr %float64_at
   %inputs = load i64, ptr %layout
   %outputs = load i64, ptr %outputs_at
   %kind = load i64, ptr %kind_at
@@ -229,7 +232,7 @@ argument:
   %arg_at = getelementptr ptr, ptr %args, i64 %i
   %arg = load ptr, ptr %arg_at
   %into = getelementptr double, ptr %x, i64 %i
-  %taken = call i1 @take(ptr %arg, ptr %float, ptr %into)
+  %taken = call i1 @take(ptr %arg, ptr %float, ptr %float64, ptr %into)
   %next = add i64 %i, 1
   br i1 %taken, label %head, label %leave
 run:
