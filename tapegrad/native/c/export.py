@@ -18,6 +18,7 @@ from tapegrad.derivatives import differentiable
 from tapegrad.native import arraycalls, numbercalls
 from tapegrad.native.c.file import File, Source
 from tapegrad.native.c.helpers import written
+from tapegrad.native.c.layout import wrapped
 from tapegrad.native.c.names import checked, comment, quoted
 from tapegrad.native.c.signature import Side, inputs_of, outputs_of, size, slopes_of
 from tapegrad.native.lowering import lower
@@ -268,8 +269,6 @@ def _message(name: str, messages: Mapping[str, int]) -> str:
 
 
 def _head(source: Source) -> str:
-    from tapegrad.native.c.file import wrapped
-
     return wrapped(f"int {source.name}", [p.text for p in source.parameters]) + ";"
 
 

@@ -168,12 +168,7 @@ def infix(word: str, level: int, a: Expr, b: Expr) -> Expr:
 
 
 def binary(ins: Instruction, a: Expr, b: Expr) -> Expr:
-    """An operation of two numbers.
-
-    Args:
-        ins: the instruction.
-        a, b: its operands.
-    """
+    """An operation of two numbers."""
     op, kind = ins.op, ins.kind
     if op == "frem":
         return called("fmod" if kind == "double" else "fmodf", a, b)
@@ -201,7 +196,7 @@ def binary(ins: Instruction, a: Expr, b: Expr) -> Expr:
         msg = f"there are no words in C for {op} of {kind}"
         raise CompileError(msg)
     word, level = ARITHMETIC[op]
-    if op in {"sub"} and a.text == "0":
+    if op == "sub" and a.text == "0":
         return made(f"-{b.at(ATOM)}", UNARY, b)
     return infix(word, level, a, b)
 

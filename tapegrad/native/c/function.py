@@ -1,90 +1,28 @@
-"""One function of LLVM text as one of C. Floor 9.
-
-Instructions become expressions, and a value that is read once stands where it is read.
-Others have a line and a name: ``const double v12 = v3 * v4;``. Before anything in
-memory or a variable changes, what was to be read from it before is written down.
-"""
+"""One function of LLVM text as one of C: its loops, choices and returns. Floor 9."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from tapegrad.native.c import expressions as ex
 from tapegrad.native.c.expressions import TYPES, Expr
-from tapegrad.native.c.parse import BINARY, CASTS, Instruction
-from tapegrad.native.c.pointers import Kinds
+from tapegrad.native.c.parse import Instruction
 from tapegrad.native.c.scopes import Scope
-from tapegrad.native.c.shape import Region
-from tapegrad.native.c.variables import Plan
-
-# An expression that is longer has a line of its own.
-LONG = 64
-
-
-class Outer(Protocol):
-    """What a function needs to know of the file that it stands in."""
-
-    def argument(self, body: Body, name: str) -> Expr:
-        """What an argument's register stands for."""
-
-    def given(self, body: Body, base: Expr, place: int) -> Expr | None:
-        """The input, or output, at a place of the kernel's vectors."""
-
-    def constant(self, name: str) -> Expr:
-        """A constant outside of functions."""
-
-    def call(self, body: Body, ins: Instruction, args: Sequence[Expr]) -> Expr:
-        """A call."""
-
-    def pure(self, name: str) -> bool:
-        """Whether a function reads and changes nothing."""
-
-    def shares(self, name: str) -> bool:
-        """Whether a function is a part of this one, and takes what this one takes."""
-
-    def named(self, body: Body, register: str) -> str:
-        """The name of a register's variable."""
-
-    def note(self, body: Body, register: str) -> str | None:
-        """A comment on a register that must have a line; None for all others."""
-
-    def status(self, body: Body, value: Expr) -> tuple[str, str]:
-        """The status that is returned for one of the kernel's, and a comment."""
+from tapegrad.native.c.statements import Statements
 
 
 @dataclass(slots=True)
-class Body:
+class Body(Statements):
     """A function while it is written.
 
-    Args:
-        plan: what is known of it.
-        kinds: what its pointers point to.
-        outer: the file.
-        jumps: there are labels.
-
     Attributes:
-        used: parameters that it reads.
         targets: labels that it goes to.
     """
 
-    plan: Plan
-    kinds: Kinds
-    outer: Outer
-    jumps: bool = False
-    used: set[str] = field(default_factory=set)
     targets: set[str] = field(default_factory=set)
-    values: dict[str, Expr] = field(default_factory=dict)
-    pending: dict[str, tuple[Expr, str]] = field(default_factory=dict)
-    cells: dict[str, str] = field(default_factory=dict)
-    scope: Scope = field(init=False)
     _skipped: dict[int, list[str]] = field(default_factory=dict)
     _after: dict[int, tuple[int, str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.scope = Scope(Region(0, 0, None, loop=False), self.jumps)
 
     def text(self) -> str:
         """The lines of the function."""
@@ -93,7 +31,7 @@ class Body:
         for block in shape.blocks:
             for ins in block.body:
                 if ins.op == "phi":
-                    self._phi(ins)
+                    self.phi(ins)
         for number, block in enumerate(shape.blocks):
             self._close(number)
             if block.label in self.targets:
@@ -101,249 +39,10 @@ class Body:
             if number in shape.loops:
                 self._loop(number)
             for ins in block.body[:-1]:
-                self._instruction(ins)
+                self.instruction(ins)
             self._end(number, block.end)
         self._close(len(shape.blocks))
         return self.scope.text()
-
-    # -- operands --------------------------------------------------------------
-
-    def operand(self, text: str, kind: str) -> Expr:
-        """An operand; what was waiting for it is taken."""
-        if text[0] == "%":
-            name = text[1:]
-            if name in self.pending:
-                return self.pending.pop(name)[0]
-            if name in self.plan.shared:
-                name = self.plan.shared[name]
-            found = self.values.get(name)
-            return self.outer.argument(self, name) if found is None else found
-        if text[0] == "@":
-            return self.outer.constant(text[1:])
-        return ex.literal(text, kind)
-
-    def pointer(self, at: Expr, kind: str) -> Expr:
-        """An address as one of entries of a type."""
-        if at.kind == kind:
-            return at
-        const = "const " if at.fixed else ""
-        space = "" if TYPES[kind].endswith("*") else " "
-        text = f"({const}{TYPES[kind]}{space}*){at.at(ex.UNARY)}"
-        found = ex.made(text, ex.UNARY, at)
-        found.kind, found.fixed = kind, at.fixed
-        return found
-
-    def _place(self, at: Expr, kind: str) -> Expr:
-        """The entry that stands at an address."""
-        if at.entry is not None and at.kind == kind:
-            return at.entry
-        at = self.pointer(at, kind)
-        parts = [at] if at.index is None else [at, at.index]
-        deps, _ = ex.joined(*parts)
-        wild = kind in {"i64", "i32"}
-        if at.index is not None:
-            text = f"{at.base}[{at.index.text}]"
-        elif at.level < ex.ATOM:
-            found = Expr(f"*{at.at(ex.UNARY)}", ex.UNARY, deps, memory=True)
-            found.wild = wild
-            return found
-        else:
-            text = f"{at.text}[0]"
-        return Expr(text, ex.ATOM, deps, memory=True, wild=wild)
-
-    def _moved(self, ins: Instruction) -> Expr:
-        """An address some entries further."""
-        (_, base), (_, by) = ins.operands
-        at, index = self.operand(base, "ptr"), self.operand(by, "i64")
-        plain = index.text.isdigit()
-        if plain:
-            given = self.outer.given(self, at, int(index.text))
-            if given is not None:
-                return given
-        if ins.word == "i8" and at.kind == "double" and plain:
-            index = ex.whole(int(index.text) // 8)  # memory that holds doubles alone
-        else:
-            at = self.pointer(at, ins.word)
-        if index.text == "0":
-            return at
-        base_text = at.base or at.at(ex.ATOM)
-        if at.index is not None:
-            index = ex.infix("+", ex.SUM, at.index, index)
-        deps, memory = ex.joined(at, index)
-        found = Expr(f"{base_text} + {index.at(ex.SUM)}", ex.SUM, deps, memory)
-        found.base, found.index, found.kind = base_text, index, at.kind
-        found.fixed, found.wild = at.fixed, False
-        return found
-
-    def _loaded(self, ins: Instruction) -> Expr:
-        text = ins.operands[0][1]
-        if text[1:] in self.cells:
-            name = self.cells[text[1:]]
-            return Expr(name, deps=frozenset([name]), memory=True)
-        found = self._place(self.operand(text, "ptr"), ins.kind)
-        if ins.kind == "ptr" and not found.kind:
-            found.kind = "void"
-            return self.pointer(found, self.kinds.get(ins.name, "i8"))
-        return found
-
-    def _value(self, ins: Instruction) -> Expr:
-        """The value of an instruction."""
-        if ins.op == "gep":
-            return self._moved(ins)
-        if ins.op == "load":
-            return self._loaded(ins)
-        args = [self.operand(text, kind) for kind, text in ins.operands]
-        if ins.op == "call":
-            return self.outer.call(self, ins, args)
-        if ins.op in BINARY:
-            return ex.binary(ins, *args)
-        if ins.op in CASTS:
-            return ex.cast(ins, *args)
-        if ins.op == "fneg":
-            return ex.made(f"-{args[0].at(ex.ATOM)}", ex.UNARY, *args)
-        if ins.op == "select":
-            if ins.kind == "ptr":
-                kind = self.kinds.get(ins.name, "i8")
-                args[1:] = [self.pointer(arg, kind) for arg in args[1:]]
-            found = ex.chosen(*args)
-            found.kind = args[1].kind
-            return found
-        return ex.compared(ins.op, ins.operands[0][0], *args)
-
-    # -- lines -----------------------------------------------------------------
-
-    def flush(self, keep: Callable[[Expr], bool] = lambda _: False) -> None:
-        """Give lines to values that wait, but for some."""
-        for name in [n for n, (value, _) in self.pending.items() if not keep(value)]:
-            self._line(name, *self.pending.pop(name))
-
-    def _set(
-        self,
-        register: str,
-        kind: str,
-        value: Expr,
-        *,
-        fixed: bool = False,
-        apart: bool = False,
-    ) -> str:
-        """What stands before the "=" where a register's variable is set."""
-        name = self.outer.named(self, register)
-        words = TYPES[kind]
-        if kind == "ptr":
-            const = "const " if value.fixed else ""
-            inner = TYPES[value.kind]
-            words = f"{const}{inner}{'' if inner.endswith('*') else ' '}*"
-        home = self.plan.home.get(register, self.scope.whole)
-        return self.scope.declare(name, words, home, fixed=fixed, apart=apart)
-
-    def _line(self, register: str, value: Expr, kind: str) -> None:
-        """A variable for a value."""
-        before = self._set(register, kind, value, fixed=True)
-        note = self.outer.note(self, register) or ""
-        self.scope.emit(f"{before} = {value.text};{note}")
-        self.values[register] = Expr(
-            self.outer.named(self, register),
-            kind=value.kind if kind == "ptr" else "",
-            fixed=value.fixed,
-            wild=value.wild,
-        )
-
-    def _phi(self, ins: Instruction) -> None:
-        name = self.outer.named(self, ins.name)
-        kind = self.kinds.get(ins.name, "i8") if ins.kind == "ptr" else ""
-        self.values[ins.name] = Expr(name, deps=frozenset([name]), kind=kind)
-        for counter in self.plan.counters.values():
-            if counter.register == ins.name:
-                self.values[ins.name].deps = ex.NOTHING
-
-    def _changes(self, variable: str) -> None:
-        self.flush(lambda value: variable not in value.deps)
-
-    def _instruction(self, ins: Instruction) -> None:
-        if ins.op == "phi" or any(
-            ins.name in counter.hidden for counter in self.plan.counters.values()
-        ):
-            return
-        if ins.op == "store":
-            self._store(ins)
-        elif ins.op == "alloca":
-            self._room(ins)
-        elif ins.op == "call" and not self.outer.pure(ins.word):
-            self._effect(ins)
-        elif ins.name not in self.plan.uses:
-            return
-        elif ins.name in self.plan.shared:
-            self._update(ins)
-        else:
-            value = self._value(ins)
-            if value.free or (value.entry is not None and not value.memory):
-                self.values[ins.name] = value
-                return
-            alone = self.outer.note(self, ins.name) is None
-            if alone and ins.name in self.plan.single and len(value.text) <= LONG:
-                self.pending[ins.name] = value, ins.kind
-            else:
-                self._line(ins.name, value, ins.kind)
-
-    def _update(self, ins: Instruction) -> None:
-        """Set the variable of a loop to what it is in the next turn."""
-        phi = self.plan.shared[ins.name]
-        variable = self.values[phi].text
-        first = ins.operands[0][1] if ins.operands else ""
-        if ins.op in ex.ARITHMETIC and first == f"%{phi}" and not ins.kind == "i64":
-            _, (kind, text) = ins.operands
-            value = self.operand(text, kind)
-            self._changes(variable)
-            word = ex.ARITHMETIC[ins.op][0]
-            self.scope.emit(f"{variable} {word}= {value.text};")
-            return
-        value = self._value(ins)
-        self._changes(variable)
-        self.scope.emit(f"{variable} = {value.text};")
-
-    def _store(self, ins: Instruction) -> None:
-        (kind, text), (_, goes) = ins.operands
-        value = self.operand(text, kind)
-        if goes[1:] in self.cells:
-            name = self.cells[goes[1:]]
-            self._changes(name)
-            self.scope.emit(f"{name} = {value.text};")
-            return
-        place = self._place(self.operand(goes, "ptr"), kind)
-        if kind == "ptr":
-            value = Expr(f"(void *){value.at(ex.UNARY)}", ex.UNARY, value.deps)
-        self.flush(lambda waiting: not waiting.memory)
-        self.scope.emit(f"{place.text} = {value.text};")
-
-    def _room(self, ins: Instruction) -> None:
-        """Memory on the stack: one number is a variable, several are an array."""
-        name = self.outer.named(self, ins.name)
-        count = ins.operands[0][1]
-        if count == "1" and ins.word != "double":
-            self.cells[ins.name] = name
-            self.scope.declare(name, TYPES[ins.word], self.scope.whole, fixed=False)
-            self.scope.lines.append(f"    {TYPES[ins.word]} {name} = 0;")
-            self.scope.declared.add(name)
-            return
-        self.scope.emit(f"{TYPES[ins.word]} {name}[{count}];")
-        self.values[ins.name] = Expr(name, kind=ins.word)
-
-    def _effect(self, ins: Instruction) -> None:
-        """A call that does more than give a result."""
-        operands = [] if self.outer.shares(ins.word) else ins.operands
-        args = [self.operand(text, kind) for kind, text in operands]
-        value = self.outer.call(self, ins, args)
-        self.flush(lambda waiting: not waiting.memory)
-        if not value.text:
-            return
-        if ins.name in self.plan.uses:
-            if ins.kind == "ptr":
-                value = self.pointer(value, self.kinds.get(ins.name, "i8"))
-            self._line(ins.name, value, ins.kind)
-        else:
-            self.scope.emit(f"{value.text};")
-
-    # -- branches --------------------------------------------------------------
 
     def _label(self, label: str) -> str:
         return re.sub(r"\W", "_", label)
@@ -421,8 +120,8 @@ class Body:
             typed = value
             if ins.kind == "ptr":
                 typed = self.pointer(value, self.kinds.get(ins.name, "i8"))
-            self._changes(self.values[ins.name].text)
-            before = self._set(ins.name, ins.kind, typed, apart=apart)
+            self.changes(self.values[ins.name].text)
+            before = self.set(ins.name, ins.kind, typed, apart=apart)
             lines.append(f"{before} = {typed.text};")
         return lines
 
@@ -479,8 +178,10 @@ class Body:
             test = end.operands[0][1][1:]
             if test in self.plan.counters[loop.first].hidden:
                 stays = [x for x in end.labels if shape.place.get(x) != loop.last + 1]
-                leaves = next(x for x in end.labels if x != stays[0])
-                self._after[loop.first] = number, leaves
+                self._after[loop.first] = (
+                    number,
+                    next(x for x in end.labels if x != stays[0]),
+                )
                 self._goes(number, stays[0])
                 return
         condition = self.operand(end.operands[0][1], "i1")
@@ -492,18 +193,18 @@ class Body:
             self.flush()
             self.scope.open(region, f"if ({condition.text})")
             return
-        leaves, stays = self._leaving(number, yes, no)
-        if leaves == no:
+        away, on = self._leaving(number, yes, no)
+        if away == no:
             condition = ex.negated(condition)
-        copies = self._copies(number, leaves, apart=True)
-        jump = self._jump(number, leaves)
+        copies = self._copies(number, away, apart=True)
+        jump = self._jump(number, away)
         self.flush()
         if copies:
             inside = " ".join(copies)
             self.scope.emit(f"if ({condition.text}) {{ {inside} {jump} }}")
         else:
             self.scope.emit(f"if ({condition.text}) {jump}")
-        self._goes(number, stays)
+        self._goes(number, on)
 
     def _leaving(self, number: int, yes: str, no: str) -> tuple[str, str]:
         """The way that stands in an ``if``, and the one that goes on."""

@@ -1,4 +1,4 @@
-"""Functions that C has not, in C: each is written into a file that calls it. Floor 9."""
+"""Functions that C lacks, written into each file that calls them. Floor 9."""
 
 from __future__ import annotations
 

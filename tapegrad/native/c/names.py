@@ -9,9 +9,24 @@ from collections.abc import Collection, Iterable
 from tapegrad.errors import CompileError
 
 # Words of C and C++, and what the headers define.
-WORDS = frozenset(
-    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "and", "and_eq", "asm", "bitand", "bitor", "bool", "catch", "char16_t", "char32_t", "class", "compl", "const_cast", "constexpr", "decltype", "delete", "dynamic_cast", "explicit", "export", "false", "friend", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr", "operator", "or", "or_eq", "private", "protected", "public", "reinterpret_cast", "static_assert", "static_cast", "template", "this", "thread_local", "throw", "true", "try", "typeid", "typename", "using", "virtual", "wchar_t", "xor", "xor_eq", "typeof", "alignas", "alignof", "linux", "unix", "main", "NULL", "NAN", "INFINITY", "HUGE_VAL", "EOF", "errno", "memcpy", "memset", "malloc", "free", "size_t", "int64_t", "int32_t", "uint64_t", "INT64_C", "INT64_MIN", "INT64_MAX", "near", "far", "isnan", "isinf", "isfinite", "signbit", "isunordered", "islessgreater", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "copysign", "cos", "cosh", "erf", "erfc", "exp", "exp2", "expm1", "fabs", "fdim", "floor", "fma", "fmax", "fmin", "fmod", "frexp", "hypot", "ilogb", "ldexp", "lgamma", "llrint", "llround", "log", "log10", "log1p", "log2", "logb", "lrint", "lround", "modf", "nan", "nearbyint", "nextafter", "nexttoward", "pow", "remainder", "remquo", "rint", "round", "scalbln", "scalbn", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma", "trunc", "gamma", "j0", "j1", "jn", "y0", "y1", "yn", "drem", "finite", "significand"]
-)
+_WORDS = """
+auto break case char const continue default do double else enum extern float for
+goto if inline int long register restrict return short signed sizeof static struct
+switch typedef union unsigned void volatile while and and_eq asm bitand bitor bool
+catch char16_t char32_t class compl const_cast constexpr decltype delete
+dynamic_cast explicit export false friend mutable namespace new noexcept not not_eq
+nullptr operator or or_eq private protected public reinterpret_cast static_assert
+static_cast template this thread_local throw true try typeid typename using virtual
+wchar_t xor xor_eq typeof alignas alignof linux unix main NULL NAN INFINITY HUGE_VAL
+EOF errno memcpy memset malloc free size_t int64_t int32_t uint64_t INT64_C
+INT64_MIN INT64_MAX near far isnan isinf isfinite signbit isunordered islessgreater
+acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2
+expm1 fabs fdim floor fma fmax fmin fmod frexp hypot ilogb ldexp lgamma llrint
+llround log log10 log1p log2 logb lrint lround modf nan nearbyint nextafter
+nexttoward pow remainder remquo rint round scalbln scalbn sin sinh sqrt tan tanh
+tgamma trunc gamma j0 j1 jn y0 y1 yn drem finite significand
+"""
+WORDS = frozenset(_WORDS.split())
 SPELLED = re.compile(r"GREEK (?:SMALL|CAPITAL) LETTER (\w+)")
 
 

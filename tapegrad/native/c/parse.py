@@ -14,17 +14,21 @@ from tapegrad.errors import CompileError
 # An operand, and the name of its type.
 Operand = tuple[str, str]
 
-BINARY = frozenset(
-    ["fadd", "fsub", "fmul", "fdiv", "frem", "add", "sub", "mul", "sdiv", "udiv", "srem", "urem", "shl", "lshr", "ashr", "and", "or", "xor"]
-)
-CASTS = frozenset(
-    ["bitcast", "zext", "sext", "trunc", "fpext", "fptrunc", "sitofp", "uitofp", "fptosi", "fptoui"]
-)
+_BINARY = """
+fadd fsub fmul fdiv frem add sub mul sdiv udiv srem urem shl lshr ashr and or xor
+"""
+BINARY = frozenset(_BINARY.split())
+_CASTS = """
+bitcast zext sext trunc fpext fptrunc sitofp uitofp fptosi fptoui
+"""
+CASTS = frozenset(_CASTS.split())
 # Words that say what may be assumed, and change no value here: contraction and other
 # orders of a sum are allowed by them, not asked for.
-FLAGS = frozenset(
-    ["contract", "reassoc", "nsz", "nnan", "ninf", "arcp", "afn", "nuw", "nsw", "exact", "disjoint", "nneg", "inbounds", "tail", "samesign"]
-)
+_FLAGS = """
+contract reassoc nsz nnan ninf arcp afn nuw nsw exact disjoint nneg inbounds tail
+samesign
+"""
+FLAGS = frozenset(_FLAGS.split())
 CALL = re.compile(r"(\w+) @([\w.]+)\((.*?)\)")
 EDGE = re.compile(r"\[ ([^,]+), %([\w.]+) \]")
 HEAD = re.compile(r"define (?:\w+ )*?(\w+) @([\w.]+)\((.*?)\)")

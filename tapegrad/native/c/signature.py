@@ -189,8 +189,8 @@ def _about(labels: Sequence[str], avals: Sequence[Aval]) -> str:
         return f"{total} numbers, {labels[0]} to {labels[-1]}"
     parts, at = [], 0
     for label, aval in zip(labels, avals, strict=True):
-        shape = " x ".join(map(str, aval[0]))
-        parts.append(f"{label} at {at}" + (f" ({shape})" if shape else ""))
+        extents = " x ".join(map(str, aval[0]))
+        parts.append(f"{label} at {at}" + (f" ({extents})" if extents else ""))
         at += size(aval)
     shown = parts if len(parts) <= 20 else [*parts[:19], f"... {parts[-1]}"]
     return f"{total} numbers: {', '.join(shown)}"

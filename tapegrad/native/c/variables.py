@@ -39,7 +39,8 @@ class Plan:
         home: where the variable of a register must be declared.
         shared: the phi whose variable a register is.
         counters: loops that count, by their first block.
-        jumps: whether anything is left for ``goto``.
+        hidden: registers that the heads of such loops stand for.
+        counting: the counters of such loops.
     """
 
     function: Function
@@ -49,7 +50,8 @@ class Plan:
     home: dict[str, Region] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
     counters: dict[int, Counter] = field(default_factory=dict)
-    jumps: bool = False
+    hidden: set[str] = field(default_factory=set)
+    counting: set[str] = field(default_factory=set)
 
 
 def plan_of(function: Function) -> Plan:
@@ -61,9 +63,9 @@ def plan_of(function: Function) -> Plan:
     order: dict[str, int] = {}
     sites: dict[str, list[int]] = {}
     later: dict[str, int] = {}
-    ends: list[int] = []
+    stops: list[int] = []
     for block in shape.blocks:
-        ends.append((ends[-1] if ends else 0) + len(block.body))
+        stops.append((stops[-1] if stops else 0) + len(block.body))
     moment = 0
     for number, block in enumerate(shape.blocks):
         for ins in block.body:
@@ -76,7 +78,7 @@ def plan_of(function: Function) -> Plan:
                 name, where, when = text[1:], number, moment
                 if ins.op == "phi":  # it is read where the other block ends
                     where = shape.place[ins.labels[place]]
-                    when = ends[where]
+                    when = stops[where]
                 later[name] = max(when, later.get(name, 0))
                 plan.uses[name] = plan.uses.get(name, 0) + 1
                 sites.setdefault(name, []).append(where)
@@ -85,8 +87,10 @@ def plan_of(function: Function) -> Plan:
             if text[0] == "%":
                 name = text[1:]
                 plan.uses[name] = plan.uses.get(name, 0) + 1
-                where = [n for n, b in enumerate(shape.blocks) if label in b.end.labels]
-                sites.setdefault(name, []).extend(where)
+                leaving = [
+                    n for n, b in enumerate(shape.blocks) if label in b.end.labels
+                ]
+                sites.setdefault(name, []).extend(leaving)
     plan.single = {
         name
         for name, where in sites.items()
@@ -166,6 +170,8 @@ def _counter(plan: Plan, number: int, sites: dict[str, list[int]]) -> None:
         region = [shape.region[where] for where in sites.get(phi.name, [])]
         if all(loop.around(where) for where in region):
             hidden = frozenset({following[1:], test.name})
+            plan.hidden |= hidden
+            plan.counting.add(phi.name)
             plan.counters[number] = Counter(phi.name, test.operands[1][1], hidden)
             return
 
