@@ -31,7 +31,8 @@ MOST = 64
 # The slots are read at once after the check, with no call between: another thread may
 # import the same leaf into columns of its own. A number met in an expression is a Value
 # of the current columns, made once; 0.0 and -0.0 are one key, so zeros take the long
-# way, and so does all that is no plain number.
+# way, and so does all that is no plain number. One of two Values may be older than the
+# current columns; what imports it may be called before the slots are read.
 _BINARY = """
 def {dunder}(self, other):
     rec = current()
@@ -39,16 +40,25 @@ def {dunder}(self, other):
         if type(other) is {kind}:
             if other._rec is rec:
                 {forward}
-            return apply(ROW, self, other)
+            return older(rec, self, other)
         if (type(other) is float or type(other) is int) and other:
             try:
                 other = rec.literals[other]
             except KeyError:
                 return self.{dunder}(literal(rec, other))
             {known}
+    elif type(other) is {kind} and other._rec is rec:
+        return older(rec, self, other)
     if isinstance(other, ndarray):
         return NotImplemented
     return apply(ROW, self, other)
+
+def older(rec, self, other):
+    if type(self) is not Value or type(other) is not Value:
+        return apply(ROW, self, other)
+    a = self._i if self._rec is rec else rec.slot_of(self)
+    b = other._i if other._rec is rec else rec.slot_of(other)
+    {older}
 
 def {reflected}(self, other):
     rec = current()
@@ -99,13 +109,15 @@ _CALL = (
 )
 
 
-def _step(row: Primitive, kind: str, left: str, right: str, indent: int) -> str:
-    """The text that appends a step, for a place in a method."""
+def _step(
+    row: Primitive, kind: str, left: str, right: str, indent: int, start: int = 0
+) -> str:
+    """The text that appends a step, for a place in a method; or the later lines."""
     compute: tuple[str, ...] = _CALL
     if row.arity == 2:
         compute = _DIVISION if row.symbol == "/" else _OPERATOR
     lines: list[str] = []
-    for line in _STEP:
+    for line in _STEP[start:]:
         if line == "{compute}":
             lines += compute
         elif right or "{right}" not in line:
@@ -142,6 +154,7 @@ def _method(row: Primitive, dunder: str, kind: type[Value]) -> dict[str, Any]:
             row, name, "self", "other" if binary else "", 16 if binary else 8
         ),
         known=_step(row, name, "self", "other", 12) if binary else "",
+        older=_step(row, name, "self", "other", 4, start=2) if binary else "",
         backward=_step(row, name, "other", "self", 8) if binary else "",
     )
     space: dict[str, Any] = {
