@@ -22,12 +22,13 @@ from tapegrad.derivatives import (
     tangent_tape,
 )
 from tapegrad.errors import TapegradError
-from tapegrad.native.nesting import Taker, all_taker, taker
+from tapegrad.native.arraycalls import Shaped
+from tapegrad.native.nesting import Taker, all_taker, builder, taker
 from tapegrad.native.outs import into
 from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED
 from tapegrad.tape.structure import match
-from tapegrad.tape.tape import Aval, Tape
+from tapegrad.tape.tape import BOOLEAN, Aval, Tape
 
 Run = Callable[..., Any]
 # What compiles a tape and gives the function that runs it, named for the report.
@@ -40,25 +41,24 @@ class Along:
     Args:
         tape: with the structure of the arguments.
         run: the derived tape's code, on leaves of the arguments and directions.
-        directions: takes directions apart quickly; false where they nest otherwise.
+        join: the leaves of both; None where they nest otherwise.
         bound: gives the leaves of directions with every check.
-        shape: puts the outputs of the derived tape together.
+        shape: puts the outputs of the derived tape together; None if they are it.
     """
 
-    __slots__ = ("bound", "directions", "run", "shape", "take", "tape")
+    __slots__ = ("bound", "join", "run", "shape", "tape")
 
     def __init__(
         self,
         tape: Tape,
         run: Run,
-        directions: Taker,
+        join: Callable[[Any, Any], Sequence[Any] | None],
         bound: Callable[[Any], list[Any]],
-        shape: Callable[[Sequence[Any]], Any],
+        shape: Callable[[Sequence[Any]], Any] | None,
     ) -> None:
         self.tape = tape
         self.run = run
-        self.take = _tuples(tape)
-        self.directions = directions
+        self.join = join
         self.bound = bound
         self.shape = shape
 
@@ -66,12 +66,13 @@ class Along:
         """Both tuples; one argument, and its direction, may stand alone."""
         if out is not None:
             return into(self, (args, along), out)
-        leaves: list[Any] = []
-        if self.take(args, leaves) and self.directions(along, leaves):
+        leaves = self.join(args, along)
+        if leaves is not None:
             try:
-                return self.shape(self.run(*leaves))
-            except TapegradError:
-                pass
+                found = self.run(*leaves)
+            except TapegradError:  # `calls` has the words, or knows better
+                return self._checked(args, along)
+            return found if self.shape is None else self.shape(found)
         return self._checked(args, along)
 
     def _checked(self, args: Any, along: Any) -> Any:
@@ -79,19 +80,20 @@ class Along:
         m = MIXED if base.arrays else SCALAR
         given = binding.bind(self.tape, calls.as_tuple(self.tape, args), {})
         numbers = binding.numbers(base, m, binding.plain(self.tape, given))
-        return self.shape(self.run(*numbers, *self.bound(along)))
+        found = self.run(*numbers, *self.bound(along))
+        return found if self.shape is None else self.shape(found)
 
 
 def jvp_of(tape: Tape, compiled: Compiler) -> Along:
     """(value, tangent) along a direction; see `calls.jvp`."""
-    count = len(tape.outputs)
-    run = _listed(compiled("jvp", tangent_tape(tape, values=True)), 2 * count)
-    build = tape.structure.result.build
+    run = _outputs(compiled, "jvp", tangent_tape(tape, values=True))
+    build, count = builder(tape.structure.result), len(tape.outputs)
 
     def shape(found: Sequence[Any]) -> Any:
         return build(found[:count]), build(found[count:])
 
-    return Along(tape, run, _tuples(tape), _tangents(tape), shape)
+    bare = tape.structure.result.bare
+    return Along(tape, run, _tuples(tape), _tangents(tape), None if bare else shape)
 
 
 def hvp_of(tape: Tape, compiled: Compiler) -> Along:
@@ -99,7 +101,7 @@ def hvp_of(tape: Tape, compiled: Compiler) -> Along:
     scalar_output(tape)
     slopes = adjoint_tape(tape)
     derived = tangent_tape(slopes, count=len(slopes.outputs))
-    run = _listed(compiled("hvp", derived), len(derived.outputs))
+    run = _outputs(compiled, "hvp", derived)
 
     def shape(found: Sequence[Any]) -> Any:
         return calls.nest_inputs(tape, found)
@@ -110,9 +112,9 @@ def hvp_of(tape: Tape, compiled: Compiler) -> Along:
 def vjp_of(tape: Tape, compiled: Compiler) -> Along:
     """(value, adjoints of the arguments) for adjoints of the outputs."""
     base, count = sweeps.flat(tape), len(tape.outputs)
-    grown = pullback_tape(base, differentiable(base))
-    run = _listed(compiled("vjp", grown), len(grown.outputs))
+    run = _outputs(compiled, "vjp", pullback_tape(base, differentiable(base)))
     result = tape.structure.result
+    build, join = builder(result), _joined(tape, taker(result))
     m = MIXED if base.arrays else SCALAR
 
     def bound(cotangents: Any) -> list[Any]:
@@ -120,29 +122,56 @@ def vjp_of(tape: Tape, compiled: Compiler) -> Along:
         return binding.numbers(base, m, leaves, base.outputs)
 
     def shape(found: Sequence[Any]) -> Any:
-        return result.build(found[:count]), calls.nest_inputs(tape, found[count:])
+        return build(found[:count]), calls.nest_inputs(tape, found[count:])
 
-    return Along(tape, run, taker(result), bound, shape)
-
-
-def _listed(run: Run, count: int) -> Run:
-    """The outputs in a sequence, also where there is only one."""
-    if count != 1:
-        return run
-    return lambda *leaves: [run(*leaves)]
+    return Along(tape, run, join, bound, shape)
 
 
-def _tuples(tape: Tape) -> Taker:
-    """Takes a tuple apart, one entry an argument; a single one may stand alone."""
-    structure = tape.structure
-    take = all_taker(structure.arguments)
-    if structure.keywords:  # by position alone: an error, which `calls` words
-        return lambda given, into: False
+def _outputs(compiled: Compiler, name: str, derived: Tape) -> Run:
+    """The outputs of a derived tape as a sequence, without what nests them."""
+    run = compiled(name, derived)
+    if len(derived.outputs) == 1:
+        return lambda *leaves: [run(*leaves)]
+    truths = any(derived.aval_of(slot) == BOOLEAN for slot in derived.outputs)
+    if isinstance(run, Shaped) and (derived.arrays or not truths):
+        return run.run  # a builtin, and a tuple
+    return lambda *leaves: tuple(run(*leaves))
+
+
+def _tuples(tape: Tape) -> Callable[[Any, Any], Sequence[Any] | None]:
+    """The leaves of two tuples, one entry an argument; a single one may stand alone."""
+    take = all_taker(tape.structure.arguments)
 
     def from_tuple(given: Any, into: list[Any]) -> bool:
         return take(given if type(given) is tuple else (given,), into)
 
-    return from_tuple
+    slow = _joined(tape, from_tuple)
+    if not all(tree.bare for tree in tape.structure.arguments):
+        return slow
+    count = len(tape.structure.arguments) if not tape.structure.keywords else -1
+
+    def of_bare(args: Any, along: Any) -> Sequence[Any] | None:
+        if type(args) is type(along) is tuple and len(args) == len(along) == count:
+            return args + along
+        return slow(args, along)
+
+    return of_bare
+
+
+def _joined(
+    tape: Tape, directions: Taker
+) -> Callable[[Any, Any], Sequence[Any] | None]:
+    structure = tape.structure
+    take = all_taker(structure.arguments)
+
+    def joined(args: Any, along: Any) -> Sequence[Any] | None:
+        leaves: list[Any] = []
+        given = args if type(args) is tuple else (args,)
+        fits = take(given, leaves) and directions(along, leaves)
+        # arguments by keyword have no place here: an error, which `calls` words
+        return leaves if fits and not structure.keywords else None
+
+    return joined
 
 
 def _tangents(tape: Tape) -> Callable[[Any], list[Any]]:
