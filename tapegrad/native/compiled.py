@@ -9,7 +9,7 @@ put together in Python around the same kernels.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tapegrad import sweeps
@@ -203,17 +203,43 @@ class Compiled:
         """
         return self._ufunc("value_and_gradient" if value else "gradient")
 
+    def jacobian_ufunc(self, *, argnums: Sequence[int] | None = None) -> np.ufunc:
+        """The Jacobian as a NumPy ufunc: an output for each result and argument.
+
+        The derivatives of the first result come first. That of an array by an array
+        has the axes of both.
+
+        Args:
+            argnums: places of the arguments that it is by; all by default.
+
+        Raises:
+            CompileError: as for `ufunc`; a result is an array that is not computed
+                entry by entry.
+
+        Example:
+            >>> import numpy as np, tapegrad as tg
+            >>> turn = tg.compile(lambda r, a: (r * np.cos(a), r * np.sin(a)), 1.0, 0.0)
+            >>> blocks = np.empty((3, 2, 2))
+            >>> out = tuple(blocks[:, i, j] for i in range(2) for j in range(2))
+            >>> _ = turn.jacobian_ufunc()(np.array([1.0, 2.0, 3.0]), 0.0, out=out)
+            >>> print(blocks[2])
+            [[ 1. -0.]
+             [ 0.  3.]]
+        """
+        return self._ufunc("jacobian", argnums)
+
     # -- building --------------------------------------------------------------
 
-    def _ufunc(self, part: str) -> np.ufunc:
+    def _ufunc(self, part: str, argnums: Sequence[int] | None = None) -> np.ufunc:
         from tapegrad.native.ufuncs import ufunc_of
 
+        name = part if argnums is None else f"{part} {tuple(argnums)}"
         with self._lock.held():
-            if part not in self._ufuncs:
-                made, kernel = ufunc_of(self.tape, part, self.options)
-                self._parts[f"{part} ufunc"] = kernel
-                self._ufuncs[part] = made
-            return self._ufuncs[part]
+            if name not in self._ufuncs:
+                made, kernel = ufunc_of(self.tape, part, self.options, argnums)
+                self._parts[f"{name} ufunc"] = kernel
+                self._ufuncs[name] = made
+            return self._ufuncs[name]
 
     def _derived(self, name: str, tape: Tape) -> Callable[..., Any]:
         """The code of a tape that was made of this one, noted in the report."""

@@ -11,7 +11,9 @@ that NumPy calls.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
+import itertools
 import math
 import struct
 from collections.abc import Callable, Sequence
@@ -30,6 +32,8 @@ from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.batchthreads import ENOUGH
 from tapegrad.native.engine import Engine
 from tapegrad.native.options import Options
+from tapegrad.native.scalars.derived import Flat, derived
+from tapegrad.native.scalars.kernels import is_numbers
 from tapegrad.passes import prune
 from tapegrad.recorder import VALUES
 from tapegrad.recording import record
@@ -40,6 +44,8 @@ from tapegrad.value import Value
 
 # Lanes of a block: some twenty arrays of so many doubles stand in the second cache.
 LANES = 512
+# A tape of arrays of up to so many entries, read entry by entry, runs in lanes, too.
+ENTRIES, STEPS = 128, 2000
 
 # Places in NumPy's table of C functions for ufuncs, which no version changes.
 FROM_FUNCTION, FROM_SIGNATURE = 1, 31
@@ -69,13 +75,16 @@ def _table() -> Any:
     return table
 
 
-def ufunc_of(tape: Tape, part: str, options: Options) -> tuple[np.ufunc, ArrayKernel]:
+def ufunc_of(
+    tape: Tape, part: str, options: Options, argnums: Sequence[int] | None = None
+) -> tuple[np.ufunc, ArrayKernel]:
     """A ufunc that computes a tape at each of many points.
 
     Args:
         tape: any tape without guards whose inputs and outputs are float64.
-        part: "value", "gradient", or "value_and_gradient" (of one number).
+        part: "value", "jacobian", "gradient", or "value_and_gradient" (of one number).
         options: of the `Compiled`.
+        argnums: places of the arguments that derivatives are by; all by default.
 
     Returns:
         The ufunc, which keeps its code, and the kernel.
@@ -85,11 +94,14 @@ def ufunc_of(tape: Tape, part: str, options: Options) -> tuple[np.ufunc, ArrayKe
     """
     base = sweeps.flat(tape)
     _check(base)
-    grown = expanded(_part(base, part), native=True)
-    lanes = 1
-    if not base.arrays and not any(TABLE[op].nested for op in grown.operations):
-        lanes = LANES
-        grown = _laned(grown)
+    if part in {"gradient", "value_and_gradient"}:
+        scalar_output(base)
+    wrt = _wrt(tape, argnums)
+    flat = _numbers(base, part, wrt)
+    if flat is not None:
+        grown, lanes = _laned(flat), LANES
+    else:
+        grown, lanes = expanded(_part(base, part, wrt), native=True), 1
     kernel = build_arrays(lambda: _floats(grown), options, lanes if lanes > 1 else 0)
     return _made(kernel, lanes, *_described(tape, part)), kernel
 
@@ -122,22 +134,107 @@ def _check(base: Tape) -> None:
             raise CompileError(msg)
 
 
-def _part(base: Tape, part: str) -> Tape:
-    """What the ufunc computes of a tape."""
+def _wrt(tape: Tape, argnums: Sequence[int] | None) -> list[int]:
+    """Places of the inputs that derivatives are by.
+
+    Raises:
+        CompileError: there is no such argument.
+    """
+    base = sweeps.flat(tape)
+    smooth = differentiable(base)
+    if argnums is None:
+        return smooth
+    structure = tape.structure
+    count = structure.positional
+    starts = np.cumsum([0, *(len(tree.dynamic) for tree in structure.arguments)])
+    found: list[int] = []
+    for number in argnums:
+        if not -count <= number < count:
+            msg = f"argnums={argnums}, but the tape has {count} positional arguments"
+            raise CompileError(msg)
+        at = number % count
+        found += [k for k in smooth if starts[at] <= k < starts[at + 1]]
+    return found
+
+
+def _part(base: Tape, part: str, wrt: Sequence[int]) -> Tape:
+    """What the ufunc computes of a tape with arrays, or with loops.
+
+    Raises:
+        CompileError: the Jacobian of an output that is an array.
+    """
     if part == "value":
         return prune(base)
-    scalar_output(base)
-    return gradient_tape(base, values=part != "gradient", wrt=differentiable(base))
+    for place, slot in enumerate(base.outputs):
+        shape, _ = base.aval_of(slot)
+        if shape:
+            msg = (
+                f"output {place} is of shape {shape}, and the tape computes with whole "
+                "arrays; write it with numbers, entry by entry, or use "
+                "tg.vmap(tg.jacobian(f))"
+            )
+            raise CompileError(msg)
+    return gradient_tape(base, values=part == "value_and_gradient", wrt=wrt)
 
 
-def _laned(tape: Tape) -> Tape:
-    """A tape of numbers, recorded on an array of lanes for each input."""
+# -- lanes ---------------------------------------------------------------------------
+
+
+def _numbers(base: Tape, part: str, wrt: Sequence[int]) -> Flat | None:
+    """What the ufunc computes as a tape of numbers, if that is what it is."""
+    avals = [base.aval_of(slot) for slot in base.inputs]
+    if not base.arrays:
+        grown = expanded(_part(base, part, wrt), native=True)
+        if any(TABLE[op].nested for op in grown.operations):
+            return None
+        outputs = tuple(grown.aval_of(slot) for slot in grown.outputs)
+        return Flat(grown, tuple(avals), outputs)
+    if not is_numbers(base, "gradient"):
+        return None
+    sizes = [math.prod(base.aval_of(slot)[0]) for slot in (*base.inputs, *base.outputs)]
+    if sum(sizes) > ENTRIES or sum(sizes) * len(base) > STEPS * len(sizes):
+        return None
+    if part == "value":
+        return derived(base, part)
+    flat = derived(base, "gradient")
+    smooth, count = differentiable(base), len(base.outputs)
+    keep = list(range(count)) if part == "value_and_gradient" else []
+    for row in range(count):
+        keep += [count + row * len(smooth) + smooth.index(place) for place in wrt]
+    return _kept(flat, keep)
+
+
+def _kept(flat: Flat, keep: Sequence[int]) -> Flat:
+    """Some of the outputs."""
+    ends = np.cumsum([0, *(math.prod(shape) for shape, _ in flat.outputs)]).tolist()
+    slots: list[int] = []
+    for place in keep:
+        slots += flat.tape.outputs[ends[place] : ends[place + 1]]
+    tape = prune(dataclasses.replace(flat.tape, outputs=tuple(slots)))
+    return Flat(tape, flat.inputs, tuple(flat.outputs[place] for place in keep))
+
+
+def _laned(flat: Flat) -> Tape:
+    """A tape of numbers, recorded on an array of lanes for each."""
+    tape = flat.tape
 
     def lanes(*xs: Any) -> list[Any]:
-        slots = sweeps.replay(tape, VALUES, xs)
-        return [_lane(slots[slot], LANES) for slot in tape.outputs]
+        columns: list[Any] = []
+        for x, (shape, _) in zip(xs, flat.inputs, strict=True):
+            places = np.ndindex(*shape)
+            columns += [x[(slice(None), *at)] if shape else x for at in places]
+        slots = sweeps.replay(tape, VALUES, columns)
+        ends = iter(tape.outputs)
+        found = []
+        for shape, _ in flat.outputs:
+            some = itertools.islice(ends, math.prod(shape))
+            each = [_lane(slots[slot], LANES) for slot in some]
+            if shape:
+                each = [np.reshape(np.stack(each, axis=1), (LANES, *shape))]
+            found += each
+        return found
 
-    return record(lanes, *(np.zeros(LANES) for _ in tape.inputs))
+    return record(lanes, *(np.zeros((LANES, *shape)) for shape, _ in flat.inputs))
 
 
 def _lane(y: Any, count: int) -> Any:

@@ -177,10 +177,14 @@ class Items(Functions):
         """A concatenation part by part; a scatter or write: all, and then entries."""
         if node.op == "concat":
             axis, starts = node.params["axis"], node.params["starts"]
+            views = []
             for part, start in zip(node.args, starts, strict=False):
                 key = [(0, size, 1) for size in part.shape]
                 key[axis] = (start, part.shape[axis], 1)
-                self._one_nest(part, node, _cut_out(node, key))
+                views.append(_cut_out(node, key))
+            if not self.lanes or not self._together(node, views):
+                for part, view in zip(node.args, views, strict=True):
+                    self._one_nest(part, node, view)
             return
         if node.op == "scatter":
             self._fill(node, number(0, KINDS[node.dtype]))
@@ -196,6 +200,24 @@ class Items(Functions):
         keys, adds = node.params["keys"], node.params["add"]
         for value, key, add in zip(values, keys, adds, strict=True):
             self._one_nest(value, node, _cut_out(node, key), "add" if add else "")
+
+    def _together(self, node: Node, views: Sequence[View]) -> bool:
+        """All parts in one nest, which reads what they share once, where one fits."""
+        shape = node.args[0].shape
+        if any(part.shape != shape for part in node.args) or 0 in shape:
+            return False
+        entries = Entries(self, tuple((0, size) for size in shape))
+        terms = identity(shape)
+        try:
+            made = [entries.value(part, terms) for part in node.args]
+        except Cut:
+            return False
+        places = (entries.linear(terms, view.strides, view.offset) for view in views)
+        pairs = zip(made, places, strict=True)
+        sinks = [Sink(node, value, place, into=True) for value, place in pairs]
+        self.emit(Nest(entries, self, sinks=sinks).text())
+        self.nests += 1
+        return True
 
     def _one_nest(self, value: Node, target: Node, view: View, kind: str = "") -> None:
         """Every entry of a node, stored along a view, or added to what is there."""
