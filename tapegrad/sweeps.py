@@ -190,9 +190,12 @@ def active(tape: Tape, wrt: Sequence[int]) -> list[bool]:
     for code, slot, end, high in zip(
         tape.opcode.tolist(), first, first[1:], offsets[1:], strict=False
     ):
-        if kinds[code] and any(reached[i] for i in operands[low:high]):
-            for mine in range(slot, end):
-                reached[mine] = 1
+        if kinds[code]:
+            for i in operands[low:high]:
+                if reached[i]:
+                    for mine in range(slot, end):
+                        reached[mine] = 1
+                    break
         low = high
     if tape.arrays:  # a conversion to ints ends a derivative
         floating = [dtype in FLOATING for _, dtype in tape.avals]

@@ -27,14 +27,15 @@ Floats = tuple[float, ...]
 # Up to so many steps "auto" spends some 60 us a step on code that runs up to twice as
 # fast; beyond, a quarter of that a step, whatever the length.
 SHORT = 512
-# Steps a function: longer ones are neither built nor run quicker, shorter ones repeat
-# more loads; the optimising levels take more than linear time over a function.
-CHUNK = 1000
+# Steps a function, of longer tapes: longer ones are built a bit quicker, but what does
+# not fit into registers is stored and loaded again; shorter ones repeat more loads. The
+# optimising levels take more than linear time over a function.
+CHUNK = 350
 
 
 def source(tape: Tape) -> str:
     """The LLVM text of a flat tape of numbers."""
-    return lower(tape, CHUNK).text
+    return lower(tape, chunk_of(len(tape))).text
 
 
 def build(make: Callable[[], Tape], options: Options) -> Kernel:
@@ -50,7 +51,7 @@ def build(make: Callable[[], Tape], options: Options) -> Kernel:
     start = time.perf_counter()
     tape = make()
     codegen = level_of(options, len(tape))
-    lowered = lower(tape, CHUNK)
+    lowered = lower(tape, chunk_of(len(tape)))
     engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
     took = time.perf_counter() - start
     return Kernel(
@@ -66,6 +67,11 @@ def build(make: Callable[[], Tape], options: Options) -> Kernel:
             origin=engine.origin,
         ),
     )
+
+
+def chunk_of(steps: int) -> int:
+    """Steps a function, of a tape of so many."""
+    return max(CHUNK, steps) if steps <= SHORT else CHUNK
 
 
 def level_of(options: Options, steps: int) -> int:

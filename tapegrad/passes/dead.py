@@ -17,23 +17,37 @@ def prune(tape: Tape, *, labels: bool = False) -> Tape:
     Inputs stay, used or not: they are the tape's signature. Steps with a label stay
     where that is asked for, as a replay may nudge them by their name.
     """
-    needed = np.zeros(tape.slot_count, bool)
-    needed[list(tape.outputs)] = True
-    needed[list(tape.inputs)] = True
+    uses = np.bincount(tape.operands, minlength=tape.slot_count)
+    uses[list(tape.outputs)] += 1
+    uses[list(tape.inputs)] += 1
     if labels:
-        needed[list(tape.labels)] = True
-    keep = np.zeros(len(tape), bool)
-    first, offsets = tape.first.tolist(), tape.offsets.tolist()
-    operands, marks = tape.operands.tolist(), needed.tolist()
-    for step in range(len(tape) - 1, -1, -1):
-        low, high = first[step], first[step + 1]
-        if low == high or any(marks[low:high]):  # a guard owns no slot and stays
-            keep[step] = True
-            for slot in operands[offsets[step] : offsets[step + 1]]:
-                marks[slot] = True
-    if keep.all():
+        uses[list(tape.labels)] += 1
+    if uses.all():  # the last dead step would be read by no step
         return tape
-    return _only(tape, keep)
+    keep = _kept(tape, uses)
+    return tape if keep.all() else _only(tape, keep)
+
+
+def _kept(tape: Tape, uses: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Which steps are not dead: the unread are dropped, then what only they read."""
+    owns = np.diff(tape.first)
+    maker = np.repeat(np.arange(len(tape)), owns)
+    read = np.zeros(len(tape), bool)
+    read[maker[uses > 0]] = True
+    dead = np.flatnonzero(~read & (owns > 0)).tolist()  # a guard owns no slot and stays
+    keep = np.ones(len(tape), bool)
+    left, makers, operands = uses.tolist(), maker.tolist(), tape.operands.tolist()
+    first, offsets = tape.first, tape.offsets
+    while dead:
+        step = dead.pop()
+        keep[step] = False
+        for slot in operands[offsets[step] : offsets[step + 1]]:
+            left[slot] -= 1
+            if not left[slot]:
+                other = makers[slot]
+                if not any(left[first[other] : first[other + 1]]):
+                    dead.append(other)
+    return keep
 
 
 def _only(tape: Tape, keep: npt.NDArray[np.bool_]) -> Tape:

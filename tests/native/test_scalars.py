@@ -72,8 +72,7 @@ X = np.array([0.5, -1.5, 2.0, 0.0, -0.0])
 @pytest.mark.parametrize("n", [2, 3, 50])
 def test_a_loop_over_entries_is_lowered_as_numbers(n):
     x = np.linspace(-1.0, 1.0, n)
-    native = agrees(rosen, x, at=[(x * 2,), (-x,)])
-    assert native.report.parts["gradient"].arena_bytes == 0
+    agrees(rosen, x, at=[(x * 2,), (-x,)])
     tape = tg.record(rosen, x)
     np.testing.assert_allclose(
         tape.compile().hessian(x), tape.hessian(x), rtol=1e-12, atol=1e-12
@@ -184,7 +183,6 @@ def test_arrays_beside_numbers_and_in_nestings():
 
     t = {"k": [2.0, np.array([1.0, 2.0, 3.0])]}
     agrees(f, 0.5, X, t, at=[(-1.5, X * 2, {"k": [-0.0, np.array([3.0, 4.0, -1.0])]})])
-    agrees(lambda x, *, k: x[0] * x[1] * k, X, jacobian=False, at=()) if False else None
     tape = tg.record(lambda x, k=1.0: x[0] * x[1] * k, X, k=2.0)
     same(tape.compile()(X, k=3.0), tape(X, k=3.0))
 

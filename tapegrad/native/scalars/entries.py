@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.native.scalars.writer import Writer
+from tapegrad.native.scalars.writer import Link, Writer
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape.tape import BOOLEAN, SCALAR, Tape
 
@@ -29,6 +29,9 @@ FILLS = frozenset({"scatter", "tril", "triu"})
 GATHERS = frozenset({"gather"})
 MOVEMENT = MOVES | JOINS | FILLS | GATHERS
 KINDS = frozenset({"elementwise", "select", "predicate", "cut"})
+
+# What is no piece: an index of one entry; all the rest.
+ENTRY, OTHER = -1, -2
 
 # Entries of inputs and outputs that a tape may have for each step, and beside them: a
 # long array of which a few entries are read is better off as an array.
@@ -59,7 +62,7 @@ class Entries:
         self.params = [dict(static) for static in base.statics]
         self.ids: list[Any] = [None] * base.slot_count
         self._lists: dict[int, list[int]] = {}
-        self._offsets: dict[tuple[int, tuple[int, ...]], int | None] = {}
+        self._offsets: dict[tuple[int, ...], dict[int, int | None]] = {}
         for slot in base.inputs:
             shape, dtype = base.aval_of(slot)
             truth = dtype == "bool"
@@ -71,42 +74,64 @@ class Entries:
 
     def _run(self) -> None:
         base, ids, out = self.base, self.ids, self.out
-        scalar = [aval in {SCALAR, BOOLEAN} for aval in base.avals]
-        truth = [aval == BOOLEAN for aval in base.avals]
-        codes = [
-            out.code(row.name) if row.kind in KINDS and not row.whole else -1
-            for row in self.rows
-        ]
-        names = list(base.operations)
-        aval, operands = base.aval.tolist(), base.operands.tolist()
-        slot = low = 0
-        for op, static, high, end in zip(
+        names, operands = base.operations, base.operands.tolist()
+        pieces, written, low = out.pieces, out.reads, 0
+        for op, static, kind, slot, high in zip(
             base.opcode.tolist(),
             base.static.tolist(),
+            self._kinds(),
+            base.first.tolist(),
             base.offsets[1:].tolist(),
-            base.first[1:].tolist(),
-            strict=True,
+            strict=False,
         ):
             reads = operands[low:high]
             low = high
-            code = codes[op]
-            if code >= 0 and scalar[aval[slot]]:
-                mine = [ids[i] for i in reads]
-                ids[slot] = out.step(code, static, mine, truth[aval[slot]])
-            elif names[op] == "index" and scalar[aval[slot]]:
+            if kind >= 0:
+                written += [ids[i] for i in reads]
+                pieces.append(kind)
+                ids[slot] = out.n
+                out.n += 1
+            elif kind == ENTRY:
                 ids[slot] = self._entry(reads[0], static)
             elif names[op] == "guard":
                 out.guard(static, ids[reads[0]])
             elif names[op] != "input":
                 ids[slot] = self._other(op, slot, static, reads)
-            slot = end
+
+    def _kinds(self) -> list[int]:
+        """What kind of piece each step is; `ENTRY` or `OTHER` where it is none."""
+        base = self.base
+        alone = np.array([aval in {SCALAR, BOOLEAN} for aval in base.avals] or [False])
+        truth = np.array([aval == BOOLEAN for aval in base.avals] or [False])
+        owned = base.first[:-1] < base.first[1:]
+        aval = base.aval[np.where(owned, base.first[:-1], 0)]
+        number = alone[aval] & owned
+        computes = np.array([row.kind in KINDS and not row.whole for row in self.rows])
+        index = np.array([row.name == "index" for row in self.rows])
+        kinds = np.where(number & index[base.opcode], ENTRY, OTHER)
+        mine = np.flatnonzero(number & computes[base.opcode])
+        keys = (base.opcode[mine].astype(np.int64) * len(base.statics)) * 2
+        keys += base.static[mine] * 2 + truth[aval[mine]]
+        _, at, which = np.unique(keys, return_index=True, return_inverse=True)
+        made = [self._kind(step, bool(truth[aval[step]])) for step in mine[at].tolist()]
+        kinds[mine] = np.array(made, np.int64)[which]
+        found: list[int] = kinds.tolist()
+        return found
+
+    def _kind(self, step: int, truth: bool) -> int:
+        base = self.base
+        count = int(base.offsets[step + 1] - base.offsets[step])
+        code = self.out.code(base.operations[base.opcode[step]])
+        return self.out.kind(Link(code, int(base.static[step]), count, truth))
 
     def offset(self, static: int, shape: tuple[int, ...]) -> int | None:
         """The place of the one entry that an index reads, in an array of a shape."""
-        key = static, shape
-        if key not in self._offsets:
-            self._offsets[key] = _offset(self.params[static]["key"], shape)
-        return self._offsets[key]
+        known = self._offsets.get(shape)
+        if known is None:
+            known = self._offsets[shape] = {}
+        if static not in known:
+            known[static] = _offset(self.params[static]["key"], shape)
+        return known[static]
 
     def _entry(self, array: int, static: int) -> int:
         place = self.offset(static, self.base.aval_of(array)[0])
@@ -127,8 +152,9 @@ class Entries:
             return made if made.ndim else int(made)
         wide = np.broadcast_arrays(*mine)
         code, truth = self.out.code(row.name), self.base.aval_of(slot)[1] == "bool"
+        kind = self.out.kind(Link(code, static, len(mine), truth))
         entries = zip(*(part.ravel().tolist() for part in wide), strict=True)
-        found = [self.out.step(code, static, entry, truth) for entry in entries]
+        found = [self.out.step(kind, *entry) for entry in entries]
         return np.array(found, np.int64).reshape(wide[0].shape)
 
     def _constant(self, value: Any) -> Any:

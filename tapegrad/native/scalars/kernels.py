@@ -14,7 +14,7 @@ from tapegrad.native.arrayentry import Arena, ArrayKernel
 from tapegrad.native.ends import Arrays
 from tapegrad.native.engine import Engine
 from tapegrad.native.lowering import Lowered, lower
-from tapegrad.native.numbercalls import CHUNK, level_of
+from tapegrad.native.numbercalls import chunk_of, level_of
 from tapegrad.native.options import Options
 from tapegrad.native.report import Part
 from tapegrad.native.scalars.derived import Flat, derived
@@ -45,7 +45,7 @@ def rows_fit(base: Tape) -> bool:
 
 def lowered(flat: Flat) -> Lowered:
     """The text of a tape of entries."""
-    return lower(flat.tape, CHUNK, Arrays(flat.inputs, flat.outputs))
+    return lower(flat.tape, chunk_of(len(flat.tape)), Arrays(flat.inputs, flat.outputs))
 
 
 def build_numbers(

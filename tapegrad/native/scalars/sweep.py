@@ -17,29 +17,13 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
+from tapegrad.native.scalars.bars import Bars, count_up, into
 from tapegrad.native.scalars.entries import MOVEMENT, Entries, moved
 from tapegrad.native.scalars.templates import Template, template
+from tapegrad.native.scalars.writer import Link
 
-
-class Bars:
-    """The adjoint of an array, of those entries that something was added to.
-
-    Attributes:
-        parts: slots by entry.
-        masks: their masks by entry, None where it carries none.
-        total: how many arrays were added.
-        clean: how many of them had an entry that was no zero.
-        structural: whether entries that are not there are absent, and not zero.
-    """
-
-    __slots__ = ("clean", "masks", "parts", "structural", "total")
-
-    def __init__(self) -> None:
-        self.parts: dict[int, int] = {}
-        self.masks: dict[int, int] | None = None
-        self.total = 0
-        self.clean: dict[int, int] = {}
-        self.structural = False
+# Operands that templates are told apart by; rows of numbers have no more.
+WIDE = 16
 
 
 class Sweep:
@@ -53,27 +37,42 @@ class Sweep:
     def __init__(self, entries: Entries, wrt: Sequence[int]) -> None:
         self.entries = entries
         self.base = base = entries.base
-        self.out = entries.out
+        self.out = out = entries.out
         self.wrt = wrt
         self.live = sweeps.active(base, wrt)
         self.bars: list[Any] = []
         self.masks: dict[int, int] = {}
         self.scalar = [not base.avals[kind][0] for kind in base.aval.tolist()]
-        self.truth = [base.avals[kind][1] == "bool" for kind in base.aval.tolist()]
-        self._templates: dict[Any, Template] = {}
-        self._add = self.out.code("add")
+        self._templates: dict[int, Template] = {}
+        self._add = out.kind(Link(out.code("add"), 0, 2))
+        self._either = out.kind(Link(out.code("logical_or"), 0, 2, truth=True))
+        self._moves = [name in MOVEMENT for name in base.operations]
+        # only steps that a derivative passes through, last one first
+        owned = np.flatnonzero(base.first[:-1] < base.first[1:])
+        mine = owned[np.array(self.live, bool)[base.first[owned]]]
+        mine = mine[base.offsets[mine] < base.offsets[mine + 1]][::-1]
+        self._steps = mine.tolist()
+        self._columns = [
+            column[mine].tolist()
+            for column in (base.first, base.offsets[:-1], base.offsets[1:])
+        ]
+        self._kinds = self._wanted(mine)
         self._operands = base.operands.tolist()
-        self._steps = list(
-            zip(
-                base.opcode.tolist(),
-                base.static.tolist(),
-                base.first[:-1].tolist(),
-                base.first[1:].tolist(),
-                base.offsets[:-1].tolist(),
-                base.offsets[1:].tolist(),
-                strict=True,
-            )
-        )
+        self._static = base.static.tolist()
+
+    def _wanted(self, mine: Any) -> list[int]:
+        """What tells templates apart: row, parameters, and the operands wanted."""
+        base = self.base
+        counts = np.diff(base.offsets)
+        owner = np.repeat(np.arange(len(base)), counts)
+        position = np.arange(len(owner)) - base.offsets[:-1][owner]
+        live = np.array(self.live, bool)[base.operands]
+        short = position < WIDE
+        weights = np.where(live & short, 2.0 ** np.minimum(position, WIDE), 0.0)
+        bits = np.bincount(owner, weights=weights, minlength=len(base))
+        keys = base.opcode.astype(np.int64) * len(base.statics) + base.static
+        keys = (keys << WIDE) + bits.astype(np.int64)
+        return np.unique(keys[mine], return_inverse=True)[1].tolist()  # type: ignore[no-any-return]
 
     def run(self, seeds: Iterable[tuple[int, int, int]], *, structural: bool) -> Any:
         """The adjoints of the inputs: for each one the slots of its entries.
@@ -93,21 +92,26 @@ class Sweep:
                 bars.structural, bars.total = structural, 1
             self._join(bars, entry, seed)
             bars.clean[entry] = 1
-        names = self.base.operations
-        whole = [name in MOVEMENT for name in names]
-        for op, static, slot, end, low, high in reversed(self._steps):
-            if slot == end or low == high or not self.live[slot]:
-                continue
-            bar = self.bars[slot]
+        bars, scalar, masks, operands = (
+            self.bars,
+            self.scalar,
+            self.masks,
+            self._operands,
+        )
+        opcode, moves = self.base.opcode[self._steps].tolist(), self._moves
+        for step, op, kind, slot, low, high in zip(
+            self._steps, opcode, self._kinds, *self._columns, strict=True
+        ):
+            bar = bars[slot]
             if bar is None:
                 continue
-            reads = self._operands[low:high]
-            if whole[op]:
-                self._move(op, static, slot, reads, bar)
-            elif self.scalar[slot]:
-                self._number(op, static, slot, reads, bar)
+            reads = operands[low:high]
+            if moves[op]:
+                self._move(step, slot, reads, bar)
+            elif scalar[slot]:
+                self._number(step, kind, slot, reads, bar, masks.get(slot))
             else:
-                self._array(op, static, slot, reads, bar)
+                self._array(step, kind, slot, reads, bar)
         return [self._found(slot) for slot in self.wrt]
 
     def _found(self, slot: int) -> list[int]:
@@ -122,10 +126,10 @@ class Sweep:
     # -- sums ------------------------------------------------------------------
 
     def _sum(self, a: int, b: int) -> int:
-        return self.out.step(self._add, 0, (a, b), truth=False)
+        return self.out.step(self._add, a, b)
 
     def _or(self, a: int, b: int) -> int:
-        return self.out.step(self.out.code("logical_or"), 0, (a, b), truth=True)
+        return self.out.step(self._either, a, b)
 
     def _to_number(self, slot: int, share: int, under: int | None) -> None:
         """Add a contribution to a number; see `passing.Sums`."""
@@ -135,7 +139,7 @@ class Sweep:
             if under is not None:
                 self.masks[slot] = under
             return
-        self.bars[slot] = self.out.step(self._add, 0, (before, share), truth=False)
+        self.bars[slot] = self._sum(before, share)
         if slot in self.masks:
             if under is None:
                 del self.masks[slot]
@@ -181,43 +185,66 @@ class Sweep:
             return self._sum(part, self.out.constant(0.0))
         return part
 
+    def _to_entry(self, slot: int, entry: int, share: int) -> None:
+        """Add an array that is zero but for one entry, without a mask."""
+        bars = self.bars[slot]
+        if bars is None:
+            bars = self.bars[slot] = Bars()
+        bars.structural, bars.masks = False, None
+        bars.total += 1
+        before = bars.parts.get(entry)
+        bars.parts[entry] = share if before is None else self._sum(before, share)
+        bars.clean[entry] = bars.clean.get(entry, 0) + 1
+
     # -- steps -----------------------------------------------------------------
 
-    def _template(self, op: int, static: int, reads: list[int], masked: bool) -> Any:
-        wanted = tuple([self.live[i] for i in reads])
-        key = (op, static, wanted, masked)
-        found = self._templates.get(key)
-        if found is None:
-            row, params = self.entries.rows[op], self.entries.params[static]
-            truths = [self.truth[i] for i in reads]
-            found = template(self.out, row, params, truths, wanted, masked)
-            self._templates[key] = found
-        return found
+    def _template(self, step: int, kind: int, reads: list[int], masked: bool) -> Any:
+        base, entries = self.base, self.entries
+        row = entries.rows[base.opcode[step]]
+        truths = [base.aval_of(i)[1] == "bool" for i in reads]
+        wanted = [self.live[i] for i in reads]
+        params = entries.params[base.static[step]]
+        made = template(self.out, row, params, truths, wanted, masked)
+        self._templates[2 * kind + masked] = made
+        return made
 
     def _number(
-        self, op: int, static: int, slot: int, reads: list[int], bar: int
+        self,
+        step: int,
+        kind: int,
+        slot: int,
+        reads: list[int],
+        bar: int,
+        mask: int | None,
     ) -> None:
         """A step of numbers."""
-        ids, mask = self.entries.ids, self.masks.get(slot)
-        made = self._template(op, static, reads, mask is not None)
-        known = [ids[slot], *[ids[i] for i in reads], bar]
+        masked, ids, out, bars = mask is not None, self.entries.ids, self.out, self.bars
+        made = self._templates.get(2 * kind + masked)
+        if made is None:
+            made = self._template(step, kind, reads, masked)
+        row = [ids[slot], *[ids[i] for i in reads], bar]
         if mask is not None:
-            known.append(mask)
-        known = made.copy(self.out, known)
-        for i, (part, under) in zip(reads, made.parts, strict=True):
-            if part is not None:
-                self._to_number(i, known[part], None if under is None else known[under])
+            row.append(mask)
+        row = made.copy(out, row)
+        for number, part, under in made.parts:
+            i = reads[number]
+            if bars[i] is None and under is None:
+                bars[i] = row[part]
+            else:
+                self._to_number(i, row[part], None if under is None else row[under])
 
     def _array(
-        self, op: int, static: int, slot: int, reads: list[int], bars: Bars
+        self, step: int, kind: int, slot: int, reads: list[int], bars: Bars
     ) -> None:
         """A step of short arrays, an entry after the other."""
-        ids = self.entries.ids
-        made = self._template(op, static, reads, bars.masks is not None)
+        ids, masked = self.entries.ids, bars.masks is not None
+        made = self._templates.get(2 * kind + masked)
+        if made is None:
+            made = self._template(step, kind, reads, masked)
         shape = self.base.aval_of(slot)[0]
         wide = [np.broadcast_to(ids[i], shape).ravel().tolist() for i in (slot, *reads)]
         places = [
-            np.broadcast_to(_count_up(self.base.aval_of(i)[0]), shape).ravel().tolist()
+            np.broadcast_to(count_up(self.base.aval_of(i)[0]), shape).ravel().tolist()
             for i in reads
         ]
         sums: list[dict[int, int]] = [{} for _ in reads]
@@ -225,41 +252,39 @@ class Sweep:
         for entry in range(math.prod(shape)):
             if bars.structural and entry not in bars.parts:
                 continue
-            known = [column[entry] for column in wide]
-            known.append(self._entry(bars, entry))
+            row = [column[entry] for column in wide]
+            row.append(self._entry(bars, entry))
             if bars.masks is not None:
-                known.append(bars.masks.get(entry, self.out.constant(value=False)))
-            known = made.copy(self.out, known)
-            for place, (part, under) in enumerate(made.parts):
-                if part is None:
-                    continue
-                at = places[place][entry]
-                _into(sums[place], at, known[part], self._sum)
+                row.append(bars.masks.get(entry, self.out.constant(value=False)))
+            row = made.copy(self.out, row)
+            for number, part, under in made.parts:
+                at = places[number][entry]
+                into(sums[number], at, row[part], self._sum)
                 if under is not None:
-                    _into(unders[place], at, known[under], self._or)
-        for place, (i, (part, under)) in enumerate(zip(reads, made.parts, strict=True)):
-            if part is not None:
-                masks = None if under is None else unders[place]
-                shares = [(at, share, True) for at, share in sums[place].items()]
-                self._give(i, shares, masks, bars.structural)
+                    into(unders[number], at, row[under], self._or)
+        for number, _, under in made.parts:
+            masks = None if under is None else unders[number]
+            shares = [(at, share, True) for at, share in sums[number].items()]
+            self._give(reads[number], shares, masks, bars.structural)
 
-    def _move(
-        self, op: int, static: int, slot: int, reads: list[int], bar: Any
-    ) -> None:
+    def _move(self, step: int, slot: int, reads: list[int], bar: Any) -> None:
         """A step that moves entries."""
-        shapes = [self.base.aval_of(i)[0] for i in reads]
+        base, static = self.base, int(self._static[step])
         if self.scalar[slot] and len(reads) == 1:
-            place = self.entries.offset(static, shapes[0])
+            place = self.entries.offset(static, base.aval_of(reads[0])[0])
             if place is not None:
-                mask = self.masks.get(slot)
-                unders = None if mask is None else {place: mask}
-                self._to_array(reads[0], [(place, bar, True)], unders, False)
+                if slot in self.masks:
+                    unders = {place: self.masks[slot]}
+                    self._to_array(reads[0], [(place, bar, True)], unders, False)
+                else:
+                    self._to_entry(reads[0], place, bar)
                 return
-        row, params = self.entries.rows[op], self.entries.params[static]
+        shapes = [base.aval_of(i)[0] for i in reads]
+        row, params = self.entries.rows[base.opcode[step]], self.entries.params[static]
         bars = self._as_bars(slot, bar)
         ends = np.cumsum([0, *map(math.prod, shapes)]).tolist()
         mine: list[Any] = [
-            _count_up(shape) + start for shape, start in zip(shapes, ends, strict=False)
+            count_up(shape) + start for shape, start in zip(shapes, ends, strict=False)
         ]
         if row.name == "gather":
             mine[1:] = [self.entries.ids[i] for i in reads[1:]]
@@ -290,9 +315,9 @@ class Sweep:
             full = bars.clean.get(entry, 0) == bars.total and entry in bars.parts
             clean[place] = clean.get(place, True) and full
             if entry in bars.parts:
-                _into(sums, place, bars.parts[entry], self._sum)
+                into(sums, place, bars.parts[entry], self._sum)
                 if bars.masks is not None and entry in bars.masks:
-                    _into(unders, place, bars.masks[entry], self._or)
+                    into(unders, place, bars.masks[entry], self._or)
         shares = [(place, share, clean[place]) for place, share in sums.items()]
         masks = None if bars.masks is None else unders
         self._give(i, shares, masks, bars.structural)
@@ -318,12 +343,3 @@ class Sweep:
             return
         _, share, clean = shares[0]
         self._to_number(i, share if clean else self._sum(share, zero), mask)
-
-
-def _count_up(shape: tuple[int, ...]) -> Any:
-    return np.arange(math.prod(shape)).reshape(shape)
-
-
-def _into(sums: dict[int, int], place: int, value: int, join: Any) -> None:
-    """Join a value to what is there."""
-    sums[place] = join(sums[place], value) if place in sums else value

@@ -7,57 +7,52 @@ operands are wanted, and on whether a mask is carried, and on no number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tapegrad.native.scalars.writer import Writer
+from tapegrad.native.scalars.writer import Link, Writer
 from tapegrad.passes import prune
 from tapegrad.passing import contributions
 from tapegrad.recorder import Recorder, RecorderReading, recording_onto
 from tapegrad.rules import Primitive
 from tapegrad.tape.tape import Tape
 
-# In place of a row's number: the step is a constant.
-CONSTANT = -1
-
-# A step: its row's number, parameters, operands, and whether it gives a truth value; a
-# constant has its value in place of the parameters. Operands are places in a list that
-# begins with the result, the operands, the adjoint and the mask, and goes on with what
-# the steps give.
-Copied = tuple[int, Any, tuple[int, ...], bool]
-
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The steps of a contribution.
+    """The steps of a contribution, as one piece.
+
+    They read from a row of slots: the result, the operands, the adjoint, the mask if
+    there is one; then constants; then what the steps give.
 
     Args:
-        steps: in order.
-        parts: for each operand the places of its contribution and of its mask.
+        kind: the kind of the piece.
+        size: how many slots it has.
+        constants: slots of the constants.
+        reads: what the steps read, by places in the row.
+        parts: for each operand that has a contribution its number, the place of the
+            contribution, and that of its mask.
     """
 
-    steps: tuple[Copied, ...]
-    parts: tuple[tuple[int | None, int | None], ...]
+    kind: int
+    size: int
+    constants: tuple[int, ...]
+    reads: Callable[[Sequence[int]], Sequence[int]]
+    parts: tuple[tuple[int, int, int | None], ...]
 
-    def copy(self, out: Writer, known: list[int]) -> list[int]:
-        """Write the steps; what they give is appended to what is known."""
-        for code, static, reads, truth in self.steps:
-            if code == CONSTANT:
-                known.append(out.constant(static))
-                continue
-            slot = out.n
-            out.n = slot + 1
-            out.ops.append(code)
-            out.static.append(static)
-            out.counts.append(len(reads))
-            out.reads += [known[place] for place in reads]
-            if truth:
-                out.truths.append(slot)
-            known.append(slot)
-        return known
+    def copy(self, out: Writer, known: Sequence[int]) -> list[int]:
+        """Write the steps; gives the row."""
+        n = out.n
+        row = [*known, *self.constants, *range(n, n + self.size)]
+        if self.size:
+            out.pieces.append(self.kind)
+            out.reads += self.reads(row)
+            out.n = n + self.size
+        return row
 
 
 def template(
@@ -86,7 +81,7 @@ def template(
         bar = recorder.variable(0.5)
         mask = recorder.variable(True) if masked else None
         parts = contributions(m, row, y, xs, bar, mask, params, wanted)
-        found = [
+        ends_of = [
             recorder.slot_of(value)
             for want, (_, *pair) in zip(wanted, parts, strict=True)
             if want and pair[0] is not None
@@ -95,34 +90,45 @@ def template(
         ]
         given = [y, *xs, bar, *([] if mask is None else [mask])]
         inputs = tuple(handle._i for handle in given)  # noqa: SLF001 - our own handles
-    tape = prune(recorder.freeze(inputs=inputs, outputs=tuple(found)))
+    tape = prune(recorder.freeze(inputs=inputs, outputs=tuple(ends_of)))
     places = {slot: place for place, slot in enumerate(tape.inputs)}
-    steps = _steps(out, tape, places)
+    constants, links, reads = _piece(out, tape, places)
     ends = iter(tape.outputs)
-    pairs: list[tuple[int | None, int | None]] = []
-    for want, (_, part, under) in zip(wanted, parts, strict=True):
-        if not want or part is None:
-            pairs.append((None, None))
-        else:
-            place = places[next(ends)]
-            pairs.append((place, None if under is None else places[next(ends)]))
-    return Template(tuple(steps), tuple(pairs))
+    found = []
+    for number, (want, (_, part, under)) in enumerate(zip(wanted, parts, strict=True)):
+        if want and part is not None:
+            at = places[next(ends)]
+            found.append((number, at, None if under is None else places[next(ends)]))
+    return Template(
+        out.kind(*links), len(links), constants, _getter(reads), tuple(found)
+    )
 
 
-def _steps(out: Writer, tape: Tape, places: dict[int, int]) -> list[Copied]:
-    """The steps of a small tape; `places` is where each of its slots is found."""
-    steps: list[Copied] = []
+def _piece(
+    out: Writer, tape: Tape, places: dict[int, int]
+) -> tuple[tuple[int, ...], list[Link], list[int]]:
+    """Constants, steps and operands of a small tape; fills in where its slots are."""
+    constants, steps = [], []
     for step in tape:
-        name = step.primitive.name
-        if name == "input":
-            continue
+        if step.primitive.name == "const":
+            places[step.slots.start] = len(places)
+            constants.append(out.constant(step.params["value"]))
+        elif step.primitive.name != "input":
+            steps.append(step)
+    links, reads = [], []
+    for step in steps:
         slot = step.slots.start
-        if name == "const":
-            steps.append((CONSTANT, step.params["value"], (), False))
-        else:
-            static = out.params(tuple(sorted(step.params.items())))
-            reads = tuple(places[i] for i in step.operands)
-            truth = tape.aval_of(slot)[1] == "bool"
-            steps.append((out.code(name), static, reads, truth))
         places[slot] = len(places)
-    return steps
+        mine = [places[i] for i in step.operands]
+        static = out.params(tuple(sorted(step.params.items())))
+        truth = tape.aval_of(slot)[1] == "bool"
+        links.append(Link(out.code(step.primitive.name), static, len(mine), truth))
+        reads += mine
+    return tuple(constants), links, reads
+
+
+def _getter(places: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
+    """Takes entries at some places."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return lambda row: [row[place] for place in places]

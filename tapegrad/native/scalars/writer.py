@@ -1,19 +1,40 @@
 """The columns of a tape of numbers, as they are written. Floor 9.
 
-A step is three appends and no object: a tape of a hundred thousand steps is written in
-a tenth of a second, and half of building its code would else go by here.
+A hundred thousand steps are written in a tenth of a second, or half of building their
+code would go by here: steps come in *pieces*, of which there are few kinds, and what is
+noted of each is its kind and the operands. The columns are put together in bulk.
 """
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tapegrad.tape.tape import BOOLEAN, SCALAR, Static, Tape
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A step of a piece, its operands aside.
+
+    Args:
+        code: its row, by the writer's number.
+        static: the place of its parameters.
+        count: how many operands it has.
+        truth: whether it gives a truth value.
+        owns: how many slots it has; a guard has none.
+    """
+
+    code: int
+    static: int
+    count: int
+    truth: bool = False
+    owns: int = 1
 
 
 class Writer:
@@ -24,21 +45,18 @@ class Writer:
 
     Attributes:
         n: slots so far.
-        ops, static, counts: a step's row by its number, parameters, operands.
-        reads: operands, all steps in one list.
-        truths: slots that are truth values.
+        pieces: kinds of the pieces so far.
+        reads: operands, all pieces in one list.
         inputs: slots of the inputs.
     """
 
     def __init__(self, statics: Sequence[Static] = ((),)) -> None:
         self.n = 0
-        self.ops: list[int] = []
-        self.static: list[int] = []
-        self.counts: list[int] = []
+        self.pieces: list[int] = []
         self.reads: list[int] = []
-        self.truths: list[int] = []
         self.inputs: list[int] = []
         self.statics = list(statics)
+        self._kinds: dict[tuple[Link, ...], int] = {}
         self._constants: dict[Any, int] = {}
         self._codes: dict[str, int] = {}
 
@@ -53,28 +71,28 @@ class Writer:
         self.statics.append(static)
         return len(self.statics) - 1
 
-    def step(self, code: int, static: int, reads: Sequence[int], truth: bool) -> int:
-        """Append a step that owns a slot; returns the slot."""
+    def kind(self, *links: Link) -> int:
+        """The kind of a piece."""
+        return self._kinds.setdefault(links, len(self._kinds))
+
+    def step(self, kind: int, *reads: int) -> int:
+        """Append a piece of one step that owns a slot; returns the slot."""
         slot = self.n
         self.n = slot + 1
-        self.ops.append(code)
-        self.static.append(static)
-        self.counts.append(len(reads))
+        self.pieces.append(kind)
         self.reads += reads
-        if truth:
-            self.truths.append(slot)
         return slot
 
     def input(self, truth: bool) -> int:
         """Append an input."""
-        slot = self.step(self.code("input"), 0, (), truth)
+        slot = self.step(self.kind(Link(self.code("input"), 0, 0, truth)))
         self.inputs.append(slot)
         return slot
 
     def guard(self, static: int, slot: int) -> None:
         """Append a guard, which owns no slot."""
-        self.step(self.code("guard"), static, (slot,), truth=False)
-        self.n -= 1
+        self.pieces.append(self.kind(Link(self.code("guard"), static, 1, owns=0)))
+        self.reads.append(slot)
 
     def constant(self, value: float | bool) -> int:
         """The slot of a constant; equal ones, by their bits, share one."""
@@ -82,39 +100,48 @@ class Writer:
         key: Any = value if truth else struct.pack("<d", value)
         slot = self._constants.get(key)
         if slot is None:
-            held = value if truth or not math.isnan(value) else math.nan
-            static = self.params((("value", held),))
-            slot = self._constants[key] = self.step(
-                self.code("const"), static, (), truth
-            )
+            link = Link(self.code("const"), self.params((("value", value),)), 0, truth)
+            slot = self._constants[key] = self.step(self.kind(link))
         return slot
 
     def frozen(self, outputs: Sequence[int]) -> Tape:
         """The tape, whose inputs and outputs are numbers without a nesting."""
         names = sorted(self._codes)
-        place = {name: index for index, name in enumerate(names)}
-        order = np.array([place[name] for name in self._codes] or [0], np.uint16)
-        opcode = order[np.array(self.ops, np.int64)]
-        owns = np.ones(len(opcode), np.int32)
-        if "guard" in place:
-            owns[opcode == place["guard"]] = 0
-        aval = np.zeros(self.n, np.uint16)
-        aval[self.truths] = 1
+        order = np.array([names.index(name) for name in self._codes], np.uint16)
+        kinds = list(self._kinds)
+        links = [link for kind in kinds for link in kind]
+        at = _places(np.array(self.pieces, np.int64), [len(kind) for kind in kinds])
+
+        def column(field: str, dtype: Any) -> npt.NDArray[Any]:
+            values = [getattr(link, field) for link in links]
+            return np.take(np.array(values, dtype), at)
+
+        owns = column("owns", np.int32)
         return Tape(
             operations=tuple(names),
-            opcode=opcode,
-            offsets=_ends(np.array(self.counts, np.int32)),
+            opcode=order[column("code", np.int64)],
+            offsets=_ends(column("count", np.int32)),
             operands=np.array(self.reads, np.int32),
             first=_ends(owns),
-            static=np.array(self.static, np.int32),
+            static=column("static", np.int32),
             statics=tuple(self.statics),
-            aval=aval,
+            aval=column("truth", np.uint16)[owns > 0],
             avals=(SCALAR, BOOLEAN),
             inputs=tuple(self.inputs),
             outputs=tuple(outputs),
         )
 
 
-def _ends(sizes: Any) -> Any:
+def _ends(sizes: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     """Where each part begins, and where the last one ends."""
-    return np.append(0, np.cumsum(sizes)).astype(np.int32)
+    ends: npt.NDArray[np.int32] = np.append(0, np.cumsum(sizes)).astype(np.int32)
+    return ends
+
+
+def _places(pieces: npt.NDArray[Any], sizes: Sequence[int]) -> npt.NDArray[Any]:
+    """For each step its link, the links of all kinds standing in a row."""
+    size = np.array(sizes, np.int64)
+    start = np.cumsum(size) - size
+    mine = size[pieces]
+    begins = np.cumsum(mine) - mine
+    return np.repeat(start[pieces] - begins, mine) + np.arange(int(mine.sum()))
