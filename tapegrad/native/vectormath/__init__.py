@@ -58,7 +58,7 @@ def functions(rows: Collection[str], *, fast: bool = False) -> Made:
     needs: dict[str, Outside] = {}
     for row, make in _MADE.items():
         if row in rows:
-            at = Lines(fused=fuses(), fast=fast)
+            at = Lines(fused=fuses(), fast=fast, beside=frozenset(rows))
             texts.append(at.function(CALLS[row], make(at), 1 + (row in _OF_TWO)))
             needs |= at.needs
     return Made("".join(texts), tuple(needs.values()))

@@ -56,7 +56,8 @@ LOG_COEFFICIENTS = (
     0.1461916477718642,
 )
 LOG2_E = 1.4426950408889634
-# ln 2 in two parts: the first has so few bits that k times it is exact.
+LN2 = 0.6931471805599453
+# The same in two parts: the first has so few bits that k times it is exact.
 LN2_HIGH, LN2_LOW = 0.693147180559663, 2.8235290563031577e-13
 # Adding and subtracting it rounds to a whole number, which its low bits then hold.
 ROUNDER = 2.0**52 + 2.0**51
@@ -77,14 +78,14 @@ def reduced(at: Lines, x: str, rest: str = "") -> tuple[str, str]:
     if at.fast:
         r = at.subtract_product(high, k, LN2_LOW)
         r = at.do("fadd", r, rest) if rest else r
-        p = at.horner(SHORT, r)
+        p = at.polynomial(SHORT, r)
         return at.multiply_add(at.do("fmul", r, r), p, r), at.bits(shifted)
     low = at.do("fmul", k, LN2_LOW)
     low = at.do("fsub", low, rest) if rest else low
     r = at.do("fsub", high, low)
     lost = at.do("fsub", at.do("fsub", high, r), low)
     square = at.do("fmul", r, r)
-    p = at.polynomial(COEFFICIENTS, r, square)
+    p = at.polynomial(COEFFICIENTS, r)
     return at.do("fadd", r, at.multiply_add(square, p, lost)), at.bits(shifted)
 
 
@@ -129,6 +130,8 @@ def tanh(at: Lines) -> str:
     e = at.do("fadd", above, part)
     beyond = at.do("fadd", e, 2.0)
     y = at.do("fdiv", e, beyond)
+    if at.fast:
+        return at.signed(y, sign)
     # what the roundings of both sums have lost; 1 - y is 2 / (e + 2)
     rest = at.do("fsub", part, at.do("fsub", e, above))
     lost = at.lost(e, 2.0, beyond)
@@ -161,13 +164,20 @@ def log(at: Lines) -> str:
     count = at.do("fsub", whole, at.chosen(tiny, bias + 54.0, bias))
     s = at.do("fdiv", f, at.do("fadd", f, 2.0))
     z = at.do("fmul", s, s)
-    g = at.polynomial(LOG_COEFFICIENTS, z, at.do("fmul", z, z))
+    g = at.polynomial(LOG_COEFFICIENTS, z)
+    if at.fast:
+        y = at.do("fmul", s, at.multiply_add(z, g, 2.0))
+        return _at_edges(at, at.multiply_add(count, LN2, y))
     h = at.do("fmul", at.do("fmul", f, 0.5), f)
     y = at.do("fmul", s, at.multiply_add(z, g, h))
     y = at.do("fadd", y, at.do("fmul", count, LN2_LOW))
     y = at.do("fadd", at.do("fsub", y, h), f)
     y = at.do("fadd", y, at.do("fmul", count, LN2_HIGH))
-    # infinity and NaN stay; 0 gives -infinity, less is outside the domain
+    return _at_edges(at, y)
+
+
+def _at_edges(at: Lines, y: str) -> str:
+    """A logarithm: infinity and NaN stay, 0 gives -infinity, less has none."""
     for word, bound, gives in (
         ("ueq", math.inf, "%x"),
         ("oeq", 0.0, -math.inf),

@@ -15,6 +15,9 @@ from tapegrad.native.vectormath import outside
 # Veltkamp: cuts 53 bits into 26 and 27.
 SPLITTER = 2.0**27 + 1.0
 
+# Coefficients of polynomials that Horner's scheme is the quicker for.
+LONG = 8
+
 # Names of the functions, by row of the table.
 NAME = "array_{}"
 HEAD = "define internal double @{}({}) alwaysinline {{\nentry:\n"
@@ -28,15 +31,24 @@ class Lines:
     Args:
         fused: whether the machine multiplies and adds in one operation.
         fast: whether 4 ulps are enough.
+        beside: rows that the same module has functions of; what they have in common
+            is computed once.
 
     Attributes:
         needs: what they call.
     """
 
-    def __init__(self, *, fused: bool = False, fast: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        fused: bool = False,
+        fast: bool = False,
+        beside: frozenset[str] = frozenset(),
+    ) -> None:
         self.lines: list[str] = []
         self.fused = fused
         self.fast = fast
+        self.beside = beside
         self.needs: dict[str, Outside] = {}
         self._far = ""
         self._c = ""
@@ -82,15 +94,16 @@ class Lines:
             return self.multiply_add(a, -b, c)
         return self.multiply_add(self.do("fneg", a), b, c)
 
-    def horner(self, coefficients: Sequence[float], x: str) -> str:
-        """A polynomial in the fewest operations."""
-        y: str | float = coefficients[-1]
-        for c in reversed(coefficients[:-1]):
-            y = self.multiply_add(y, x, c)
-        return y if isinstance(y, str) else literal(y)
+    def polynomial(self, coefficients: Sequence[float], x: str) -> str:
+        """A polynomial: by Horner's scheme, long ones by Estrin's.
 
-    def polynomial(self, coefficients: Sequence[float], x: str, square: str) -> str:
-        """Estrin's scheme: pairs, then pairs of pairs, as few steps deep as can be."""
+        Estrin's are pairs, then pairs of pairs: more operations, but fewer that wait.
+        """
+        if len(coefficients) <= LONG:
+            y: str | float = coefficients[-1]
+            for c in reversed(coefficients[:-1]):
+                y = self.multiply_add(y, x, c)
+            return str(y)
         level, power = [literal(c) for c in coefficients], x
         while len(level) > 1:
             pairs = [
@@ -98,7 +111,7 @@ class Lines:
                 for i in range(0, len(level) - 1, 2)
             ]
             level = pairs + level[2 * len(pairs) :]
-            power = square if power == x else self.do("fmul", power, power)
+            power = self.do("fmul", power, power)
         return level[0]
 
     def lost(self, a: str | float, b: str | float, total: str) -> str:

@@ -70,7 +70,7 @@ def _logarithm(at: Lines) -> tuple[str, str]:
     s_low = at.do("fmul", at.subtract_product(left, s, rest), inverse)
     z, lost = at.square(s)
     z_low = at.multiply_add(at.do("fadd", s, s), s_low, lost)
-    part = at.do("fmul", z, at.horner(SHORT_SERIES if at.fast else SERIES, z))
+    part = at.do("fmul", z, at.polynomial(SHORT_SERIES if at.fast else SERIES, z))
     u, u_low = at.quick_sum(TWO_THIRDS[0], part)
     v, lost = at.product(z, u)
     u_low = at.do("fadd", u_low, TWO_THIRDS[1])

@@ -84,7 +84,7 @@ def _reduced(at: Lines, x: str) -> tuple[Pair, str]:
 def _sine(at: Lines, r: Pair, z: str, half: str) -> Pair:
     """A sine as its first term and the rest."""
     high, low = r
-    cube = at.do("fmul", at.do("fmul", high, z), at.horner(SINE, z))
+    cube = at.do("fmul", at.do("fmul", high, z), at.polynomial(SINE, z))
     if not low:
         return high, cube
     return high, at.do("fadd", cube, at.subtract_product(low, low, half))
@@ -93,7 +93,7 @@ def _sine(at: Lines, r: Pair, z: str, half: str) -> Pair:
 def _cosine(at: Lines, r: Pair, z: str, half: str) -> Pair:
     """A cosine as its first terms and the rest."""
     high, low = r
-    fourth = at.do("fmul", at.do("fmul", z, z), at.horner(COSINE, z))
+    fourth = at.do("fmul", at.do("fmul", z, z), at.polynomial(COSINE, z))
     first = at.do("fsub", 1.0, half)
     lost = at.do("fsub", at.do("fsub", 1.0, first), half)
     if low:
@@ -119,7 +119,7 @@ def _turned(at: Lines, k: str, sign: str = "") -> str:
 
 def _long_sine(at: Lines, r: str, sign: str) -> str:
     z = at.do("fmul", r, r)
-    y = at.multiply_add(at.do("fmul", r, z), at.horner(LONG_SINE, z), r)
+    y = at.multiply_add(at.do("fmul", r, z), at.polynomial(LONG_SINE, z), r)
     return at.signed(y, sign)
 
 
@@ -133,7 +133,7 @@ def _multiple_less(at: Lines, x: str, n: str) -> str:
 def sin(at: Lines) -> str:
     """The sine."""
     size, sign = _begun(at, "sin")
-    if at.fast:
+    if at.fast and "cos" not in at.beside:
         shifted = at.multiply_add(size, ONE_OVER_PI, ROUNDER)
         k = at.do("fsub", shifted, ROUNDER)
         r = _multiple_less(at, size, at.do("fadd", k, k))
@@ -147,7 +147,7 @@ def sin(at: Lines) -> str:
 def cos(at: Lines) -> str:
     """The cosine."""
     size, _ = _begun(at, "cos")
-    if at.fast:
+    if at.fast and "sin" not in at.beside:
         shifted = at.do("fadd", at.multiply_add(size, ONE_OVER_PI, -0.5), ROUNDER)
         k = at.do("fsub", shifted, ROUNDER)
         r = _multiple_less(at, size, at.multiply_add(k, 2.0, 1.0))
