@@ -30,6 +30,7 @@ from tapegrad.native.nesting import all_taker
 from tapegrad.native.options import Options
 from tapegrad.native.outs import by_keyword, takes_out
 from tapegrad.native.report import Part
+from tapegrad.native.scalars.derived import derived
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED, plain
 from tapegrad.tape.tape import Aval, Tape
@@ -55,6 +56,8 @@ def tape_of(base: Tape, part: str, room: int = ROOM) -> Tape:
             their tangents); or "pullback <k>" (of inputs and the adjoint of output k).
         room: iterations that the derivative of a while loop has room for.
     """
+    if part == "gradient" and not base.arrays:
+        return derived(base, part).tape
     return expanded(_derived(base, part), native=True, room=room)
 
 

@@ -3,8 +3,8 @@
     i32 @kernel(double* x, double* y)       inputs in, outputs out, the status back
 
 or entries of arrays, see `ends`. A status of 0 is success, k > 0 tells that the guard
-of step k - 1 flipped, -1 that there was no memory. Steps become instructions one by one,
-in tape order, without fast-math flags: no reassociation and no contraction, so the
+of step k - 1 flipped, -1 that there was no memory. Steps become instructions one by
+one, in tape order, without fast-math flags: no reassociation and no contraction, so the
 results are the interpreter's.
 
 A short tape is one function that lives in registers. A long one is cut into chunks of

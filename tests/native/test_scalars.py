@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tapegrad import sweeps
 from tapegrad.apply import apply
+from tapegrad.derivatives import gradient_tape
 from tapegrad.native.scalars import sweep
 from tapegrad.native.scalars.derived import derived
 from tapegrad.native.scalars.kernels import is_numbers
@@ -372,3 +373,23 @@ def test_the_tape_of_entries_has_the_guards_of_the_tape():
     assert [dataclasses.astuple(g) for g in flat.guards] == [
         dataclasses.astuple(g) for g in tape.guards
     ]
+
+
+def test_of_numbers_it_is_the_recorder_s_tape():
+    """The same steps, once both are tidied."""
+
+    def f(a, b):
+        c = tg.where(a > b, a * b, b.exp()) / (a - b) + tg.maximum(a, b) ** 3
+        d = c.tanh() * a - abs(b) * c
+        return d + c * d, d > 0.0, a, 2.0
+
+    tape = tg.record(f, 2.0, 1.0)
+    ours, theirs = derived(tape, "gradient").tape, gradient_tape(tape)
+    assert sorted(map(step_text, ours)) == sorted(map(step_text, theirs))
+    for point in [(2.5, 1.5), (1.5, 2.5), (0.5, -3.0), (-0.0, 0.0)]:
+        found = [sweeps.outputs(each, SCALAR, point) for each in (ours, theirs)]
+        same(*[[float(x) for x in each] for each in found])
+
+
+def step_text(step):
+    return f"{step.primitive.name} {dict(step.params)} {len(step.operands)}"

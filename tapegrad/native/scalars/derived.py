@@ -1,4 +1,8 @@
-"""What is lowered for a part of a tape that stands in arrays, as numbers. Floor 9."""
+"""What is lowered for a part of a tape, as numbers: whatever stands in arrays. Floor 9.
+
+For a tape of numbers this is the tape that the recorder would make, in a third of the
+time; for one that reads arrays entry by entry there are no arrays left.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def derived(base: Tape, part: str) -> Flat:
     """The tape of a part, entry by entry; see `arraycalls.tape_of`.
 
     Args:
-        base: a flat tape of which `entries.fits` is true.
+        base: a flat tape of numbers, or one of which `entries.fits` is true.
         part: "value", "gradient" or "pullback <k>".
     """
     entries = Entries(base)
