@@ -28,6 +28,15 @@ def piecewise(node: Node) -> bool:
     )
 
 
+def stacked(node: Node) -> int:
+    """The lanes of a concatenation of single lanes; 0 for any other node."""
+    if node.op != "concat" or node.ndim < 2:
+        return 0
+    parts = {(part.shape, part.size) for part in node.args}
+    shape, lanes = parts.pop()
+    return lanes if not parts and shape[0] == lanes else 0
+
+
 def layout(node: Node, view: View) -> tuple[bool, int] | None:
     """How BLAS reads the last two axes: whether transposed, and the leading dimension.
 

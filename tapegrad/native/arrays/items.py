@@ -85,12 +85,12 @@ class Items(Functions):
             _, high = box[-1]
             if high >= 2 * BLOCK and not block_of(high):  # a rest, and whole blocks
                 todo = _halves(box, Cut(len(box) - 1, high - high % BLOCK))
-        ready: list[tuple[Entries, list[int]]] = []
+        ready: list[tuple[Entries, list[list[int]]]] = []
         while todo:
             mine = todo.pop()
             entries = Entries(self, mine, made)
             try:
-                values = [self._defined(entries, node) for node in nodes]
+                values = [self._defined(entries, node, mine) for node in nodes]
             except Cut as cut:
                 todo += _halves(mine, cut)
                 if len(todo) + len(ready) > BOXES:
@@ -100,10 +100,13 @@ class Items(Functions):
         out = []
         for entries, values in ready:
             sinks = []
-            for node, value in zip(nodes, values, strict=True):
+            for node, several in zip(nodes, values, strict=True):
+                if len(box) != len(domain_of(node)):
+                    sinks += _stack(entries, node, several)
+                    continue
                 kind = node.params["kind"] if node.op == "reduce" else ""
-                place = self._target(entries, node)
-                sinks.append(Sink(node, value, place, kind, results.get(node, "")))
+                place, before = self._target(entries, node), results.get(node, "")
+                sinks.append(Sink(node, several[0], place, kind, before))
             boxes = len(ready) > 1
             nest = Nest(entries, self, self.strip, sinks=sinks, boxes=boxes)
             out.append(nest.text())
@@ -127,11 +130,12 @@ class Items(Functions):
             stack += node.args
         return found or {*nodes}
 
-    def _defined(self, entries: Entries, node: Node) -> int:
-        """The value that a node is made of, at the entry of the loops."""
-        if node.op == "reduce":
-            return entries.value(node.args[0], identity(node.args[0].shape))
-        return entries.value(node, identity(node.shape))
+    def _defined(self, entries: Entries, node: Node, box: Box) -> list[int]:
+        """The values that a node is made of, at the entry of the loops."""
+        if len(box) != len(domain_of(node)):  # lanes side by side
+            return [entries.value(part, identity(part.shape)) for part in node.args]
+        part = node.args[0] if node.op == "reduce" else node
+        return [entries.value(part, identity(part.shape))]
 
     @staticmethod
     def _target(entries: Entries, node: Node) -> Linear:
@@ -176,15 +180,8 @@ class Items(Functions):
     def _pieces(self, node: Node) -> None:
         """A concatenation part by part; a scatter or write: all, and then entries."""
         if node.op == "concat":
-            axis, starts = node.params["axis"], node.params["starts"]
-            views = []
-            for part, start in zip(node.args, starts, strict=False):
-                key = [(0, size, 1) for size in part.shape]
-                key[axis] = (start, part.shape[axis], 1)
-                views.append(_cut_out(node, key))
-            if not self.lanes or not self._together(node, views):
-                for part, view in zip(node.args, views, strict=True):
-                    self._one_nest(part, node, view)
+            for part, view in zip(node.args, _beside(node), strict=True):
+                self._one_nest(part, node, view)
             return
         if node.op == "scatter":
             self._fill(node, number(0, KINDS[node.dtype]))
@@ -200,24 +197,6 @@ class Items(Functions):
         keys, adds = node.params["keys"], node.params["add"]
         for value, key, add in zip(values, keys, adds, strict=True):
             self._one_nest(value, node, _cut_out(node, key), "add" if add else "")
-
-    def _together(self, node: Node, views: Sequence[View]) -> bool:
-        """All parts in one nest, which reads what they share once, where one fits."""
-        shape = node.args[0].shape
-        if any(part.shape != shape for part in node.args) or 0 in shape:
-            return False
-        entries = Entries(self, tuple((0, size) for size in shape))
-        terms = identity(shape)
-        try:
-            made = [entries.value(part, terms) for part in node.args]
-        except Cut:
-            return False
-        places = (entries.linear(terms, view.strides, view.offset) for view in views)
-        pairs = zip(made, places, strict=True)
-        sinks = [Sink(node, value, place, into=True) for value, place in pairs]
-        self.emit(Nest(entries, self, sinks=sinks).text())
-        self.nests += 1
-        return True
 
     def _one_nest(self, value: Node, target: Node, view: View, kind: str = "") -> None:
         """Every entry of a node, stored along a view, or added to what is there."""
@@ -311,6 +290,26 @@ def _halves(box: Box, cut: Cut) -> list[Box]:
     low, high = box[cut.loop]
     parts = ((cut.at, high), (low, cut.at))
     return [(*box[: cut.loop], part, *box[cut.loop + 1 :]) for part in parts]
+
+
+def _beside(node: Node) -> list[View]:
+    """Where the parts of a concatenation stand in it."""
+    axis, starts = node.params["axis"], node.params["starts"]
+    found = []
+    for part, start in zip(node.args, starts, strict=False):
+        key = [(0, size, 1) for size in part.shape]
+        key[axis] = (start, part.shape[axis], 1)
+        found.append(_cut_out(node, key))
+    return found
+
+
+def _stack(entries: Entries, node: Node, values: Sequence[int]) -> list[Sink]:
+    """Lanes that are written side by side."""
+    sinks = []
+    for part, view, value in zip(node.args, _beside(node), values, strict=True):
+        place = entries.linear(identity(part.shape), view.strides, view.offset)
+        sinks.append(Sink(node, value, place, into=True))
+    return sinks
 
 
 def _cut_out(node: Node, key: Any) -> View:

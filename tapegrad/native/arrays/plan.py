@@ -20,6 +20,7 @@ from tapegrad.native.arrays.costs import (
     piecewise,
     repeats,
     squeezed,
+    stacked,
     work_of,
 )
 from tapegrad.native.arrays.graph import GIVEN, VIEWS, Graph, Node
@@ -181,7 +182,7 @@ class Plan:
             if self._inside.get(arg) and repeats(node, arg):
                 self._store(arg)
         alone = node.op in ALWAYS or piecewise(node)
-        alone = alone or (self._one and called(node))
+        alone = alone or (self._one and (called(node) or stacked(node) > 0))
         if node in forced or node in self.home or alone:
             self._store(node)
         elif node.op in VIEWS and args[0] in self.views:
@@ -231,7 +232,7 @@ class Plan:
                 self._store(node)
             if node in self.stored or node.op in {"guard", "check"}:
                 mine = {ONE if self._one and not called(node) else node.number}
-            elif node.op not in {"map", "cast"}:
+            elif node.op not in {"map", "cast", *(VIEWS if self._one else ())}:
                 mine = {hash((node.number, context)) for context in mine}
             for place, arg in enumerate(node.args):
                 if len(contexts[arg]) < 3:
@@ -301,6 +302,8 @@ class Plan:
                 kind = node.op
             elif self.is_number(node) and node.op != "reduce":
                 kind = "number"
+            elif self._one and stacked(node):
+                domain = (stacked(node),)  # with what is one number a lane
             elif piecewise(node):
                 kind = "pieces"
             if kind == "nest":
