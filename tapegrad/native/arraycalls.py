@@ -25,6 +25,7 @@ from tapegrad.derivatives import (
 from tapegrad.expanding import LAPS, ROOM, bounded, expanded
 from tapegrad.native import thunk
 from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
+from tapegrad.native.budget import level_within
 from tapegrad.native.engine import Engine
 from tapegrad.native.nesting import all_taker
 from tapegrad.native.options import Options
@@ -101,6 +102,7 @@ def build_arrays(
     codegen = OPTIMISED if len(tape) <= LONG_TAPE else 0
     if options.level != "auto":
         codegen = int(options.level)
+    codegen = level_within(options, len(tape), codegen, arrays=True)
     engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
     took = time.perf_counter() - start
     counts = np.bincount(tape.aval, minlength=len(tape.avals)).tolist()

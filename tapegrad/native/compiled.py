@@ -28,6 +28,7 @@ from tapegrad.native import (
 )
 from tapegrad.native.arraycalls import Shaped
 from tapegrad.native.arrayentry import ArrayKernel
+from tapegrad.native.budget import left_out
 from tapegrad.native.directions import Along
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.locks import Lock, Once
@@ -37,6 +38,7 @@ from tapegrad.native.options import DEFAULT, Options
 from tapegrad.native.outs import takes_out
 from tapegrad.native.report import Report
 from tapegrad.native.scalars.kernels import build_numbers, is_numbers, rows_fit
+from tapegrad.native.uncompiled import interpreted
 from tapegrad.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Compiled:
         self._base = sweeps.flat(tape)
         self._lock = Lock()
         self._parts: dict[str, Kernel | ArrayKernel] = {}
+        self._left: dict[str, str] = {}
         self._ufuncs: dict[str, np.ufunc] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -84,7 +87,8 @@ class Compiled:
     def report(self) -> Report:
         """What has been built so far, and what it took."""
         parts = {name: kernel.part for name, kernel in self._parts.items()}
-        return Report(2, self.options.level, len(self.tape), parts)
+        left = dict(self._left)
+        return Report(2, self.options.level, len(self.tape), parts, left)
 
     # -- what users call -------------------------------------------------------
 
@@ -126,6 +130,8 @@ class Compiled:
         """Every output's gradient, nested like the outputs, then the arguments."""
         one = arrayjacobian.few_numbers(self._base) or rows_fit(self._base)
         if self._base.arrays and not one:
+            if self._leaves_out("pullback 0"):
+                return self.tape.jacobian
             return arrayjacobian.Jacobian(self.tape, self._base, self._array_kernel)
         nest, build = _nester(self.tape), builder(self.tape.structure.result)
         inputs, outputs = len(differentiable(self._base)), len(self.tape.outputs)
@@ -245,7 +251,10 @@ class Compiled:
         """The code of a tape that was made of this one, noted in the report."""
         native = Compiled(tape, self.options)
         run = native.value
-        self._parts[name] = native._parts["value"]
+        if "value" in native._parts:
+            self._parts[name] = native._parts["value"]
+        else:
+            self._left[name] = native._left["value"]
         return run
 
     def _door(
@@ -256,6 +265,8 @@ class Compiled:
         Where only the arguments are, a builtin takes them, and the result is put
         together in Python.
         """
+        if self._leaves_out(part):
+            return interpreted(self.tape, self._base, part, self.options, shape)
         kernel = self._kernel(part)
         if isinstance(kernel, ArrayKernel):
             return arraycalls.door(self.tape, self._base, part, kernel, kind, shape)
@@ -268,6 +279,14 @@ class Compiled:
             flat = builtin(name, kernel, thunk.FLAT, checked)
             return Shaped(flat, shape, out=out)
         return builtin(name, kernel, kind, Shaped(checked, shape, out=out))
+
+    def _leaves_out(self, part: str) -> bool:
+        """Whether a part is left to the interpreter; the report says why."""
+        arrays = self._base.arrays and not is_numbers(self._base, part)
+        reason = left_out(self.options, self._base, part, arrays=arrays)
+        if reason:
+            self._left[part] = reason
+        return bool(reason)
 
     def _kernel(self, part: str) -> Kernel | ArrayKernel:
         """The code of the value, or of values and gradients, built once."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad import binding, sweeps
+from tapegrad.native.budget import level_within
 from tapegrad.native.engine import Engine
 from tapegrad.native.entry import Kernel
 from tapegrad.native.lowering import lower
@@ -76,9 +77,10 @@ def chunk_of(steps: int) -> int:
 
 def level_of(options: Options, steps: int) -> int:
     """LLVM's level for so many steps of numbers."""
+    level = 2 if steps <= SHORT else 0
     if options.level != "auto":
-        return int(options.level)
-    return 2 if steps <= SHORT else 0
+        level = int(options.level)
+    return level_within(options, steps, level, arrays=False)
 
 
 class Replay:

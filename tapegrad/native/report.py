@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,14 @@ class Report:
         level: as it was asked for.
         steps: steps of the tape.
         parts: the kernels built so far, by name: "value", "gradient" (with values).
+        left: what is left to the interpreter for want of a budget, and why.
     """
 
     tier: int
     level: str
     steps: int
     parts: Mapping[str, Part]
+    left: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lowered_steps(self) -> int:
@@ -81,4 +83,5 @@ class Report:
             + (f", {part.arena_bytes} bytes of arrays" if part.arena_bytes else "")
             for name, part in self.parts.items()
         ]
+        lines += [f"  {name}: {reason}" for name, reason in self.left.items()]
         return "\n".join(lines)
