@@ -94,18 +94,22 @@ def _logsumexp(g: Graph, x: Node, axes: Any) -> Node:
     if not _count(x, axes):
         return g.broadcast(g.number(-math.inf, x), reduced(x.shape, axes))
     top = g.reduce("maximum", x, axes)
-    base = g.map("where", _is_finite(g, top), top, g.number(0.0, x))
-    moved = g.map("sub", x, g.spread(base, x.shape, axes))
-    total = g.reduce("add", g.map("exp", moved), axes)
-    return g.map("add", g.map("log", total), base)
+    total = g.reduce("add", _powers(g, x, top, axes), axes)
+    # of an infinity or NaN among the entries there is no more to say
+    found = g.map("add", g.map("log", total), top)
+    return g.map("where", _is_finite(g, top), found, top)
+
+
+def _powers(g: Graph, x: Node, top: Node, axes: Any) -> Node:
+    """Exponentials of entries, less the largest; a value and its slope share them."""
+    return g.map("exp", g.map("sub", x, g.spread(top, x.shape, axes)))
 
 
 @rule
 def _softmax(g: Graph, x: Node, axes: Any) -> Node:
     if not _count(x, axes):
         return x
-    top = g.spread(g.reduce("maximum", x, axes), x.shape, axes)
-    e = g.map("exp", g.map("sub", x, top))
+    e = _powers(g, x, g.reduce("maximum", x, axes), axes)
     return g.map("div", e, g.spread(g.reduce("add", e, axes), x.shape, axes))
 
 

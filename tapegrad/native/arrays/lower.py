@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from tapegrad.errors import CompileError
 from tapegrad.native.arrays.function import ARGUMENTS
 from tapegrad.native.arrays.graph import Node
+from tapegrad.native.arrays.heirs import put_in_outputs
 from tapegrad.native.arrays.places import (
     Stored,
 )
@@ -88,6 +89,7 @@ def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredAr
         del graph.nodes[before:]
         plan = Plan(graph, outputs, forced, lanes=lanes > 0)
         plan.items = grouped(plan)
+        put_in_outputs(plan)
         text = _Text(plan, lanes, fast=fast)
         lowered = text.run(len(tape))
         if not text.wanted:

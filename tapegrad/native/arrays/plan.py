@@ -29,6 +29,8 @@ from tapegrad.rules.shapes import Shape
 
 # Work up to this (in additions an entry) is repeated rather than stored and loaded.
 CHEAP = 12
+# It may read so many arrays again.
+LOADED = 2
 # One nest computes at most this many entrywise steps.
 WIDE = 150
 # Nodes made together in one nest.
@@ -223,6 +225,7 @@ class Plan:
 
     def _share(self) -> None:
         """Store what several loops would compute again, if that is much."""
+        several: list[Node] = []
         contexts: dict[Node, set[int]] = {node: set() for node in self.live}
         for node in reversed(self.live):
             mine = contexts[node]
@@ -230,6 +233,7 @@ class Plan:
             shared = lazy and len(mine) > 1 and self._inside.get(node)
             if shared and self._cost(node) > CHEAP:
                 self._store(node)
+                several.append(node)
             if node in self.stored or node.op in {"guard", "check"}:
                 mine = {ONE if self._one and not called(node) else node.number}
             elif node.op not in {"map", "cast", *(VIEWS if self._one else ())}:
@@ -240,6 +244,26 @@ class Plan:
                         contexts[arg].add(hash((node.number, place)))
                     else:
                         contexts[arg] |= mine
+
+        for node in reversed(several):
+            self._compute(node)
+
+    def _compute(self, node: Node) -> None:
+        """Do not store a node after all, if little is left of it by what is stored."""
+        inside = {node}
+        loaded: set[Node] = set()
+        stack = [*node.args]
+        while stack:
+            arg = stack.pop()
+            if arg in self.views:
+                loaded |= {arg} if arg.shape else set()
+            elif arg not in inside:
+                inside.add(arg)
+                stack += arg.args
+        if sum(map(work_of, inside)) <= CHEAP and len(loaded) <= LOADED:
+            self.stored.remove(node)
+            del self.views[node]
+            self._inside[node] = frozenset(inside)
 
     def _alias(self) -> None:
         """Writes to an array that nobody else reads are made where it stands."""
