@@ -1,10 +1,10 @@
 """When the machine is used. Floor 6; light, since everything that sweeps asks here.
 
-Loading llvmlite and the machine takes as long as the interpreter takes for a quarter of
-a million steps or so (from the disk; a second the first time of all). Nobody knows how
-often a tape will be swept. So the interpreter works until it has done as many steps as
-loading is worth, and then the machine takes over: the whole is never more than twice
-the best. Once it is there, all but short tapes go to it.
+Loading llvmlite and the machine takes a tenth of a second, half a second where nothing
+is on the disk yet. In that time the interpreter does some 100,000 steps, and nobody
+knows how often a tape will be swept. So the interpreter works until it has done as much
+as loading is worth, and then the machine takes over: the whole is about twice the best
+at most. Once it is there, all but very short tapes go to it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 from tapegrad.errors import CompileError
 
 # Steps that the interpreter does in the time of loading.
-PRICE = 250_000
-# Sweeps of fewer steps are not worth the machine's fixed cost of some 20 us.
-LEAST = 128
+PRICE = 100_000
+# Shorter sweeps gain nothing: the machine has a fixed cost of some 20 us a call, and a
+# tape is brought into its form once.
+LEAST = 64
 
 
 class _State:
