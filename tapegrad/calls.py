@@ -54,6 +54,16 @@ def guarded(f: Callable[P, T]) -> Callable[P, T]:
     return quiet
 
 
+def steps_of(f: Any) -> Any:
+    """What a transform records: the function; of compiled code its tape.
+
+    Native code gives numbers, and a transform asks for steps.
+    """
+    tape = getattr(f, "tape", None)
+    compiled = isinstance(tape, Tape) and hasattr(type(f), "value_and_gradient")
+    return tape if compiled else f
+
+
 @guarded
 def replay(
     tape: Tape,

@@ -19,6 +19,7 @@ from tapegrad.batching.axes import Argument, Axes, arguments_of, per_leaf, size_
 from tapegrad.batching.lanes import Lanes, moved, shape_of, wide
 from tapegrad.batching.reading import Batching
 from tapegrad.binding import result
+from tapegrad.calls import steps_of
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.loops.body import BodyRecorder
 from tapegrad.readings.mixed import MIXED
@@ -39,7 +40,8 @@ def vmap(
     """A function of one thing as a function of many, without a loop in Python.
 
     Args:
-        f: a function of numbers and arrays, as `record` takes it.
+        f: a function of numbers and arrays, as `record` takes it; a tape; compiled
+            code.
         in_axes: which axis of each positional argument to map over: an int for all of
             them, or a tuple with an int, None (the same for every call) or a nesting
             of them for each. Arguments by keyword are mapped over axis 0.
@@ -67,6 +69,7 @@ def vmap(
     if not callable(f):
         msg = f"vmap() needs a function first, got {type(f).__name__}"
         raise RecordError(msg)
+    f = steps_of(f)
 
     def mapped(*args: Any, **kwargs: Any) -> Any:
         arguments = arguments_of(args, kwargs, in_axes)

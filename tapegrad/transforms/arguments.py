@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.calls import steps_of
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.recorder import aval_of
@@ -32,10 +33,7 @@ def function_of(f: Any, word: str) -> Function:
     if not callable(f):
         msg = f"{word}() needs a function first, got {f!r:.60} of {_kind(f)}"
         raise RecordError(msg)
-    tape = getattr(f, "tape", None)
-    if isinstance(tape, Tape) and hasattr(type(f), "value_and_gradient"):
-        return tape  # native code gives numbers; a transform asks for steps
-    return f  # type: ignore[no-any-return]
+    return steps_of(f)  # type: ignore[no-any-return]
 
 
 def name_of(f: Any) -> str:

@@ -212,3 +212,12 @@ def test_they_are_there_again_after_pickling():
     native = tg.record(lambda x: x * x, 2.0).compile()
     assert native.jvp(3.0, 1.0) == (9.0, 6.0)
     assert pickle.loads(pickle.dumps(native)).jvp(3.0, 1.0) == (9.0, 6.0)
+
+
+def test_transforms_take_the_tape_of_compiled_code():
+    native = tg.compile(lambda x, y: x * y + y, 2.0, 3.0)
+    lanes = np.arange(3.0)
+    assert tg.vmap(native)(lanes, lanes).tolist() == [0.0, 2.0, 6.0]
+    slopes = tg.vmap(tg.grad(native), in_axes=(0, None))(lanes, 5.0)
+    assert slopes.tolist() == [5.0] * 3
+    assert tg.jvp(native, (2.0, 3.0), (1.0, 0.0)) == (9.0, 3.0)
