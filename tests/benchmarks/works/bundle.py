@@ -98,6 +98,39 @@ def tapegrad(n: int) -> Ready:
     return Ready("f(p, s)", {"f": f, "p": rows, "s": what}, last)
 
 
+@WORK.by("tapegrad", "jacobian_ufunc", "tapegrad.native.compiled")
+def tapegrad_blocks(n: int) -> Ready:
+    """A block a point, of arrays."""
+    import tapegrad as tg
+
+    p, seen = scene(n)
+
+    def block(p: Any, seen: Any) -> Any:
+        return np.stack(residuals(np, [p[i] for i in range(PARAMETERS)], seen))
+
+    rows, what = p.T.copy(), seen.T.copy()
+    made = tg.compile(block, rows[0], what[0])
+    f = made.jacobian_ufunc(argnums=(0,))
+    return Ready("f(p, s)", {"f": f, "p": rows, "s": what}, last)
+
+
+@WORK.by("tapegrad", "jacobian_ufunc, out=", "tapegrad.native.compiled")
+def tapegrad_columns(n: int) -> Ready:
+    """Of numbers, each derivative a column of its own."""
+    import tapegrad as tg
+
+    p, seen = scene(n)
+
+    def both(*numbers: Any) -> Any:
+        return residuals(np, numbers[:PARAMETERS], numbers[PARAMETERS:])
+
+    made = tg.compile(both, *p[:, 0].tolist(), *seen[:, 0].tolist())
+    f = made.jacobian_ufunc(argnums=range(PARAMETERS))
+    out = np.empty((RESIDUALS, PARAMETERS, n))
+    names = {"f": f, "x": (*p, *seen), "out": tuple(out.reshape(-1, n))}
+    return Ready("f(*x, out=out)", names, lambda _: [out])
+
+
 @WORK.by(HAND_C, "libm", ahead=True)
 def hand_c(n: int) -> Ready:
     """C through ctypes."""
