@@ -36,6 +36,10 @@ ENTRY, OTHER = -1, -2
 # Entries of inputs and outputs that a tape may have for each step, and beside them: a
 # long array of which a few entries are read is better off as an array.
 EACH, BESIDE = 4, 64
+# Arrays of so many entries are computed entry by entry, on tapes of so many steps: code
+# of loops takes ten times longer to build, and runs no quicker for a few entries. On
+# any tape they are, where numbers are in the majority.
+SHORT_ARRAYS = ((256, 4), (2048, 8))
 # Entries that may be moved for each step while the tape is written.
 MOVED = 64
 
@@ -212,11 +216,13 @@ def fits(base: Tape) -> bool:
     computing = np.array([row.kind in KINDS and not row.whole for row in rows])[makers]
     alone = np.array([not shape for shape, _ in base.avals])[base.aval]
     numbers = int((computing & alone).sum())
-    entries = int(sizes[computing & ~alone].sum())
+    short = sizes[computing & ~alone]
+    largest, entries = int(short.max(initial=0)), int(short.sum())
+    few = any(len(base) >= steps and largest <= most for steps, most in SHORT_ARRAYS)
     ends = int(sizes[[*base.inputs, *base.outputs]].sum())
     return (
-        numbers > 0
-        and entries <= numbers
+        numbers + entries > 0
+        and (few or entries <= numbers)
         and ends <= EACH * len(base) + BESIDE
         and int(sizes.sum()) <= MOVED * (len(base) + 1000)
     )
