@@ -203,9 +203,14 @@ def test_an_argument_of_that_name_is_the_function_s_own():
 
 
 def test_guards_leave_it_alone():
-    native = tg.record(lambda x: x * 2.0 if x[0] > 0.0 else x, X).compile()
+    def f(x):
+        y = x * 2.0  # is the result, and stands in its place before it is summed
+        return y if y.sum() > 0.0 else -y
+
+    native = tg.record(f, X).compile()
     out = np.full(3, 7.0)
     with pytest.raises(tg.BranchChanged):
         native(-X, out=out)
     assert out.tolist() == [7.0] * 3
     assert native(X, out=out) is out
+    assert out.tolist() == (2.0 * X).tolist()
