@@ -45,7 +45,7 @@ def derivatives(
     inputs: Sequence[Any],
     wrt: Sequence[int] | None = None,
     count: int | None = None,
-) -> tuple[list[Any], Rows]:
+) -> tuple[Sequence[Any], Rows]:
     """Slot values, and for each output its derivative by each of some inputs.
 
     As `jacobians.derivatives`, which makes sweep after sweep.

@@ -198,6 +198,30 @@ def test_random_programs(seed):
             assert agree(bars_here, bars, 64), point
 
 
+@pytest.mark.parametrize("outputs", [1, 3, 80])
+def test_jacobians(outputs):
+    """Some sweeps in reverse, or one forward, from the machine's values."""
+
+    def several(x, y):
+        z = x
+        for _ in range(200):
+            z = np.tanh(z * y + x) - z * 0.25
+        return [z * k + x for k in range(outputs)]
+
+    tape = tg.record(several, 0.75, -1.25)
+    found = []
+    for use in (False, True):
+        with forced(use):
+            found.append(np.array(tape.jacobian(0.75, -1.25), float))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
+    with forced(True):
+        assert np.array_equal(found[1][0], tape.vjp((0.75, -1.25), _unit(outputs))[1])
+
+
+def _unit(outputs):
+    return [1.0] + [0.0] * (outputs - 1)
+
+
 def test_the_order_of_accumulation_is_the_interpreters():
     """Sums of very different numbers come out in just one order."""
     chance = random.Random(5)
