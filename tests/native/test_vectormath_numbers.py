@@ -8,7 +8,15 @@ import mpmath
 import numpy as np
 import pytest
 
-from tapegrad.native.vectormath import error, exponential, power, trigonometric
+from tapegrad.native.vectormath import (
+    error,
+    exponential,
+    hyperbolic,
+    inverse,
+    logarithm,
+    power,
+    trigonometric,
+)
 
 ONE = mpmath.mpf(1)
 
@@ -39,6 +47,11 @@ def floats(numbers):
     return tuple(map(float, numbers))
 
 
+def parts(x):
+    """A number as the sum of two."""
+    return float(x), float(x - float(x))
+
+
 def remainder(r):
     if abs(r) < 1e-9:
         return ONE / 2 + r / 6 + r * r / 24
@@ -63,17 +76,22 @@ def test_exponentials(known):
 
 
 def test_logarithms():
-    known = exponential.LOG_COEFFICIENTS
+    known = logarithm.COEFFICIENTS
     assert floats(fitted(atanh_rest, 0, root_of_two(), len(known))) == known
     high = mpmath.mpf(exponential.LN2_HIGH)
     assert float(mpmath.log(2) - high) == exponential.LN2_LOW
     assert (exponential.LN2_HIGH * 2.0**41).is_integer()
     assert float(1 / mpmath.log(2)) == exponential.LOG2_E
-    assert float(mpmath.log(2)) == exponential.LN2
+    assert parts(mpmath.log(2)) == (exponential.LN2, exponential.LN2_REST)
+    assert parts(1 / mpmath.log(2)) == logarithm.PER_LN2
+    assert parts(1 / mpmath.log(10)) == logarithm.PER_LN10
+    first, second = logarithm.LOG10_2
+    assert float(mpmath.log10(2) - first) == second
+    assert (first * 2.0**41).is_integer()
     for number, bits in (
-        (2.0**52, exponential.WHOLE_BITS),
-        (1.0, exponential.ONE_BITS),
-        (math.sqrt(0.5), exponential.ROOT_BITS),
+        (2.0**52, logarithm.WHOLE_BITS),
+        (1.0, logarithm.ONE_BITS),
+        (math.sqrt(0.5), logarithm.ROOT_BITS),
     ):
         assert np.float64(number).view(np.int64) == bits
 
@@ -106,6 +124,29 @@ def cosine(z):
 def test_sines(known, f, parts):
     reach = (mpmath.pi / parts * mpmath.mpf("1.001")) ** 2
     assert floats(fitted(f, 0, reach, len(known))) == known
+
+
+def test_inverse():
+    def tangent(z):
+        return (mpmath.atan(mpmath.sqrt(z)) / mpmath.sqrt(z) - 1) / z
+
+    def sine_of(z):
+        return (mpmath.asin(mpmath.sqrt(z)) / mpmath.sqrt(z) - 1) / z
+
+    eighth = mpmath.sqrt(2) - 1
+    reach = eighth**2 * mpmath.mpf("1.001")
+    assert floats(fitted(tangent, 0, reach, len(inverse.ATAN))) == inverse.ATAN
+    reach = mpmath.mpf("0.2501")
+    assert floats(fitted(sine_of, 0, reach, len(inverse.ASIN))) == inverse.ASIN
+    assert float(eighth) == inverse.TAN_EIGHTH
+    assert parts(mpmath.pi / 2) == (inverse.HALF_PI, inverse.HALF_PI_LOW)
+
+
+def test_hyperbolic_sine():
+    def sine_of(z):
+        return (mpmath.sinh(mpmath.sqrt(z)) / mpmath.sqrt(z) - 1) / z
+
+    assert floats(fitted(sine_of, 0, 1, len(hyperbolic.SINH))) == hyperbolic.SINH
 
 
 def test_parts_of_pi():

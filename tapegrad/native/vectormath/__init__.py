@@ -12,24 +12,49 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tapegrad.native.engine import Outside, fuses
-from tapegrad.native.vectormath import error, exponential, power, trigonometric
+from tapegrad.native.vectormath import (
+    error,
+    exponential,
+    hyperbolic,
+    inverse,
+    logarithm,
+    power,
+    rounding,
+    trigonometric,
+)
 from tapegrad.native.vectormath.lines import NAME, Lines
 
 _MADE: dict[str, Callable[[Lines], str]] = {
     "exp": exponential.exp,
+    "exp2": exponential.exp2,
     "expm1": exponential.expm1,
-    "log": exponential.log,
+    "log": logarithm.log,
+    "log1p": logarithm.log1p,
+    "log2": logarithm.log2,
+    "log10": logarithm.log10,
+    "pow": power.pow,
     "tanh": exponential.tanh,
+    "sinh": hyperbolic.sinh,
+    "cosh": hyperbolic.cosh,
     "sin": trigonometric.sin,
     "cos": trigonometric.cos,
     "tan": trigonometric.tan,
+    "asin": inverse.asin,
+    "acos": inverse.acos,
+    "atan": inverse.atan,
+    "atan2": inverse.atan2,
+    "hypot": inverse.hypot,
     "erf": error.erf,
     "erfc": error.erfc,
     "gaussian": error.gaussian,
-    "pow": power.pow,
+    "floor": rounding.floor,
+    "ceil": rounding.ceil,
+    "trunc": rounding.trunc,
+    "round": rounding.nearest,
+    "copysign": rounding.copysign,
 }
 _MADE |= {f"pow {n}": power.whole(n) for n in power.WHOLE}
-_OF_TWO = frozenset({"pow"})
+_OF_TWO = frozenset({"pow", "atan2", "hypot", "copysign"})
 # Names of the functions, by row of the table; and by row and exponent.
 CALLS = {row: NAME.format(row.replace(" ", ".")) for row in _MADE}
 

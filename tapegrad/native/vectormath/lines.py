@@ -22,6 +22,7 @@ LONG = 8
 NAME = "array_{}"
 HEAD = "define internal double @{}({}) alwaysinline {{\nentry:\n"
 OPERANDS = ("%x", "%y")
+ROOT = Outside("llvm.sqrt.f64")
 FUSED = Outside("llvm.fma.f64", takes=("double",) * 3)
 
 
@@ -139,6 +140,11 @@ class Lines:
     def square(self, x: str) -> tuple[str, str]:
         """A square, and what its rounding has lost."""
         return self.product(x, x)
+
+    def root(self, x: str) -> str:
+        """A square root."""
+        self.needs[ROOT.name] = ROOT
+        return self.add(f"call double @{ROOT.name}(double {x})")
 
     def _halves(self, x: str) -> tuple[str, str]:
         """The upper bits of a number, and the others."""

@@ -21,9 +21,9 @@ from tapegrad.native.vectormath.exponential import (
     LN2_LOW,
     reduced,
     scaled,
-    split,
 )
 from tapegrad.native.vectormath.lines import Lines
+from tapegrad.native.vectormath.logarithm import split
 
 # v(z) / z is 2/3, here in two parts, and z times this, of the series of 2 atanh(s), for
 # 1 + f from sqrt(1/2) to sqrt(2): eight Chebyshev nodes, and seven.
