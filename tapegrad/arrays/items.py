@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from tapegrad.ambient import SILENT, current
+from tapegrad.apply import make
 from tapegrad.arrays.keys import canonical
 from tapegrad.arrays.lift import (
     astype,
@@ -30,8 +31,11 @@ from tapegrad.arrays.lift import (
     view,
     where,
 )
+from tapegrad.dtypes import DOUBLE
 from tapegrad.errors import RecordError, ShapeError
+from tapegrad.handle import ArrayHandle
 from tapegrad.rules import shapes
+from tapegrad.rules.indexing import INDEX
 from tapegrad.tape.guards import user_line
 from tapegrad.value import Value
 
@@ -41,12 +45,37 @@ _VIEWING = {"index", "reshape", "transpose", "broadcast_to"}
 
 def getitem(value: Any, given: Any) -> Any:
     """``value[given]``, as in NumPy, where one of the two may be plain."""
+    if type(value) is ArrayHandle and type(given) in {int, tuple}:
+        entry = _entry(value, given if type(given) is tuple else (given,))
+        if entry is not None:
+            return entry
     key, arrays = canonical(shape_of(value), given)
     if arrays:
         return record("gather", value, *arrays, key=key)
     if not isinstance(value, Value):
         return value[given]
     return view("index", value, key=key)
+
+
+def _entry(value: ArrayHandle, places: tuple[Any, ...]) -> Any:
+    """One entry of an array that is recorded, read the short way; None for all else.
+
+    Loops over entries are recorded by the ten thousand.
+    """
+    data, columns = value._data, current()
+    if not places or len(places) != data.ndim or data.dtype is not DOUBLE:
+        return None
+    if columns is not value._rec or columns.stale:
+        return None
+    key = []
+    for place, size in zip(places, data.shape, strict=True):
+        if type(place) is not int or not -size <= place < size:
+            return None
+        key.append(place % size)
+    at = tuple(key)
+    primal = data.item(at)
+    slot = columns.push(INDEX, (columns.slot_of(value),), {"key": at}, primal)
+    return make(columns, slot, primal)
 
 
 def setitem(value: Value, given: Any, new: Any) -> None:
