@@ -48,6 +48,7 @@ FLOORS = {
     "sums": 7,
     "native.cache": 4,
     "native.locks": 4,
+    "native.objects": 4,
     "native.engine": 5,
     "native.reading": 5,
     "native.accumulate": 6,

@@ -11,8 +11,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.apply import apply
-from tapegrad.native import engine as engines
-from tapegrad.native import vectormath
+from tapegrad.native import objects, vectormath
 from tapegrad.rules import TABLE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -119,9 +118,9 @@ def test_a_lane_does_not_depend_on_others(row, accuracy):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_machines_without_vectors_or_fused_operations(row, monkeypatch):
-    target, _, _ = engines._host()
-    monkeypatch.setattr(engines, "_host", lambda: (target, "", "-fma,-avx"))
-    assert not engines.fuses()
+    target, _, _ = objects.host()
+    monkeypatch.setattr(objects, "host", lambda: (target, "", "-fma,-avx"))
+    assert not objects.fuses()
     xs = columns(row, 300)
     errors = errors_of(row, compiled(row)(*xs), xs)
     # a little more is lost where a product is rounded before it is added

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from tapegrad.native.engine import Outside, fuses
+from tapegrad.native.engine import Outside
+from tapegrad.native.objects import fuses
 from tapegrad.native.vectormath import (
     error,
     exponential,

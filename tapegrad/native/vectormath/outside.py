@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tapegrad.native.engine import PURE, VECTORS, Outside
+from tapegrad.native.engine import PURE, Outside
+from tapegrad.native.objects import VECTORS
 
 # Lanes that loops may have: all from 128 bits to 512 of doubles.
 WIDTHS = (2, 4, 8)
