@@ -12,32 +12,18 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import math
-import os
 import sys
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import llvmlite
 import llvmlite.binding as llvm
 
 from tapegrad.errors import CompileError
 from tapegrad.native import cache
-
-# llvmlite locks each of its calls, but a module passes through several of them. A fork
-# waits: LLVM in the middle of something, with llvmlite's lock, is of no use to a child.
-_LOCK = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_LOCK.acquire,
-        after_in_parent=_LOCK.release,
-        after_in_child=_LOCK.release,
-    )
-
+from tapegrad.native.locks import aside
+from tapegrad.native.objects import LOCK, LOOPS, emitted, key_of, machine_at
 
 # Calls have no side effects (errno is not read), and LLVM must not replace them: its
 # pow(x, 2) would be x * x, in other last bits than the interpreter's.
@@ -113,23 +99,6 @@ MEMORY = (
 )
 
 
-# How code is made, for all of it alike. The small model makes code for calls three
-# times quicker than the large one; it needs all parts of the module close together,
-# which llvmlite's own memory manager sees to. Tables are found relative to the code: a
-# 32-bit address may not reach. Loops that clear or copy must bring MEMORY along: there
-# is no table of functions that are far away.
-MODEL = {"reloc": "pic", "codemodel": "small", "jit": True}
-# Loops over arrays become vectors; to unroll them takes long and gains nothing.
-LOOPS = {
-    "loop_unrolling": False,
-    "slp_vectorization": False,
-    "loop_interleaving": False,
-}
-
-# The attribute of a call that names functions of vectors for it.
-VECTORS = "vector-function-abi-variant"
-
-
 class Engine:
     """Machine code of one module, freed with this object.
 
@@ -142,6 +111,7 @@ class Engine:
     Attributes:
         size: bytes of the object that the code generator made.
         origin: "cache", read from disk; "kept", made and written there; "built", made.
+        key: of its file in the cache; empty if it is not there.
 
     Raises:
         CompileError: LLVM refuses the text, or a symbol is unknown in this process.
@@ -155,35 +125,61 @@ class Engine:
         codegen: int,
         passes: int,
     ) -> None:
-        self._engine: Any = None
         outside = tuple(calls)
-        self._kept = [call.place for call in outside]
-        cells = {call.name: _found(call) for call in outside if not call.intrinsic}
-        text = "".join([*(call.through_cell() for call in outside), text])
+        # libraries are loaded here: a thread would wait for what this one is loading
+        cells = _cells(outside)
         tuning = LOOPS if MEMORY[0] in outside else {}
+        text = "".join([*(call.through_cell() for call in outside), text])
+        self._kept = [call.place for call in outside]
+        aside(functools.partial(self._make, text, codegen, passes, tuning, cells))
+
+    def _make(
+        self,
+        text: str,
+        codegen: int,
+        passes: int,
+        tuning: Mapping[str, bool],
+        cells: Mapping[str, int],
+    ) -> None:
+        """Read the object, or make and keep it; then load it."""
         store, _ = cache.opened()
-        key = _key(text, codegen, passes, tuning) if store else ""
+        key = key_of(text, codegen, passes, tuning) if store else ""
         code = store.get(key) if store else None
-        self.origin = "built" if code is None else "cache"
-        with _LOCK:
-            try:
-                if code is None:
-                    code = _emitted(text, codegen, passes, tuning)
-                self._load(code, cells)
-            except RuntimeError as problem:
-                self.close()
-                msg = f"LLVM refused the code that was made for it: {problem}"
-                raise CompileError(msg) from problem
-        self.size = len(code)
-        if store and self.origin == "built" and store.put(key, code):
-            self.origin = "kept"
+        self.origin, self.key = "cache", key
+        if code is None:
+            code = emitted(text, codegen, passes, tuning)
+            kept = store is not None and store.put(key, code)
+            self.origin, self.key = ("kept", key) if kept else ("built", "")
+        self._load(code, cells)
+
+    @classmethod
+    def recalled(cls, key: str, calls: Iterable[Outside]) -> Engine | None:
+        """The code that the cache has by a key, or None.
+
+        Raises:
+            CompileError: a symbol is unknown in this process.
+        """
+        store, _ = cache.opened()
+        code = store.get(key) if store else None
+        if code is None:
+            return None
+        engine = cls.__new__(cls)
+        engine.origin, engine.key, engine._kept = "cache", key, []  # noqa: SLF001
+        aside(functools.partial(engine._load, code, _cells(calls)))  # noqa: SLF001
+        return engine
 
     def _load(self, code: bytes, cells: Mapping[str, int]) -> None:
         """Put an object in its place in memory, and fill in its cells."""
+        self._engine: Any = None
+        self.size = len(code)
+        with LOCK:
+            self._place(code, cells)
+
+    def _place(self, code: bytes, cells: Mapping[str, int]) -> None:
         # an engine needs a module to begin with; its code is in the object alone
         context = llvm.create_context()
         module = llvm.parse_assembly("", context=context)
-        machine = _machine(0)
+        machine = machine_at(0)
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         engine = llvm.create_mcjit_compiler(module, machine, use_lmm=True)
         self._engine = engine
@@ -198,7 +194,7 @@ class Engine:
 
     def address(self, name: str) -> int:
         """The address of a function of the module, while this object lives."""
-        with _LOCK:
+        with LOCK:
             found: int = self._engine.get_function_address(name)
         if not found:
             msg = f"the module has no function {name!r}"
@@ -207,76 +203,15 @@ class Engine:
 
     def close(self) -> None:
         """Free the code."""
-        engine, self._engine = self._engine, None
+        engine, self._engine = getattr(self, "_engine", None), None
         if engine is not None:
-            with _LOCK:
+            with LOCK:
                 engine.close()
 
-    def __del__(self) -> None:
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
         # at the end of the process a thread may have stopped with the lock in its hands
-        if not sys.is_finalizing():
+        if not ending():
             self.close()
-
-
-def _emitted(text: str, codegen: int, passes: int, tuning: Mapping[str, bool]) -> bytes:
-    """The object that LLVM makes of a text.
-
-    It is asked for the object, and not for code in memory with the object on the side:
-    an interrupt would come up in LLVM's call back to Python, and be lost there.
-    """
-    # own context: constants live as long as their context, so in the global one each
-    # compilation would leave some behind for ever
-    context = llvm.create_context()
-    module = llvm.parse_assembly(text, context=context)
-    machine = _machine(codegen)
-    module.triple, module.data_layout = machine.triple, str(machine.target_data)
-    if passes:
-        options = llvm.create_pipeline_tuning_options(speed_level=passes)
-        for name, value in tuning.items():
-            setattr(options, name, value)
-        builder = llvm.create_pass_builder(machine, options)
-        builder.getModulePassManager().run(module, builder)
-        if VECTORS in text:
-            # loops have become vectors, so calls of functions of vectors stand in them
-            late = llvm.create_new_module_pass_manager()
-            late.add_always_inliner_pass()
-            late.add_simplify_cfg_pass()
-            late.run(module, builder)
-    code: bytes = machine.emit_object(module)
-    module.close()
-    context.close()
-    return code
-
-
-def _machine(codegen: int) -> Any:
-    """This machine, as a target for code."""
-    target, cpu, features = _host()
-    return target.create_target_machine(
-        cpu=cpu, features=features, opt=codegen, **MODEL
-    )
-
-
-def _key(text: str, codegen: int, passes: int, tuning: Mapping[str, bool]) -> str:
-    """The name of a text's code in the cache: all that has a say in what is made."""
-    settings = (_setting(), codegen, passes, sorted(tuning.items()))
-    digest = hashlib.sha256(repr(settings).encode())
-    digest.update(text.encode())
-    return digest.hexdigest()
-
-
-@functools.cache
-def _setting() -> tuple[Any, ...]:
-    """What is the same for all code that this process makes."""
-    target, cpu, features = _host()
-    with _LOCK:
-        triple = target.triple
-    try:
-        # how it is made stands in this file, whatever version the package says it is
-        making = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    except OSError:  # inside of an archive
-        making = __file__
-    versions = (making, llvmlite.__version__, llvm.llvm_version_info)
-    return (*versions, triple, cpu, features, sorted(MODEL.items()))
 
 
 def callable_outside(name: str) -> bool:
@@ -320,6 +255,11 @@ def _linear_algebra(library: str, routine: str) -> int | None:
     return found
 
 
+def _cells(calls: Iterable[Outside]) -> dict[str, int]:
+    """What the cells of a module point to."""
+    return {call.name: _found(call) for call in calls if not call.intrinsic}
+
+
 def _found(call: Outside) -> int:
     if call.place is not None:
         return int(call.place.ctypes.data)
@@ -337,23 +277,3 @@ def _libraries() -> tuple[Any, ...]:
     if getattr(math, "__file__", None):
         found.append(ctypes.CDLL(math.__file__))
     return (*found, ctypes.pythonapi)
-
-
-@functools.cache
-def _host() -> tuple[Any, str, str]:
-    """This machine as LLVM sees it."""
-    with _LOCK:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        return (
-            llvm.Target.from_default_triple(),
-            llvm.get_host_cpu_name(),
-            llvm.get_host_cpu_features().flatten(),
-        )
-
-
-def fuses() -> bool:
-    """Whether this machine multiplies and adds in one operation, rounded once."""
-    machine = llvm.get_process_triple().split("-")[0]
-    features = _host()[2].split(",")
-    return machine in {"aarch64", "arm64"} or "+fma" in features

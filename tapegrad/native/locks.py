@@ -1,4 +1,4 @@
-"""Locks that a forked process is not stopped by. Floor 4; standard library only.
+"""Locks and threads, forks and Ctrl-C. Floor 4; standard library only.
 
 A child process has one thread. A lock that another thread held when it was forked would
 stay locked in it for ever; here such locks are free again, and what they guard is in
@@ -64,6 +64,43 @@ class Once(Generic[Self, T]):
         made: T = self.make(owner)
         found: T = owner.__dict__.setdefault(self.name, made)
         return found
+
+
+def aside(work: Callable[[], T]) -> T:
+    """Run what a Ctrl-C must not stop half-way in a thread of its own; wait for it.
+
+    Only the main thread is interrupted. Inside of a library that could come up between
+    a call and the release of a lock, which then stays locked; and it would come up only
+    after the call. So the main thread waits here, where it can leave at once. The work
+    goes on to its end, and what it made is thrown away.
+
+    Args:
+        work: takes no lock that its caller may hold.
+
+    Returns:
+        What the work returns; it raises what that raises.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    made: list[T] = []
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            made.append(work())
+        except BaseException as problem:  # noqa: BLE001 - it is raised below
+            problems.append(problem)
+
+    thread = threading.Thread(target=run, name="tapegrad")
+    try:
+        thread.start()
+    except RuntimeError:  # there are no threads here, or at the end of the process
+        return work()
+    thread.join()
+    if problems:
+        # the traceback holds this frame, the list, and so itself
+        raise problems.pop()
+    return made.pop()
 
 
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.native import cache, engine
+from tapegrad.native import cache, engine, objects
 from tapegrad.native.cache import HOUR, MAGIC, VARIABLE, Store, opened
 
 posix = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
@@ -349,27 +349,27 @@ def test_code_is_built_once(folder):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda patch: patch.setattr(engine, "MODEL", {**engine.MODEL, "more": 1}),
-        lambda patch: patch.setattr(engine.llvmlite, "__version__", "0"),
-        lambda patch: patch.setattr(engine.llvm, "llvm_version_info", (1, 0, 0)),
+        lambda patch: patch.setattr(objects, "MODEL", {**objects.MODEL, "more": 1}),
+        lambda patch: patch.setattr(objects.llvmlite, "__version__", "0"),
+        lambda patch: patch.setattr(objects.llvm, "llvm_version_info", (1, 0, 0)),
         lambda patch: patch.setattr(
-            engine, "_host", lambda: (*HOST[:1], "other", HOST[2])
+            objects, "host", lambda: (*HOST[:1], "other", HOST[2])
         ),
-        lambda patch: patch.setattr(engine, "_host", lambda: (*HOST[:2], "+other")),
+        lambda patch: patch.setattr(objects, "host", lambda: (*HOST[:2], "+other")),
     ],
     ids=["model", "llvmlite", "LLVM", "CPU", "features"],
 )
 def test_what_the_key_is_made_of(monkeypatch, change):
-    before = engine._key(TEXT, 1, 1, {})
+    before = objects.key_of(TEXT, 1, 1, {})
     with monkeypatch.context() as patch:
-        engine._setting.cache_clear()
+        objects.setting.cache_clear()
         change(patch)
-        assert engine._key(TEXT, 1, 1, {}) != before
-    engine._setting.cache_clear()
-    assert engine._key(TEXT, 1, 1, {}) == before
+        assert objects.key_of(TEXT, 1, 1, {}) != before
+    objects.setting.cache_clear()
+    assert objects.key_of(TEXT, 1, 1, {}) == before
 
 
-HOST = engine._host()
+HOST = objects.host()
 
 
 def test_each_setting_has_its_own_code():
@@ -378,9 +378,9 @@ def test_each_setting_has_its_own_code():
         (TEXT + "\n", 1, 1, {}),
         (TEXT, 0, 1, {}),
         (TEXT, 1, 0, {}),
-        (TEXT, 1, 1, engine.LOOPS),
+        (TEXT, 1, 1, objects.LOOPS),
     ]
-    assert len({engine._key(*each) for each in settings}) == len(settings)
+    assert len({objects.key_of(*each) for each in settings}) == len(settings)
 
 
 def test_the_report_says_where_code_is_from(folder):

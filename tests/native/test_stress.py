@@ -396,7 +396,7 @@ INTERRUPTED = """
     import os, signal, sys, threading, time
     import numpy as np
     import tapegrad as tg
-    from tapegrad.native import engine
+    from tapegrad.native import objects
 
     def long(x):
         for _ in range(int(sys.argv[2])):
@@ -409,12 +409,12 @@ INTERRUPTED = """
     compiled = tape.compile()
     # the signal comes while LLVM makes the object, or so many seconds after the start
     if place == "emit":
-        emitted = engine._machine
+        emitted = objects.machine_at
         def machine(level):
             threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
-            engine._machine = emitted
+            objects.machine_at = emitted
             return emitted(level)
-        engine._machine = machine
+        objects.machine_at = machine
     else:
         timer = threading.Timer(float(place), os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
