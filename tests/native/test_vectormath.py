@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
 import tapegrad as tg
 from tapegrad.apply import apply
 from tapegrad.native import objects, vectormath
+from tapegrad.native.engine import MEMORY, Outside
+from tapegrad.native.vectormath import outside
 from tapegrad.rules import TABLE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from vectorpoints import columns, errors_of, looped
+from vectorpoints import LOOP, LOOP_OF_TWO, columns, errors_of, looped
 
 # the functions of rows; those of a row and an exponent have tests of their own
 ROWS = [row for row in vectormath.CALLS if row in TABLE]
@@ -219,9 +223,42 @@ def test_constant_exponents(exponent):
     assert known == ((name, 1) if name in POWERS else ("pow", 2))
 
 
+def optimised(text, calls):
+    """What LLVM's optimiser makes of a text, as text."""
+    text = "".join([*(call.through_cell() for call in calls), text])
+    context = llvm.create_context()
+    module = llvm.parse_assembly(text, context=context)
+    machine = objects.machine_at(2)
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    for name, value in objects.LOOPS.items():
+        setattr(options, name, value)
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return str(module).split("@kernel(")[1].split("\n}")[0]
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_loops_of_them_are_vectors(row):
     made = vectormath.functions([row])
-    for line in made.text.splitlines():
-        assert " call " not in line or "_of_lane(" in line or "@llvm." in line
+    loop = LOOP if TABLE[row].arity == 1 else LOOP_OF_TWO
+    calls = (*MEMORY, *made.needs)
+    found = optimised(made.text + loop.format(name=vectormath.CALLS[row]), calls)
+    assert "vector.body" in found
+    assert re.search(r"store <\d+ x (double|i64)>", found)
+    # a function that C alone has keeps the loop as it is
+    plain = Outside(row, takes=("double",) * TABLE[row].arity)
+    found = optimised(loop.format(name=row), (*MEMORY, plain))
+    assert "vector.body" not in found
+
+
+def test_others_are_not_made():
     assert vectormath.functions(["digamma"]).text == ""
+
+
+def test_a_missing_function_of_vectors_shows(monkeypatch):
+    """The loop stays one of numbers where lanes cannot be looked up."""
+    monkeypatch.setattr(outside, "VECTORS", "no-such-attribute")
+    made = vectormath.functions(["sin"])
+    text = made.text + LOOP.format(name=vectormath.CALLS["sin"])
+    assert "vector.body" not in optimised(text, (*MEMORY, *made.needs))
