@@ -234,6 +234,25 @@ def test_the_order_of_accumulation_is_the_interpreters():
     with forced(True):
         assert tape.gradient(1.0) == want
     assert want != math.fsum(scales)
+    # an operand twice: what its first place receives comes first
+    tape = tg.record(lambda x: x / x + 0.1 * x, 1.0)
+    points = [0.3 + k / 7 for k in range(20)]
+    for point in points:
+        with forced(False):
+            want = tape.gradient(point)
+        with forced(True):
+            assert tape.gradient(point) == want
+
+
+@pytest.mark.parametrize("fault", [-1, 99])
+def test_columns_that_would_lead_out_of_memory_are_left_to_the_interpreter(fault):
+    tape = tg.record(lambda x: x * x + 1.0, 3.0)
+    operands = tape.operands.copy()
+    operands[0] = fault
+    assert plan.plan_of(dataclasses.replace(tape, operands=operands)) is None
+    assert plan.plan_of(dataclasses.replace(tape, operands=operands[:-1])) is None
+    wide = dataclasses.replace(tape, operands=tape.operands.astype(np.int64))
+    assert plan.plan_of(wide) is None
 
 
 def eager(use, steps=300, few=0):

@@ -19,6 +19,9 @@ from tapegrad.native.machine.cases import (
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.tape.tape import Tape
 
+# Steps that are no rows, and that the machine knows.
+STRUCTURE = ("input", "const", "guard")
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -47,7 +50,9 @@ def plan_of(tape: Tape) -> Plan | None:
 
 def _plan(tape: Tape) -> Plan | None:
     rows = [TABLE[name] for name in tape.operations]
-    if tape.arrays or not all(takes(row) or row.kind == "structure" for row in rows):
+    if tape.arrays or not all(takes(row) or row.name in STRUCTURE for row in rows):
+        return None
+    if not _sound(tape, rows):
         return None
     # most rows have no parameters: one look-up a step says the case
     plain = np.array([row.kind != "structure" for row in rows], bool)
@@ -76,6 +81,22 @@ def _plan(tape: Tape) -> Plan | None:
         mine = [numbers[code, index] for index in found]
         column[steps] = np.array(mine, np.uint16)[which]
     return Plan(machine, column, _guards(tape, column), _constants(tape))
+
+
+def _sound(tape: Tape, rows: list[Primitive]) -> bool:
+    """Whether the columns are what they should be: native code does not look."""
+    arities = [1 if row.name == "guard" else max(row.arity, 0) for row in rows]
+    counts = np.array(arities or [0])[tape.opcode]
+    owns = np.array([row.name != "guard" for row in rows] or [False])[tape.opcode]
+    reads = tape.operands
+    return bool(
+        reads.dtype == np.int32
+        and reads.flags.c_contiguous
+        and len(reads) == counts.sum()
+        and np.array_equal(np.diff(tape.offsets), counts)
+        and np.array_equal(np.diff(tape.first), owns)
+        and (not len(reads) or 0 <= reads.min() <= reads.max() < tape.slot_count)
+    )
 
 
 def _has_params(row: Primitive) -> bool:
