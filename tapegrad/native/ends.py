@@ -20,12 +20,10 @@ from tapegrad.tape.tape import Aval
 POINTER = (
     "%{0}.at = getelementptr ptr, ptr %{1}, i64 {2}\n%{0} = load ptr, ptr %{0}.at\n"
 )
-LOAD = (
-    "%p{0} = getelementptr double, ptr {1}, i64 {2}\n%v{0} = load double, ptr %p{0}\n"
-)
+LOAD = "%{0} = getelementptr double, ptr {2}, i64 {3}\n%{1} = load double, ptr %{0}\n"
 LOAD_BYTE = (
-    "%p{0} = getelementptr i8, ptr {1}, i64 {2}\n%b{0} = load i8, ptr %p{0}\n"
-    "%v{0} = trunc i8 %b{0} to i1\n"
+    "%{0} = getelementptr {4}, ptr {2}, i64 {3}\n%b{0} = load i8, ptr %{0}\n"
+    "%{1} = trunc i8 %b{0} to i1\n"
 )
 STORE = "%o{0} = getelementptr double, ptr {2}, i64 {3}\nstore double {1}, ptr %o{0}\n"
 STORE_BYTE = (
@@ -35,16 +33,26 @@ STORE_BYTE = (
 AS_NUMBER = f"{{0}} = select i1 {{1}}, double {literal(1.0)}, double {literal(0.0)}\n"
 
 
+Name = int | str
+
+
+def load(
+    pointer: Name, value: Name, base: str, place: int, truth: bool, kind: str
+) -> str:
+    """Read a number, or a truth value in places of some kind."""
+    return (LOAD_BYTE if truth else LOAD).format(pointer, value, base, place, kind)
+
+
 class Columns:
     """Inputs in one column of doubles, outputs in another."""
 
     scratch = False
     head = "define i32 @kernel(ptr noalias %x, ptr noalias %y) {\n"
 
-    def load(self, name: int | str, index: int, truth: bool) -> str:
-        """Read an input, into ``%v`` and a name."""
+    def load(self, pointer: Name, value: Name, index: int, truth: bool) -> str:
+        """Read an input."""
         del truth
-        return LOAD.format(name, "%x", index)
+        return load(pointer, value, "%x", index, False, "double")
 
     def store(self, index: int, name: str, truth: bool) -> str:
         """Write an output."""
@@ -73,10 +81,10 @@ class Arrays:
         self.inputs = _entries(inputs)
         self.outputs = _entries(outputs)
 
-    def load(self, name: int | str, index: int, truth: bool) -> str:
-        """Read an input, into ``%v`` and a name."""
+    def load(self, pointer: Name, value: Name, index: int, truth: bool) -> str:
+        """Read an input."""
         array, entry = self.inputs[index]
-        return (LOAD_BYTE if truth else LOAD).format(name, f"%x{array}", entry)
+        return load(pointer, value, f"%x{array}", entry, truth, "i8")
 
     def store(self, index: int, name: str, truth: bool) -> str:
         """Write an output."""

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad.errors import CompileError
-from tapegrad.native.ends import AS_NUMBER, LOAD, Columns, Ends
+from tapegrad.native.ends import AS_NUMBER, Columns, Ends, load
 from tapegrad.native.engine import FREE, MALLOC, Outside
 from tapegrad.native.reading import DOUBLE, TRUTH, LlvmReading, literal
 from tapegrad.rules import TABLE
@@ -33,14 +33,15 @@ LIMIT = 4_000_000
 # A buffer of at most this many slots stands on the stack (32 KiB).
 ON_STACK = 4096
 
-LOAD_TRUTH = (
-    "%p{0} = getelementptr double, ptr {1}, i64 {2}\n%b{0} = load i8, ptr %p{0}\n"
-    "%v{0} = trunc i8 %b{0} to i1\n"
-)
-STORE = "%q{0} = getelementptr double, ptr %s, i64 {1}\nstore double %v{0}, ptr %q{0}\n"
+# What stands in front of a function's first value, so that this is number 0.
+ENTRY = "entry:\n"
+# A slot of the buffer has the room of a number, whatever it holds.
+SLOT = "double"
+
+STORE = "%{0} = getelementptr double, ptr %s, i64 {1}\nstore double %{2}, ptr %{0}\n"
 STORE_TRUTH = (
-    "%q{0} = getelementptr double, ptr %s, i64 {1}\n%c{0} = zext i1 %v{0} to i8\n"
-    "store i8 %c{0}, ptr %q{0}\n"
+    "%{0} = getelementptr double, ptr %s, i64 {1}\n%c{0} = zext i1 %{2} to i8\n"
+    "store i8 %c{0}, ptr %{0}\n"
 )
 HEAP = (
     "%s = call ptr @malloc(i64 {0})\n%none = icmp eq ptr %s, null\n"
@@ -120,22 +121,60 @@ class _Lowering:
         self.constant = self._steps_of("const")[self.maker]
         self.given = self._steps_of("input")[self.maker]
         self.index = {slot: index for index, slot in enumerate(tape.inputs)}
-        self.names = self._names()
-        self.buffer = 0
+        self.literals = self._literals()
+        self._number()
 
     def _steps_of(self, name: str) -> npt.NDArray[np.bool_]:
         """Which steps are of a primitive."""
         codes = [name == operation for operation in self.tape.operations]
         return np.array(codes or [False])[self.tape.opcode]
 
-    def _names(self) -> list[str]:
-        """How each slot is read: by name, or as a literal."""
-        tape = self.tape
-        names = list(map("%v{}".format, range(tape.slot_count)))
+    def _literals(self) -> dict[int, str]:
+        """The constants, by slot."""
+        tape, found = self.tape, {}
         for slot in np.flatnonzero(self.constant).tolist():
             value = dict(tape.statics[tape.static[self.maker[slot]]])["value"]
-            names[slot] = literal(bool(value) if self.truth[slot] else float(value))
-        return names
+            found[slot] = literal(bool(value) if self.truth[slot] else float(value))
+        return found
+
+    def _number(self) -> None:
+        """Number the values of each function, as LLVM counts what has no name.
+
+        Names take LLVM twice as long to read. A step's numbers are those of its loads,
+        two each, its result, and the place where that is stored.
+        """
+        tape, chunk = self.tape, self.chunk
+        made, reader = self.maker // chunk, self.owner // chunk
+        last = made.copy()
+        np.maximum.at(last, tape.operands, reader)
+        self.crosses = (last > made) & ~self.constant & ~self.given
+        self.place = np.cumsum(self.crosses) - 1
+        self.buffer = int(self.crosses.sum())
+        away = self.given[tape.operands] | (made[tape.operands] < reader)
+        away &= ~self.constant[tape.operands]
+        refs = np.flatnonzero(away)
+        keys = reader[refs] * tape.slot_count + tape.operands[refs]
+        _, at, which = np.unique(keys, return_index=True, return_inverse=True)
+        self.loads = np.sort(refs[at])  # where in the operands, in step order
+        steps = self.owner[self.loads]
+        loaded = np.bincount(steps, minlength=len(tape))
+        sizes = 2 * loaded
+        sizes[self.maker[~self.constant & ~self.given]] += 1
+        sizes[self.maker[self.crosses]] += 1
+        ends = np.cumsum(sizes)
+        starts = ends - sizes
+        starts -= starts[np.arange(len(tape)) // chunk * chunk]
+        self.result = (starts + 2 * loaded)[self.maker]
+        turn = np.arange(len(steps)) - (np.cumsum(loaded) - loaded)[steps]
+        self.load_at = starts[steps] + 2 * turn
+        order = np.searchsorted(self.loads, refs[at])
+        values = self.result[tape.operands]
+        values[refs] = (self.load_at + 1)[order[which]]
+        literals = self.literals
+        names = list(map("%{}".format, values.tolist()))
+        for ref in np.flatnonzero(self.constant[tape.operands]).tolist():
+            names[ref] = literals[int(tape.operands[ref])]
+        self.reads = names
 
     # -- text of the steps -----------------------------------------------------
 
@@ -168,34 +207,36 @@ class _Lowering:
         types = [TRUTH if self.truth[slot] else DOUBLE for slot in reads]
         gives = TRUTH if self.truth[tape.first[step]] else DOUBLE
         params = dict(tape.statics[tape.static[step]])
-        return self.m.form(row, types, params, gives).format
+        form = self.m.form(row, types, params, gives)
+        return form.replace("%v{0}.", "%t{0}.").replace("%v{0}", "%{0}").format
 
     def _texts(self) -> list[str]:
         """The instructions of each step."""
         tape = self.tape
         operands = []
         for place in range(int(self.count.max(initial=0))):
-            has = np.flatnonzero(self.count > place)
-            reads = np.zeros(len(tape), np.int64)
-            reads[has] = tape.operands[tape.offsets[:-1][has] + place]
-            operands.append(map(self.names.__getitem__, reads.tolist()))
-        numbers = zip(tape.first[:-1].tolist(), *operands, strict=True)
-        # a template takes the operands that it has; the padding is not looked at
+            # a template takes the operands that it has; the padding is not looked at
+            at = np.where(self.count > place, tape.offsets[:-1] + place, 0)
+            operands.append(map(self.reads.__getitem__, at.tolist()))
+        slots = np.minimum(tape.first[:-1], max(tape.slot_count - 1, 0))
+        numbers = zip(self.result[slots].tolist(), *operands, strict=True)
         texts = [form(*mine) for form, mine in zip(self._forms(), numbers, strict=True)]
         for step in np.flatnonzero(self._steps_of("guard")).tolist():
-            texts[step] = self._guard(step, int(tape.operands[tape.offsets[step]]))
+            ref = int(tape.offsets[step])
+            texts[step] = self._guard(step, int(tape.operands[ref]), self.reads[ref])
         inputs = self._cross(texts)
         outputs: dict[int, list[int]] = {}
         end = len(texts) - 1
         for index, slot in enumerate(tape.outputs):
-            step, name = int(self.maker[slot]), self.names[slot]
+            step, name = int(self.maker[slot]), f"%{self.result[slot]}"
             if self.given[slot]:
                 place, copy = self.index[slot], f"c{index}"
-                texts[end] += self.ends.load(copy, place, bool(self.truth[slot]))
+                truth = bool(self.truth[slot])
+                texts[end] += self.ends.load(f"p{copy}", copy, place, truth)
                 inputs.setdefault(end // self.chunk, []).append(place)
-                step, name = end, f"%v{copy}"
+                step, name = end, f"%{copy}"
             elif self.constant[slot]:
-                step = end
+                step, name = end, self.literals[slot]
             texts[step] += self.ends.store(index, name, bool(self.truth[slot]))
             outputs.setdefault(step // self.chunk, []).append(index)
         for number in inputs.keys() | outputs.keys():
@@ -209,39 +250,32 @@ class _Lowering:
         Returns:
             For each chunk the inputs that it reads.
         """
-        tape, chunk = self.tape, self.chunk
-        reader = self.owner // chunk
-        made = self.maker // chunk
-        last = made.copy()
-        np.maximum.at(last, tape.operands, reader)
-        crosses = (last > made) & ~self.constant & ~self.given
-        place = (np.cumsum(crosses) - 1).tolist()
-        self.buffer = int(crosses.sum())
-        for slot in np.flatnonzero(crosses).tolist():
+        result, place = self.result.tolist(), self.place.tolist()
+        for slot in np.flatnonzero(self.crosses).tolist():
             text = STORE_TRUTH if self.truth[slot] else STORE
-            texts[self.maker[slot]] += text.format(slot, place[slot])
-        away = self.given[tape.operands] | (made[tape.operands] < reader)
-        read = np.flatnonzero(away & ~self.constant[tape.operands])
-        keys = reader[read] * tape.slot_count + tape.operands[read]
-        read = read[np.unique(keys, return_index=True)[1]]
+            number = result[slot]
+            texts[self.maker[slot]] += text.format(number + 1, place[slot], number)
         inputs: dict[int, list[int]] = {}
-        for step, slot in zip(
-            self.owner[read].tolist(), tape.operands[read].tolist(), strict=True
-        ):
+        found: dict[int, list[str]] = {}
+        slots = self.tape.operands[self.loads].tolist()
+        steps, numbers = self.owner[self.loads].tolist(), self.load_at.tolist()
+        for step, slot, number in zip(steps, slots, numbers, strict=True):
+            truth = bool(self.truth[slot])
             if slot in self.index:
                 index = self.index[slot]
-                text = self.ends.load(slot, index, bool(self.truth[slot]))
-                inputs.setdefault(step // chunk, []).append(index)
+                text = self.ends.load(number, number + 1, index, truth)
+                inputs.setdefault(step // self.chunk, []).append(index)
             else:
-                load = LOAD_TRUTH if self.truth[slot] else LOAD
-                text = load.format(slot, "%s", place[slot])
-            texts[step] = text + texts[step]
+                text = load(number, number + 1, "%s", place[slot], truth, SLOT)
+            found.setdefault(step, []).append(text)
+        for step, loads in found.items():
+            texts[step] = "".join([*loads, texts[step]])
         return inputs
 
-    def _guard(self, step: int, slot: int) -> str:
+    def _guard(self, step: int, slot: int, name: str) -> str:
         """Leave with the guard's number when its outcome is another one."""
         static = dict(self.tape.statics[self.tape.static[step]])
-        outcome, name, number = static["guard"].outcome, self.names[slot], step + 1
+        outcome, number = static["guard"].outcome, step + 1
         if isinstance(outcome, bool):
             lines, truth = "", name
             if not self.truth[slot]:
@@ -271,7 +305,7 @@ class _Lowering:
         starts = range(0, max(len(texts), 1), self.chunk)
         bodies = ["".join(texts[low : low + self.chunk]) for low in starts]
         if len(bodies) == 1:
-            functions = [self.ends.head, *bodies, "ret i32 0\n}\n"]
+            functions = [self.ends.head, ENTRY, *bodies, "ret i32 0\n}\n"]
         else:
             functions = self._chunked(bodies)
         calls = tuple(self.m.called.values())
@@ -284,7 +318,7 @@ class _Lowering:
         out = []
         for number, body in enumerate(bodies):
             head = f"define internal i32 @chunk{number}({arguments}) noinline {{\n"
-            out += [head, body, "ret i32 0\n}\n"]
+            out += [head, ENTRY, body, "ret i32 0\n}\n"]
         out.append(self.ends.head + "%status = alloca i32\nstore i32 0, ptr %status\n")
         heap = self.buffer > ON_STACK and not self.ends.scratch
         if self.ends.scratch:
