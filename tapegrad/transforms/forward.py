@@ -22,6 +22,7 @@ from tapegrad.transforms.arguments import (
     holds_floats,
     matched,
 )
+from tapegrad.transforms.direct import takes
 from tapegrad.transforms.recorded import Recorded, run
 from tapegrad.transforms.reverse import gradient
 from tapegrad.transforms.split import split
@@ -58,6 +59,9 @@ def jvp(
     """
     args = as_tuple(primals, "primals", "jvp")
     directions = as_tuple(tangents, "tangents", "jvp")
+    if not has_aux and takes(f, args, directions):
+        found: tuple[Any, ...] = f.jvp(args, directions)  # type: ignore[attr-defined]
+        return found
     return along(f, args, directions, "jvp", "tangents", has_aux=has_aux)
 
 
@@ -193,6 +197,8 @@ def hvp(f: Function, primals: Sequence[Any], direction: Sequence[Any]) -> Any:
     """
     args = as_tuple(primals, "primals", "hvp")
     directions = as_tuple(direction, "direction", "hvp")
+    if takes(f, args, directions):
+        return f.hvp(args, directions)  # type: ignore[attr-defined]
     chosen = tuple(place for place, x in enumerate(args) if holds_floats(x))
     if not chosen:
         check_differentiable(args, range(len(args)), "hvp")

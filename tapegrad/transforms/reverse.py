@@ -25,6 +25,7 @@ from tapegrad.transforms.arguments import (
     matched,
     numbers_of,
 )
+from tapegrad.transforms.direct import is_scalar, takes
 from tapegrad.transforms.naming import named
 from tapegrad.transforms.recorded import Recorded, run
 from tapegrad.transforms.split import split
@@ -80,6 +81,9 @@ def gradient(
 
     @named(f, word, text)
     def found(*args: Any, **kwargs: Any) -> Any:
+        if not (has_aux or kwargs) and takes(f, args) and is_scalar(f):
+            value, slope = _direct(f, args, argnums, word)
+            return (value, slope) if word == "value_and_grad" else slope
         call, outputs, (slope,) = differentiated(
             f, args, kwargs, argnums, word, has_aux=has_aux, scalar=True
         )
@@ -89,6 +93,17 @@ def gradient(
         return ((value, call.aux(outputs)) if has_aux else value), slope
 
     return found
+
+
+def _direct(
+    f: Any, args: Sequence[Any], argnums: Argnums, word: str
+) -> tuple[float, Any]:
+    """The value and gradient of compiled code, by itself."""
+    wrt = numbers_of(argnums, len(args), word)
+    value, slopes = f.value_and_gradient(*args)
+    rows = (slopes,) if len(args) == 1 else slopes
+    chosen = tuple(rows[place] for place in wrt)
+    return value, chosen if isinstance(argnums, tuple | list) else chosen[0]
 
 
 def differentiated(

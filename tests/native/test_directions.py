@@ -221,3 +221,48 @@ def test_transforms_take_the_tape_of_compiled_code():
     slopes = tg.vmap(tg.grad(native), in_axes=(0, None))(lanes, 5.0)
     assert slopes.tolist() == [5.0] * 3
     assert tg.jvp(native, (2.0, 3.0), (1.0, 0.0)) == (9.0, 3.0)
+
+
+def test_transforms_of_compiled_code_are_answered_by_it(monkeypatch):
+    two = tg.record(lambda x, y: x * x * y, 2.0, 3.0)
+    many = tg.record(lambda k, x: (k * x * x).sum(), 2.0, X)
+
+    def calls(f, args, dots):
+        yield tg.jvp(f, args, dots)
+        yield tg.hvp(f, args, dots)
+        yield tg.grad(f)(*args)
+        yield tg.grad(f, (-1,))(*args)
+        yield tg.grad(f, [1, 0, 1])(*args)
+        yield tg.value_and_grad(f, 1)(*args)
+
+    cases = [
+        (two, (2.0, 3.0), (1.0, 0.5)),
+        (many, (3.0, X), (1.0, X[::-1].copy())),
+    ]
+    expected = [list(calls(tape, *given)) for tape, *given in cases]
+    # nothing is recorded for the compiled ones
+    monkeypatch.setattr("tapegrad.transforms.forward.Recorded", None)
+    monkeypatch.setattr("tapegrad.transforms.reverse.Recorded", None)
+    found = [list(calls(tape.compile(), *given)) for tape, *given in cases]
+    same(found, expected)
+    with pytest.raises(TypeError):
+        next(calls(two, *cases[0][1:]))
+
+
+def test_what_compiled_code_does_not_take_is_recorded():
+    native = tg.record(lambda x, y: x * x * y, 2.0, 3.0).compile()
+    tape = native.tape
+    assert tg.jvp(native, (2, 3.0), (1.0, 1.0)) == tg.jvp(tape, (2, 3.0), (1.0, 1.0))
+    assert tg.grad(native)(np.float64(2.0), y=3.0) == 12.0
+    assert tg.hessian(native)(2.0, 3.0) == tg.hessian(tape)(2.0, 3.0) == 6.0
+    assert tg.grad(tg.grad(native))(2.0, 3.0) == 6.0
+    with pytest.raises(ShapeError, match="argnums=5"):
+        tg.grad(native, 5)(2.0, 3.0)
+    wide = tg.record(lambda x: x * x, X).compile()
+    with pytest.raises(ShapeError) as found:
+        tg.grad(wide)(X)
+    with pytest.raises(ShapeError) as expected:
+        tg.grad(wide.tape)(X)
+    assert str(found.value) == str(expected.value).replace("tape()", "Compiled()")
+    with pytest.raises(ShapeError):
+        tg.jvp(wide, (X,), (X[:2],))
