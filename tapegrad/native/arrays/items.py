@@ -63,7 +63,8 @@ class Items(Functions):
         results: dict[Node, str] = {}
         begun: set[Node] = set()
         text = self._boxes(nodes, box, results, begun)
-        for each in begun:
+        # a set has another order in each process, and code on disk is for all of them
+        for each in sorted(begun, key=lambda node: node.number):
             self._fill(each, beginning(each))
         self.emit(text)
         for each, name in results.items():

@@ -58,8 +58,11 @@ class StripLoops(Items):
         rows = self.strip.most if self.strip else 0
         box = ((0, rows), *((0, size) for size in part.domain[1:]))
         text = self._boxes(part.nodes, box, results, begun)
-        for node in begun & self.arena.strips.keys():
-            self._fill(node, beginning(node), rows * node.size // node.shape[0])
+        for (
+            node
+        ) in part.nodes:  # not of the set: its order is not that of all processes
+            if node in begun and node in self.arena.strips:
+                self._fill(node, beginning(node), rows * node.size // node.shape[0])
         self.emit(text)
         return [node for node in part.nodes if node in begun - self.arena.strips.keys()]
 
