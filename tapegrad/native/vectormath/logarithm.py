@@ -95,6 +95,8 @@ def log1p(at: Lines) -> str:
     # what u has lost, beside m and not beside u: times 2^-k
     exponent = at.whole("sub", 2 * BIAS, at.whole("and", at.bits(whole), 2**12 - 1))
     lost = at.do("fmul", lost, at.double(at.whole("shl", exponent, 52)))
+    # it no longer counts; 2^-k might be none
+    lost = at.chosen(at.compare("ogt", "%x", 2.0**64), 0.0, lost)
     rest = at.do("fmul", lost, at.do("fsub", 1.0, f))
     y = _at_edges(at, _natural(at, f, k, rest), -1.0)
     return at.chosen(at.compare("oeq", "%x", 0.0), "%x", y)
