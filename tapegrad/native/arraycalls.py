@@ -43,6 +43,10 @@ Found = tuple[Any, ...]
 # mostly scalars, and they want to be done with it.
 OPTIMISED, LONG_TAPE = 2, 2048
 
+# From so many steps of numbers a gradient is written in pieces: quick for each step,
+# and slow for each kind of step.
+PIECES = 256
+
 # Bytes that a kernel may take for the iterations of a while loop. The interpreter keeps
 # no more than that of a loop, and computes the rest again.
 MOST = 1 << 28
@@ -57,7 +61,7 @@ def tape_of(base: Tape, part: str, room: int = ROOM) -> Tape:
             their tangents); or "pullback <k>" (of inputs and the adjoint of output k).
         room: iterations that the derivative of a while loop has room for.
     """
-    if part == "gradient" and not base.arrays:
+    if part == "gradient" and not base.arrays and len(base) > PIECES:
         return derived(base, part).tape
     return expanded(_derived(base, part), native=True, room=room)
 

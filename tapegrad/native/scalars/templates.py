@@ -7,6 +7,7 @@ operands are wanted, and on whether a mask is carried, and on no number.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,35 +74,68 @@ def template(
         wanted: which operands' contributions are wanted.
         masked: whether the adjoint carries a mask.
     """
-    recorder = Recorder(derives=True)
-    with recording_onto(recorder), np.errstate(all="ignore"):
-        m = RecorderReading(recorder)
-        y = recorder.variable(0.5)
-        xs = [recorder.variable(True if truth else 0.5) for truth in truths]
-        bar = recorder.variable(0.5)
-        mask = recorder.variable(True) if masked else None
-        parts = contributions(m, row, y, xs, bar, mask, params, wanted)
-        ends_of = [
-            recorder.slot_of(value)
-            for want, (_, *pair) in zip(wanted, parts, strict=True)
-            if want and pair[0] is not None
-            for value in pair
-            if value is not None
-        ]
-        given = [y, *xs, bar, *([] if mask is None else [mask])]
-        inputs = tuple(handle._i for handle in given)  # noqa: SLF001 - our own handles
-    tape = prune(recorder.freeze(inputs=inputs, outputs=tuple(ends_of)))
+    # 2 and 2.0 are equal, and 0.0 and -0.0, but they are not the same parameters
+    known = _Rule(row, params, tuple(truths), tuple(wanted), masked)
+    tape, pairs = _recorded(known)
     places = {slot: place for place, slot in enumerate(tape.inputs)}
     constants, links, reads = _piece(out, tape, places)
     ends = iter(tape.outputs)
     found = []
-    for number, (want, (_, part, under)) in enumerate(zip(wanted, parts, strict=True)):
-        if want and part is not None:
-            at = places[next(ends)]
-            found.append((number, at, None if under is None else places[next(ends)]))
+    for number, under in pairs:
+        at = places[next(ends)]
+        found.append((number, at, places[next(ends)] if under else None))
     return Template(
         out.kind(*links), len(links), constants, _getter(reads), tuple(found)
     )
+
+
+class _Rule:
+    """What a rule's steps depend on; a key."""
+
+    __slots__ = ("key", "masked", "params", "row", "truths", "wanted")
+
+    def __init__(
+        self,
+        row: Primitive,
+        params: Any,
+        truths: tuple[bool, ...],
+        wanted: tuple[bool, ...],
+        masked: bool,
+    ) -> None:
+        self.row, self.params = row, params
+        self.truths, self.wanted, self.masked = truths, wanted, masked
+        self.key = (id(row), repr(params), truths, wanted, masked)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Rule) and self.key == other.key
+
+
+@functools.lru_cache(maxsize=512)
+def _recorded(rule: _Rule) -> tuple[Tape, tuple[tuple[int, bool], ...]]:
+    """A rule's steps, and which operands it gives something, with a mask or not."""
+    recorder = Recorder(derives=True)
+    with recording_onto(recorder), np.errstate(all="ignore"):
+        m = RecorderReading(recorder)
+        y = recorder.variable(0.5)
+        xs = [recorder.variable(True if truth else 0.5) for truth in rule.truths]
+        bar = recorder.variable(0.5)
+        mask = recorder.variable(True) if rule.masked else None
+        parts = contributions(m, rule.row, y, xs, bar, mask, rule.params, rule.wanted)
+        ends, pairs = [], []
+        for number, (want, (_, part, under)) in enumerate(
+            zip(rule.wanted, parts, strict=True)
+        ):
+            if want and part is not None:
+                pairs.append((number, under is not None))
+                both = (part,) if under is None else (part, under)
+                ends += [recorder.slot_of(value) for value in both]
+        given = [y, *xs, bar, *([] if mask is None else [mask])]
+        inputs = tuple(handle._i for handle in given)  # noqa: SLF001 - our own handles
+    grown = recorder.freeze(inputs=inputs, outputs=tuple(ends))
+    return prune(grown), tuple(pairs)
 
 
 def _piece(
