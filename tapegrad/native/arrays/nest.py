@@ -127,8 +127,8 @@ class Nest(Registers):
         self._block()
 
     def _block(self) -> None:
-        """Cut a long sum into blocks: sums of sums round less."""
-        if not self._loops:
+        """Cut a long sum into blocks: sums of sums round less. A strip is a block."""
+        if not self._loops or self.strip is not None:
             return
         axis, _ = self._loops[-1]
         size = self._extents[-1]
