@@ -64,6 +64,7 @@ class Lowered:
         steps: steps of the lowered tape.
         chunks: functions that the steps were cut into.
         scratch: slots that are kept in the caller's memory, where it hands some over.
+        registers: the number that each slot's value has in its function.
     """
 
     body: str
@@ -71,6 +72,7 @@ class Lowered:
     steps: int
     chunks: int
     scratch: int = 0
+    registers: Sequence[int] = ()
 
     @property
     def text(self) -> str:
@@ -310,7 +312,8 @@ class _Lowering:
             functions = self._chunked(bodies)
         calls = tuple(self.m.called.values())
         scratch = self.buffer if self.ends.scratch else 0
-        return Lowered("".join(functions), calls, len(texts), len(bodies), scratch)
+        text = "".join(functions)
+        return Lowered(text, calls, len(texts), len(bodies), scratch, self.result)
 
     def _chunked(self, bodies: Sequence[str]) -> list[str]:
         """A function a chunk, and the kernel that calls them in order."""
