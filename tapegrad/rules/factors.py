@@ -15,7 +15,7 @@ from typing import Any
 
 from tapegrad.errors import ShapeError
 from tapegrad.rules import shapes
-from tapegrad.rules.linalg import fitting, right_side
+from tapegrad.rules.linalg import finite, fitting, right_side
 from tapegrad.rules.movement import unbroadcast
 from tapegrad.rules.primitive import Primitive, Sample, row
 from tapegrad.rules.products import swapped
@@ -174,6 +174,12 @@ def _values_shape(a: shapes.Aval) -> shapes.Aval:
     return (*a[0][:-2], min(a[0][-2:])), a[1]
 
 
+def _values(np: Any, a: Any) -> Any:
+    held = finite(np, a)
+    found = np.linalg.svd(np.where(held, a, np.ones((), a.dtype)), compute_uv=False)
+    return np.where(held[..., 0], found, np.asarray(np.nan, a.dtype))
+
+
 SVDVALS = row(
     Primitive(
         "svdvals",
@@ -181,7 +187,7 @@ SVDVALS = row(
         kind="matrix",
         lanes="stack",
         source="singular values, falling; kink at 0, minimum-norm subgradient 0",
-        numpy=fitting(_values_shape, lambda np, a: np.linalg.svd(a, compute_uv=False)),
+        numpy=fitting(_values_shape, _values),
         shape=_values_shape,
         pull=_values_pull,
         push=_values_push,

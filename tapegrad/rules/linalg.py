@@ -37,6 +37,14 @@ def fitting(shape: Rule, compute: Rule) -> Rule:
     return checked
 
 
+def finite(np: Any, a: Any) -> Any:
+    """Which matrices of a stack are finite, as a stack of one entry each.
+
+    LAPACK's search for singular values does not end where an entry is infinite.
+    """
+    return np.all(np.isfinite(a), (-2, -1), keepdims=True)
+
+
 def _against(m: Any, x: Any) -> Any:
     """A number for each matrix, shaped so that it multiplies the matrix."""
     return m.reshape(x, shape=(*m.shape(x), 1, 1))
@@ -228,16 +236,18 @@ def _cofactors(np: Any, a: Any) -> Any:
     det = np.asarray(np.linalg.det(a))
     plain = np.isfinite(det) & (det != 0)
     wide = plain[..., None, None]
+    held = finite(np, a)
     eye = np.eye(a.shape[-1], dtype=a.dtype)
     made = det[..., None, None] * np.linalg.inv(np.where(wide, a, eye))
     made = np.swapaxes(made, -1, -2)
     if np.all(plain):
         return made
-    u, s, v = np.linalg.svd(np.where(wide, eye, a))
+    u, s, v = np.linalg.svd(np.where(wide | ~held, eye, a))
     others = np.where(eye == 0, s[..., None, :], np.ones((), a.dtype))
     sign = np.linalg.det(u) * np.linalg.det(v)
     c = sign[..., None] * np.prod(others, -1)
-    return np.where(wide, made, np.matmul(u * c[..., None, :], v))
+    found = np.matmul(u * c[..., None, :], v)
+    return np.where(wide, made, np.where(held, found, np.asarray(np.nan, a.dtype)))
 
 
 def _cofactor_push(m: Any, dots: Any, y: Any, a: Any) -> Any:

@@ -50,6 +50,9 @@ class Text(Protocol):
     def declare(self, name: str, kind: str, takes: Sequence[str]) -> None:
         """A function that is called."""
 
+    def own(self, size: int) -> str:
+        """Few bytes of this call's own; the optimiser makes registers of them."""
+
     def scratch(self, size: int) -> str:
         """Memory for this routine only."""
 
@@ -169,6 +172,22 @@ def copy_declared(out: Text) -> None:
     """What LLVM copies with."""
     name = "llvm.memcpy.p0.p0.i64"
     out.called[name] = Outside(name, "void", ("ptr", "ptr", "i64", "i1"), pure=False)
+
+
+def finite_entries(out: Text, pointer: str, count: int, kind: str) -> None:
+    """Leave where an entry is infinite or NaN: some searches of LAPACK never end."""
+
+    def check(i: str) -> None:
+        entry, none, good = out.fresh(), out.fresh(), out.fresh()
+        at = moved(out, pointer, i, kind)
+        out.emit(
+            f"{entry} = load {kind}, ptr {at}",
+            f"{none} = fsub {kind} {entry}, {entry}",
+            f"{good} = fcmp ord {kind} {none}, {none}",
+        )
+        out.leave(good, FAILED)
+
+    out.loop(count, check)
 
 
 def nonzero_diagonal(out: Text, pointer: str, size: int, kind: str) -> None:

@@ -8,6 +8,7 @@ from tapegrad.native.arrays.calling import (
     Text,
     copy_bytes,
     each,
+    finite_entries,
     letter,
     library,
     nonzero_diagonal,
@@ -120,6 +121,7 @@ def _syevd(out: Text, node: Node, parts: Sequence[Node]) -> None:
     info = status_word(out)
 
     def call(p: list[str]) -> None:
+        finite_entries(out, p[0], n * n, kind)
         size = whole(out, n)
         args = (letter(out, "V"), letter(out, "L"), size, p[0], size, p[1], work)
         rest = (whole(out, room), whole_work, whole(out, whole_room), info)
@@ -143,6 +145,7 @@ def _gesdd(out: Text, node: Node, parts: Sequence[Node]) -> None:
     unused, info = out.scratch(8), status_word(out)
 
     def call(p: list[str]) -> None:
+        finite_entries(out, p[0], rows * columns, kind)
         one = whole(out, 1)
         m, n = whole(out, columns), whole(out, rows)
         args = (letter(out, "N"), m, n, p[0], m, p[1], unused, one, unused, one)
