@@ -28,6 +28,9 @@ from tapegrad.tape.guards import user_line
 from tapegrad.tape.recorder import aval_of
 from tapegrad.value import ARRAYS, Array, Arrays, Value, leaf, new
 
+# The classes of single numbers.
+NUMBERS = frozenset({Value, Handle})
+
 # Arithmetic on arrays of truth values alone: the logic that it is, or a way round.
 _OF_TRUTH = {"add": "logical_or", "mul": "logical_and", "sub": "a ^ b", "neg": "~a"}
 
@@ -60,7 +63,10 @@ def apply(row: Primitive, *operands: Any, **params: Any) -> Any:
             return _two(columns, row, one, other)
     slots, primals = [], []
     for x in operands:
-        if isinstance(x, Value):
+        if type(x) in NUMBERS:  # the usual operand
+            slots.append(x._i if x._rec is columns else columns.slot_of(x))
+            primals.append(x._data)
+        elif isinstance(x, Value):
             if isinstance(x, Arrays):
                 return _apply_arrays(columns, row, operands, params)
             slots.append(columns.slot_of(x))

@@ -239,7 +239,7 @@ def jvp(tape: Tape, args: Any, tangents: Any, arithmetic: str = "float64") -> An
     leaves = bind_for(tape, as_tuple(tape, tangents), {}, arithmetic)
     pairs = list(zip(base.inputs, tangents_of(base, m, leaves), strict=True))
     seeds = dict(pairs[place] for place in differentiable(base))
-    slots = sweeps.replay(base, m, inputs)
+    slots = list(values(base, m, inputs))
     dots = sweeps.tangent(base, m, slots, seeds)
     found = [zero_of(base, m, i) if dots[i] is None else dots[i] for i in base.outputs]
     build = tape.structure.result.build

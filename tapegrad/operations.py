@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.ambient import CURRENT, SILENT, current
-from tapegrad.apply import apply, compare, make
+from tapegrad.apply import NUMBERS, apply, compare, make
 from tapegrad.handle import ArrayHandle, Handle
 from tapegrad.readings import SCALAR
 from tapegrad.readings.numeric import UNLIKE_IEEE
@@ -273,6 +273,8 @@ def _exponent(exponent: Any) -> int | float:
 
 
 def _power(self: Value, exponent: Any) -> Any:
+    if type(exponent) in {int, float} and type(self) in NUMBERS:
+        return apply(POWC, self, exponent=_exponent(exponent))
     return NotImplemented if _objects(exponent) else power(self, exponent)
 
 
@@ -321,6 +323,8 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 def truth(condition: Any) -> Any:
     """A condition as truth values: a number is true where it is not 0."""
     data = condition._data if isinstance(condition, Value) else condition
+    if type(data) is bool:
+        return condition
     kind = np.asarray(data).dtype.kind
     if kind == "b":
         return condition

@@ -113,7 +113,7 @@ class Columns:
         """The index of static parameters in `statics`."""
         if not params:
             return 0
-        static = tuple(sorted(params.items()))
+        static = tuple(sorted(params.items()) if len(params) > 1 else params.items())
         # 2 and 2.0 are equal keys but different content, and so are 0.0 and -0.0
         key = tuple((name, type(value), value or repr(value)) for name, value in static)
         index = self._static_index.get(key)

@@ -90,7 +90,7 @@ AREAS = {
         ("tests/tape", "tests/test_sweeps.py", "tests/test_transforms.py"),
     ),
     "lowering": Area(
-        ("native/*.py",),
+        ("native/*.py", "native/machine/*.py"),
         36,
         ("tests/native", "tests/test_loops.py"),
     ),
