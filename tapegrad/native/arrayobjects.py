@@ -89,7 +89,7 @@ refuse:
   ret ptr null
 }}
 
-define internal ptr @scalar(ptr %from, ptr %record, ptr %make) {{
+define internal ptr @scalar(ptr %from, ptr %record, ptr %make) noinline {{
 entry:
   %code = call i64 @word(ptr %record, i64 0)
   switch i64 %code, label %other [ i64 {a_number}, label %float
@@ -109,7 +109,7 @@ other:
   ret ptr %object
 }}
 
-define internal void @drop(ptr %objects, i64 %count) {{
+define internal void @drop(ptr %objects, i64 %count) noinline cold minsize {{
 entry:
   br label %head
 head:
@@ -131,7 +131,7 @@ done:
   ret void
 }}
 
-define internal ptr @tuple(ptr %objects, i64 %count) {{
+define internal ptr @tuple(ptr %objects, i64 %count) noinline {{
 entry:
   %tuple = call ptr @PyTuple_New(i64 %count)
   %lacking = icmp eq ptr %tuple, null
@@ -152,7 +152,7 @@ done:
   ret ptr %tuple
 }}
 
-define internal ptr @slopes(ptr %objects, i64 %count, i64 %bare) {{
+define internal ptr @slopes(ptr %objects, i64 %count, i64 %bare) noinline {{
 entry:
   %alone = icmp ne i64 %bare, 0
   br i1 %alone, label %one, label %several
@@ -164,7 +164,7 @@ several:
   ret ptr %tuple
 }}
 
-define internal ptr @result(ptr %layout, ptr %objects, i64 %count) {{
+define internal ptr @result(ptr %layout, ptr %objects, i64 %count) noinline {{
 entry:
   %kind = call i64 @word(ptr %layout, i64 {kind})
   %bare = call i64 @word(ptr %layout, i64 {bare})

@@ -4,13 +4,15 @@
 ``@place`` gives the entries of one, if it is the very array that a kernel would fill
 and lies apart from everything else. ``@private`` copies the arrays of integers before a
 kernel runs without the lock: an index that another thread changes after it was checked
-would read anywhere. Other numbers may change, as in NumPy; the result may be any.
+would read anywhere. Other numbers may change, as in NumPy; the result may be any. All
+of it is kept out of the thunk's way, and takes less time to make so.
 """
 
 from __future__ import annotations
 
 SOURCE = """\
-define internal i1 @tuple_of(ptr %layout, ptr %object, i64 %count) {{
+define internal i1 @tuple_of(ptr %layout, ptr %object, i64 %count)
+    noinline cold minsize {{
 entry:
   %tuple = call ptr @pointer(ptr %layout, i64 {tuple_type})
   %type_at = getelementptr i8, ptr %object, i64 {type_offset}
@@ -26,7 +28,8 @@ refuse:
   ret i1 false
 }}
 
-define internal i1 @is_out(ptr %layout, ptr %names) {{
+define internal i1 @is_out(ptr %layout, ptr %names)
+    noinline cold minsize {{
 entry:
   %one = call i1 @tuple_of(ptr %layout, ptr %names, i64 1)
   br i1 %one, label %look, label %refuse
@@ -39,7 +42,8 @@ refuse:
   ret i1 false
 }}
 
-define internal i1 @split(ptr %layout, ptr %out, i64 %outputs, ptr %ends) {{
+define internal i1 @split(ptr %layout, ptr %out, i64 %outputs, ptr %ends)
+    noinline cold minsize {{
 entry:
   %kind = call i64 @word(ptr %layout, i64 {kind})
   %bare = call i64 @word(ptr %layout, i64 {bare})
@@ -81,7 +85,8 @@ refuse:
   ret i1 false
 }}
 
-define internal ptr @given(ptr %layout, ptr %ends, i64 %k) {{
+define internal ptr @given(ptr %layout, ptr %ends, i64 %k)
+    noinline cold minsize {{
 entry:
   %none = call ptr @pointer(ptr %layout, i64 {none})
   %bare = call i64 @word(ptr %layout, i64 {bare})
@@ -107,7 +112,8 @@ found:
 }}
 
 define internal ptr @place(ptr %object, ptr %records, ptr %ndarray, ptr %ins,
-                           ptr %outs, i64 %inputs, i64 %k) {{
+                           ptr %outs, i64 %inputs, i64 %k)
+    noinline cold minsize {{
 entry:
   %number = add i64 %inputs, %k
   %words = mul i64 %number, {record}
@@ -149,7 +155,8 @@ refuse:
   ret ptr null
 }}
 
-define internal i1 @private(ptr %layout, ptr %ins, ptr %copies, i64 %inputs) {{
+define internal i1 @private(ptr %layout, ptr %ins, ptr %copies, i64 %inputs)
+    noinline cold minsize {{
 entry:
   %records = getelementptr i64, ptr %layout, i64 {head}
   br label %head
@@ -187,7 +194,8 @@ done:
   ret i1 %fine
 }}
 
-define internal void @forget(ptr %layout, ptr %copies, i64 %inputs) {{
+define internal void @forget(ptr %layout, ptr %copies, i64 %inputs)
+    noinline cold minsize {{
 entry:
   %records = getelementptr i64, ptr %layout, i64 {head}
   br label %head

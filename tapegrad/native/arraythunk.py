@@ -57,7 +57,7 @@ ALIGNMENT = 64
 
 CALLS = (
     *thunk.CALLS,
-    MEMORY[1],
+    *MEMORY,
     outside("Py_IncRef", "void", "ptr"),
     outside("PyBool_FromLong", "ptr", "i64"),
     outside("PyEval_SaveThread", "ptr"),

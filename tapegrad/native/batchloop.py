@@ -43,7 +43,8 @@ ALL_FLAGS = 0x3D
 CALLS = (MALLOC, FREE, *batchthreads.CALLS)
 
 PART = """\
-define internal i64 @part(ptr %args, i64 %n, ptr %steps, ptr %data) {{
+define internal i64 @part(ptr %args, i64 %n, ptr %steps, ptr %data)
+    noinline {{
 entry:
   %inputs = load i64, ptr %data
   %outputs_at = getelementptr i64, ptr %data, i64 1

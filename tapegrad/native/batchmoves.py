@@ -6,7 +6,7 @@ LLVM text; `batchloop` is the loop.
 # Entries between a contiguous buffer and lanes that stand anywhere.
 MOVE = """\
 define internal void @move(ptr %flat, ptr %base, i64 %lanes, i64 %lane_step, i64 %nd,
-                           ptr %shape, ptr %steps, i64 %size, i1 %out) {
+                           ptr %shape, ptr %steps, i64 %size, i1 %out) noinline {
 entry:
   br label %lane_head
 lane_head:
@@ -61,7 +61,7 @@ exit:
   ret void
 }
 
-define internal i1 @contiguous(i64 %nd, ptr %shape, ptr %steps) {
+define internal i1 @contiguous(i64 %nd, ptr %shape, ptr %steps) noinline {
 entry:
   br label %head
 head:
@@ -89,7 +89,7 @@ bad:
 }
 
 define internal i1 @apart(ptr %p, ptr %args, ptr %steps, i64 %start, i64 %count,
-                          i64 %reach) {
+                          i64 %reach) noinline {
 entry:
   %here = ptrtoint ptr %p to i64
   %under = sub i64 0, %reach
@@ -125,7 +125,8 @@ bad:
 # still, and in ``accumulate``, where it is the next input. NumPy has made copies of
 # operands that overlap in any other way, but for those that are the very same.
 CHAINED = """\
-define internal i1 @chained(ptr %args, ptr %steps, i64 %n, i64 %inputs, i64 %total) {
+define internal i1 @chained(ptr %args, ptr %steps, i64 %n, i64 %inputs, i64 %total)
+    noinline {
 entry:
   %many = icmp sgt i64 %n, 1
   br i1 %many, label %outer, label %no

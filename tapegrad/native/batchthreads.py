@@ -32,7 +32,7 @@ CALLS = (
 )
 
 THREADS = """\
-define internal void @work(ptr %job) {{
+define internal void @work(ptr %job) noinline {{
 entry:
   %lanes_at = getelementptr i64, ptr %job, i64 1
   %piece_at = getelementptr i64, ptr %job, i64 2
