@@ -31,6 +31,8 @@ CALLS = (
     outside("PyErr_NoMemory", "ptr"),
 )
 
+# A thread that could not be started is an unsigned long of ones, which is of 32 bits on
+# some platforms; then, or without memory for a lock, there are fewer threads.
 THREADS = """\
 define internal void @work(ptr %job) noinline {{
 entry:
@@ -126,7 +128,8 @@ start:
   %lock_at = getelementptr ptr, ptr %seat, i64 1
   store ptr %lock, ptr %lock_at
   %thread = call i64 @PyThread_start_new_thread(ptr @help, ptr %seat)
-  %none = icmp eq i64 %thread, -1
+  %number = trunc i64 %thread to i32
+  %none = icmp eq i32 %number, -1
   br i1 %none, label %alone, label %started
 started:
   %t_next = add i64 %t, 1

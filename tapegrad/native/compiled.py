@@ -49,7 +49,9 @@ class Compiled:
     """A tape as native code; made by `Tape.compile` or `tg.compile`.
 
     Call it for the value. The methods give what the tape's methods of the same name
-    give, nested alike. Pickling keeps the tape and the options, and builds again.
+    give, nested alike. With ``out=``, arrays nested like the result are filled with it
+    and come back; None stands for what is to be made new. Pickling keeps the tape and
+    the options, and builds again.
 
     Attributes:
         tape: the tape it was made from.

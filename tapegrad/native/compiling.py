@@ -32,7 +32,7 @@ def compile_tape(
         tape: any tape.
         level: "auto", or LLVM's level 0 (quick to build) to 3 (quick to run).
         accuracy: "default", or "fast": vector functions within 4 ulps, not 2.
-        threads: how many a long call may use.
+        threads: how many a long call of a ufunc may use.
         budget: seconds that building may take.
 
     Raises:
@@ -57,7 +57,7 @@ def compile_function(
         *args: where to record it.
         level: "auto", or 0 (quick to build) to 3 (quick to run).
         accuracy: "default", or "fast": vector functions within 4 ulps, not 2.
-        threads: how many a long call may use.
+        threads: how many a long call of a ufunc may use.
         budget: seconds that building may take.
         **kwargs: arguments of the function, by name.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.native.ufuncs import LANES
+from tapegrad.native.ufuncs import LANES, _loop
 
 COUNT = 300_001
 
@@ -93,6 +94,31 @@ def test_threads_that_call_it_at_once(points):
         caller.join()
     assert not any(wrong)
     assert len(wrong) == 30
+
+
+def test_threads_that_cannot_be_started(points):
+    """The others do all of the work; what was made for a lock is freed again."""
+    _, engine = _loop()
+    tried = []
+
+    def refuse(*_):
+        tried.append(1)
+        return -1
+
+    many = made(3).ufunc()
+    expected = many(*points).tobytes()
+    name = "PyThread_start_new_thread.at"
+    cell = ctypes.c_void_p.from_address(engine._engine.get_global_value_address(name))
+    kind = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p)
+    other, before = kind(refuse), cell.value
+    cell.value = ctypes.cast(other, ctypes.c_void_p).value
+    try:
+        found = many(*points).tobytes()
+    finally:
+        cell.value = before
+    assert found == expected
+    assert tried == [1]
+    assert many(*points).tobytes() == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the threads in /proc")
