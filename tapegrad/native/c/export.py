@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
+
 from tapegrad import sweeps
 from tapegrad.derivatives import differentiable
 from tapegrad.native import arraycalls, numbercalls
@@ -21,7 +23,7 @@ from tapegrad.native.c.helpers import written
 from tapegrad.native.c.layout import wrapped
 from tapegrad.native.c.names import checked, comment, quoted
 from tapegrad.native.c.signature import Side, inputs_of, outputs_of, size, slopes_of
-from tapegrad.native.lowering import lower
+from tapegrad.native.lowering import Lowered, lower
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.tape import Tape
@@ -164,7 +166,7 @@ def _part(
     else:
         lowered = lower(tape, numbercalls.CHUNK)
         body, calls = lowered.body, lowered.calls
-        notes = _notes(tape, named)
+        notes = _notes(tape, lowered, named)
     source = Source(
         name=name,
         body=body,
@@ -223,17 +225,27 @@ def _comments(base: Tape) -> dict[Any, str]:
     return found
 
 
-def _notes(tape: Tape, named: Mapping[Any, str]) -> Callable[[str], str]:
-    """A comment for the line of each step."""
+def _notes(
+    tape: Tape, lowered: Lowered, named: Mapping[Any, str]
+) -> Callable[[str, str], str | None] | None:
+    """A comment for the lines of steps, by function and register."""
     if not named:
-        return lambda _: ""
+        return None
+    parts = np.repeat(np.arange(len(tape)), np.diff(tape.first))
+    if lowered.chunks > 1:
+        parts = parts // numbercalls.CHUNK
+    else:
+        parts = parts * 0
+    found: dict[tuple[str, str], str] = {}
     keys = _keys(tape)
-
-    def note(register: str) -> str:
-        text = named.get(keys[int(register[1:])], "")
-        return f" /* {text} */" if text else ""
-
-    return note
+    for key, part, register in zip(keys, parts, lowered.registers, strict=True):
+        if key in named:
+            function = f"chunk{part}" if lowered.chunks > 1 else "kernel"
+            found[function, str(register)] = f" /* {named[key]} */"
+    for slot in tape.inputs:
+        function = f"chunk{parts[slot]}" if lowered.chunks > 1 else "kernel"
+        found.pop((function, str(lowered.registers[slot])), None)
+    return lambda function, register: found.get((function, register))
 
 
 def _statuses(tape: Tape, messages: dict[str, int]) -> dict[int, tuple[int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Sequence
@@ -91,8 +92,15 @@ def called(name: str, *parts: Expr, wild: bool = False) -> Expr:
 # -- numbers ---------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=4096)
 def literal(text: str, kind: str) -> Expr:
     """A number as LLVM writes it."""
+    found = _literal(text, kind)
+    found.free = True
+    return found
+
+
+def _literal(text: str, kind: str) -> Expr:
     if kind in {"double", "float"}:
         value = struct.unpack(">d", bytes.fromhex(text[2:].zfill(16)))[0]
         return real(value, "f" if kind == "float" else "")

@@ -34,7 +34,7 @@ def kinds_of(function: Function, known: Mapping[str, list[str]]) -> Kinds:
             elif ins.op == "gep":
                 _add(uses, ins.operands[0][1], ins.word)
                 stepped[ins.name] = ins.word
-            elif ins.op == "alloca":
+            elif ins.op == "alloca" and ins.word[0] != "[":
                 stepped[ins.name] = ins.word
             elif ins.op == "call":
                 kinds = known.get(ins.word, [])

@@ -12,6 +12,7 @@ from tapegrad.errors import CompileError
 from tapegrad.native.c import expressions as ex
 from tapegrad.native.c.expressions import TYPES, Expr
 from tapegrad.native.c.layout import array
+from tapegrad.native.c.names import usable
 from tapegrad.native.c.parse import Module
 from tapegrad.native.c.pointers import Kinds
 from tapegrad.native.c.signature import Leaf, Parameter
@@ -34,7 +35,7 @@ class Source:
         parameters: of the function, in order.
         arena: bytes that it needs besides.
         statuses: the number that is returned for each of the kernel's.
-        notes: comments on registers of the kernel, or None where it has no steps.
+        notes: a comment on a register of a function, if it must have one.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Source:
     parameters: Sequence[Parameter]
     arena: int
     statuses: Mapping[int, tuple[int, str]]
-    notes: Callable[[str], str] | None
+    notes: Callable[[str, str], str | None] | None
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class Reads:
     module: Module = field(default_factory=Module)
     constants: dict[str, str] = field(default_factory=dict)
     doubles: bool = True
+    _names: dict[str, str] = field(default_factory=dict)
     _kinds: dict[str, Kinds] = field(default_factory=dict)
     _takes: dict[str, list[str]] = field(default_factory=dict)
     _used: dict[str, list[str]] = field(default_factory=dict)
@@ -84,15 +86,20 @@ class Reads:
         return self.source.name + "_" + re.sub(r"\W", "_", name)
 
     def _local(self, register: str) -> str:
+        found = self._names.get(register)
+        if found is None:
+            found = self._names[register] = self._free(register)
+        return found
+
+    def _free(self, register: str) -> str:
+        """A name for a register that no parameter has."""
         name = "slots" if register == "s" else re.sub(r"\W", "_", register)
         if name[0].isdigit():
             name = f"v{name}"
-        while name in self._taken() or name in {"double", "float", "int"}:
+        taken = {p.name for p in self.source.parameters} | {"work", "status"}
+        while name in taken or not usable(name):
             name += "_"
         return name
-
-    def _taken(self) -> set[str]:
-        return {p.name for p in self.source.parameters} | {"work", "status"}
 
     def named(self, body: Values, register: str) -> str:
         """The name of a register's variable."""
@@ -103,9 +110,9 @@ class Reads:
         """A comment on a step's line."""
         if self.source.notes is None or not self._top(body):
             return None
-        if not re.fullmatch(r"v\d+", register):
+        if not register.isdigit():
             return None
-        return self.source.notes(register)
+        return self.source.notes(body.plan.function.name, register)
 
     def argument(self, body: Values, name: str) -> Expr:
         """The register of an argument."""
@@ -144,7 +151,6 @@ class Reads:
         known = self._global(name)
         if isinstance(value, str):
             entry = ex.literal(value, kind)
-            entry.free = True
             head = f"static const {TYPES[kind]} {known}"
             self.constants[known] = f"{head} = {entry.text};\n"
             return Expr(

@@ -7,6 +7,7 @@ was to be read from it before is written down.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from tapegrad.native.c.values import Values
 
 # An expression that is longer has a line of its own.
 LONG = 64
+
+ROOM = re.compile(r"\[(\d+) x i8\]")
 
 
 @dataclass(slots=True)
@@ -137,6 +140,14 @@ class Statements(Values):
         """Memory on the stack: one number is a variable, several are an array."""
         name = self.outer.named(self, ins.name)
         count = ins.operands[0][1]
+        found = ROOM.fullmatch(ins.word)
+        if found:  # bytes: entries of one type, or of any up to 8
+            kind = self.kinds.get(ins.name, "i8")
+            kind = "double" if kind == "i8" else kind
+            words = TYPES[kind] + ("" if kind == "ptr" else " ")
+            self.scope.emit(f"{words}{name}[{-(-int(found[1]) // ex.BYTES[kind])}];")
+            self.values[ins.name] = Expr(name, kind=kind, free=True)
+            return
         if count == "1" and ins.word != "double":
             self.cells[ins.name] = name
             self.scope.declare(name, TYPES[ins.word], self.scope.whole, fixed=False)
