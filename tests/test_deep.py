@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tapegrad.rules import TABLE
 sys.path.insert(0, str(Path(__file__).parent))
 
 import randomrun
+import tiers
 from randomtapes import ROWS
 
 pytestmark = pytest.mark.deep
@@ -74,3 +76,11 @@ def test_a_hundred_thousand_random_tapes(root):
     assert not randomrun.too_often(total)
     for row in ROWS:
         assert total["rows"][row.name] >= 500, row.name
+
+
+def test_tiers_agree_step_by_step_on_very_many_tapes():
+    """About two hours of one core; the state lets a run that was stopped go on."""
+    total, failures = tiers.run(0, 100_000, processes=os.cpu_count() or 1)
+    assert not failures, failures[:10]
+    assert total["tapes"] == 100_000
+    assert total["same bits"] > 0.8 * total["steps"]
