@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The folder goes with the session."""
     if not hasattr(config, "workerinput"):
         config.cache_of_code.cleanup()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _texts_are_made() -> None:
+    """Tests that plant bugs in the lowering must not get the code of another time."""
+    from tapegrad.native import keeping
+
+    for kind in keeping.FEW:
+        keeping.FEW[kind] = sys.maxsize
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -26,11 +26,10 @@ from tapegrad.expanding import LAPS, ROOM, bounded, expanded
 from tapegrad.native import thunk
 from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
 from tapegrad.native.budget import level_within
-from tapegrad.native.engine import Engine
+from tapegrad.native.keeping import Source, avals, engine_of, part_of
 from tapegrad.native.nesting import all_taker
 from tapegrad.native.options import Options
 from tapegrad.native.outs import by_keyword, takes_out
-from tapegrad.native.report import Part
 from tapegrad.native.scalars.derived import derived
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED, plain
@@ -100,32 +99,36 @@ def build_arrays(
     from tapegrad.native.arrays import lower_arrays
 
     start = time.perf_counter()
-    tape = make()
-    fast = options.accuracy == "fast"
-    lowered = lower_arrays(tape, lanes, fast=fast)
-    codegen = OPTIMISED if len(tape) <= LONG_TAPE else 0
-    if options.level != "auto":
-        codegen = int(options.level)
-    codegen = level_within(options, len(tape), codegen, arrays=True)
-    engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
+
+    def lowered_part() -> Source:
+        tape = make()
+        fast = options.accuracy == "fast"
+        lowered = lower_arrays(tape, lanes, fast=fast)
+        level = OPTIMISED if len(tape) <= LONG_TAPE else 0
+        if options.level != "auto":
+            level = int(options.level)
+        level = level_within(options, len(tape), level, arrays=True)
+        counts = np.bincount(tape.aval, minlength=len(tape.avals)).tolist()
+        facts = {
+            "inputs": [tape.aval_of(slot) for slot in tape.inputs],
+            "outputs": [tape.aval_of(slot) for slot in tape.outputs],
+            "steps": len(tape),
+            "chunks": 1,
+            "arena": lowered.arena_bytes,
+            "entries": entries(tape.avals, counts),
+        }
+        return Source(lowered.body, lowered.calls, level, facts)
+
+    engine, facts = engine_of(make, ("arrays", options, lanes), lowered_part)
     took = time.perf_counter() - start
-    counts = np.bincount(tape.aval, minlength=len(tape.avals)).tolist()
     return ArrayKernel(
         engine,
-        tuple(tape.aval_of(slot) for slot in tape.inputs),
-        tuple(tape.aval_of(slot) for slot in tape.outputs),
-        Arena(lowered.arena_bytes),
-        Part(
-            codegen,
-            len(tape),
-            1,
-            engine.size,
-            took,
-            lowered.arena_bytes,
-            engine.origin,
-        ),
+        avals(facts["inputs"]),
+        avals(facts["outputs"]),
+        Arena(facts["arena"]),
+        part_of(engine, facts, took),
         options,
-        entries(tape.avals, counts),
+        facts["entries"],
     )
 
 

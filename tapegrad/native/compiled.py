@@ -31,6 +31,7 @@ from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.budget import left_out
 from tapegrad.native.directions import Along
 from tapegrad.native.entry import Kernel, builtin
+from tapegrad.native.keeping import Asked
 from tapegrad.native.locks import Lock, Once
 from tapegrad.native.nesting import builder, result_maker
 from tapegrad.native.numbercalls import Floats
@@ -308,7 +309,8 @@ class Compiled:
         with self._lock.held():
             if part not in self._parts:
                 tape = functools.partial(arraycalls.tape_of, self._base, part)
-                self._parts[part] = make(tape, self.options)
+                asked = Asked(tape, self._base, part)
+                self._parts[part] = make(asked, self.options)
             return self._parts[part]
 
 

@@ -163,9 +163,10 @@ class Engine:
         code = store.get(key) if store else None
         if code is None:
             return None
-        engine = cls.__new__(cls)
-        engine.origin, engine.key, engine._kept = "cache", key, []  # noqa: SLF001
-        aside(functools.partial(engine._load, code, _cells(calls)))  # noqa: SLF001
+        engine, outside = cls.__new__(cls), tuple(calls)
+        engine.origin, engine.key = "cache", key
+        engine._kept = [call.place for call in outside]  # noqa: SLF001 - its own
+        aside(functools.partial(engine._load, code, _cells(outside)))  # noqa: SLF001
         return engine
 
     def _load(self, code: bytes, cells: Mapping[str, int]) -> None:

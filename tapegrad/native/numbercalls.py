@@ -15,11 +15,10 @@ import numpy as np
 
 from tapegrad import binding, sweeps
 from tapegrad.native.budget import level_within
-from tapegrad.native.engine import Engine
 from tapegrad.native.entry import Kernel
+from tapegrad.native.keeping import Source, engine_of, part_of
 from tapegrad.native.lowering import lower
 from tapegrad.native.options import Options
-from tapegrad.native.report import Part
 from tapegrad.readings import SCALAR
 from tapegrad.tape.tape import Tape
 
@@ -50,23 +49,26 @@ def build(make: Callable[[], Tape], options: Options) -> Kernel:
         CompileError: a step has no native code, or LLVM refuses.
     """
     start = time.perf_counter()
-    tape = make()
-    codegen = level_of(options, len(tape))
-    lowered = lower(tape, chunk_of(len(tape)))
-    engine = Engine(lowered.body, lowered.calls, codegen=codegen, passes=codegen)
+
+    def lowered_part() -> Source:
+        tape = make()
+        lowered = lower(tape, chunk_of(len(tape)))
+        facts = {
+            "inputs": len(tape.inputs),
+            "outputs": len(tape.outputs),
+            "steps": len(tape),
+            "chunks": lowered.chunks,
+        }
+        level = level_of(options, len(tape))
+        return Source(lowered.body, lowered.calls, level, facts)
+
+    engine, facts = engine_of(make, ("numbers", options), lowered_part)
     took = time.perf_counter() - start
     return Kernel(
         engine,
-        len(tape.inputs),
-        len(tape.outputs),
-        Part(
-            codegen,
-            len(tape),
-            lowered.chunks,
-            engine.size,
-            took,
-            origin=engine.origin,
-        ),
+        facts["inputs"],
+        facts["outputs"],
+        part_of(engine, facts, took),
     )
 
 

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import sweeps
-from tapegrad.native import arraycalls, cache, engine, objects
+from tapegrad.errors import CompileError
+from tapegrad.native import arraycalls, cache, engine, keeping, objects
 from tapegrad.native.arrays import lower_arrays
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.cache import HOUR, MAGIC, VARIABLE, Store, opened
@@ -514,6 +516,159 @@ def test_no_more_room_for_files(tmp_path):
     found = run(program + PROGRAM, TAPEGRAD_CACHE=str(tmp_path / "cache"))
     assert found.split()[-3:] == ["built"] * 3
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+# -- tapes that are not derived again --------------------------------------------------
+
+
+def long(x, y):
+    for _ in range(400):
+        x, y = x * 0.999 + np.sin(y), y * 0.5 + x / 3.0
+    return x * y
+
+
+def short(x):
+    return ((x[1:] - x[:-1] ** 2) ** 2).sum()
+
+
+def wide(x):
+    return np.exp(np.sin(x) * x).sum() * np.cumsum(x)[-1]
+
+
+KIND_NAMES = ["numbers", "entries", "arrays"]
+KINDS = [(long, (0.5, 0.25)), (short, (np.ones(8),)), (wide, (np.ones(90),))]
+
+
+@pytest.fixture
+def recalled(folder, monkeypatch):
+    """All tapes are looked up in an empty cache."""
+    monkeypatch.setattr(keeping, "FEW", {False: 0, True: 0})
+    return folder
+
+
+def both(f, arguments, part="gradient", **options):
+    """Value and gradient by native code, and what the report says."""
+    compiled = tg.record(f, *arguments).compile(**options)
+    found = getattr(compiled, part)(*arguments)
+    return found, compiled.report.parts["gradient" if part != "value" else part]
+
+
+@pytest.mark.parametrize(("f", "arguments"), KINDS, ids=KIND_NAMES)
+@pytest.mark.usefixtures("recalled")
+def test_what_is_known_is_not_derived_again(monkeypatch, f, arguments):
+    first, built = both(f, arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(arraycalls, "tape_of", list.append)  # nobody calls it
+        patch.setattr(keeping, "Source", None)
+        second, read = both(f, arguments)
+    np.testing.assert_array_equal(first, second)
+    assert (built.origin, read.origin) == ("kept", "cache")
+    assert replace(built, seconds=0.0, origin="") == replace(
+        read, seconds=0.0, origin=""
+    )
+
+
+@pytest.mark.usefixtures("recalled")
+def test_what_the_key_of_a_part_is_made_of(monkeypatch):
+    def key(f=long, arguments=KINDS[0][1], part="value", how=(1,)):
+        base = sweeps.flat(tg.record(f, *arguments))
+        return keeping._key(keeping.Asked(lambda: base, base, part), how)
+
+    keys = [
+        key(),
+        key(part="gradient"),
+        key(how=(2,)),
+        key(lambda x, y: long(x, y) + 1.0),
+        key(lambda x, y: long(y, x)),
+        key(*KINDS[1]),
+        key(KINDS[1][0], (np.ones(9),)),
+    ]
+    assert key() == keys[0]
+    assert all(len(each) == 64 for each in keys)
+    assert len(set(keys)) == len(keys)
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "_installed", lambda: ("another",))
+        assert key() not in keys
+        patch.setattr(keeping, "_installed", tuple)
+        assert not key()
+    with monkeypatch.context() as patch:  # a user's row: its definition may change
+        patch.setattr(keeping, "TABLE", Rows())
+        assert not key()
+    monkeypatch.setenv(VARIABLE, "0")
+    assert not key()
+
+
+class Rows:
+    by_name = ("mine",)
+
+    def defined(self, names):
+        return [(name, "digest", "") for name in names]
+
+
+def test_a_file_of_the_package_that_changes_makes_it_stale(tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    (package / "native").mkdir(parents=True)
+    source = package / "rows.py"
+    source.write_text("one = 1\n")
+    monkeypatch.setattr(keeping, "__file__", str(package / "native" / "keeping.py"))
+    installed = keeping._installed.__wrapped__
+    before = installed()
+    assert installed() == before
+    os.utime(source, (1e9, 1e9))
+    touched = installed()
+    source.write_text("two = 2\n")
+    os.utime(source, (1e9, 1e9))
+    assert len(set(map(repr, (before, touched, installed())))) == 3
+    source.unlink()
+    assert installed() == ()
+
+
+def test_code_that_is_gone_is_built_again(recalled):
+    first, _ = both(*KINDS[0])
+    for path in recalled.iterdir():
+        if b'"code"' not in path.read_bytes():
+            path.unlink()
+    second, part = both(*KINDS[0])
+    assert first == second
+    assert part.origin == "kept"
+    assert both(*KINDS[0])[1].origin == "cache"
+
+
+@pytest.mark.usefixtures("recalled")
+def test_a_function_that_this_process_lacks(monkeypatch):
+    first, _ = both(*KINDS[0])
+
+    def lack(*_):
+        raise CompileError("native code calls 'sin', which no library has")
+
+    monkeypatch.setattr(engine.Engine, "recalled", lack)
+    assert both(*KINDS[0])[0] == first
+
+
+@pytest.mark.usefixtures("recalled")
+@pytest.mark.parametrize("most", [keeping.TABLES, 8])
+def test_tables_are_kept_with_a_part_or_made_again(monkeypatch, most):
+    """Two tapes with the same text, whose code reads arrays that are not the same."""
+    monkeypatch.setattr(keeping, "TABLES", most)
+    at = [np.arange(100)[::-1] % 50 + 25, np.arange(100) // 2]
+    origins = []
+    for index in (*at, *at):
+        x = np.linspace(0.0, 1.0, 100)
+        (value, slope), part = both(lambda x, i=index: (x[i] ** 2).sum(), (x,), VALUES)
+        assert np.isclose(value, (x[index] ** 2).sum(), rtol=1e-14)
+        assert np.allclose(slope, np.bincount(index, minlength=100) * 2.0 * x)
+        origins.append(part.origin)
+    assert origins == ["kept", "cache", "cache", "cache"]
+
+
+VALUES = "value_and_gradient"
+
+
+@pytest.mark.usefixtures("recalled")
+def test_options_have_code_of_their_own():
+    parts = [both(*KINDS[0], level=level)[1] for level in (0, 1, 0, 1)]
+    assert [part.level for part in parts] == [0, 1, 0, 1]
+    assert [part.origin for part in parts] == ["kept", "kept", "cache", "cache"]
 
 
 def test_a_pickle_holds_no_code(folder):

@@ -12,11 +12,10 @@ from collections.abc import Callable
 
 from tapegrad.native.arrayentry import Arena, ArrayKernel
 from tapegrad.native.ends import Arrays
-from tapegrad.native.engine import Engine
+from tapegrad.native.keeping import Source, avals, engine_of, part_of
 from tapegrad.native.lowering import Lowered, lower
 from tapegrad.native.numbercalls import chunk_of, level_of
 from tapegrad.native.options import Options
-from tapegrad.native.report import Part
 from tapegrad.native.scalars.derived import Flat, derived
 from tapegrad.native.scalars.entries import fits
 from tapegrad.tape.tape import Tape
@@ -56,23 +55,32 @@ def build_numbers(
     Args:
         base: the tape.
         part: what of it.
-        make: gives the tape of the part as one of arrays, which is not asked for.
+        make: gives the tape of the part as one of arrays; it is not called.
         options: of the `Compiled`.
     """
-    del make
     start = time.perf_counter()
-    flat = derived(base, part)
-    text = lowered(flat)
-    level = level_of(options, len(flat.tape))
-    engine = Engine(text.body, text.calls, codegen=level, passes=level)
+
+    def lowered_part() -> Source:
+        flat = derived(base, part)
+        text = lowered(flat)
+        facts = {
+            "inputs": flat.inputs,
+            "outputs": flat.outputs,
+            "steps": text.steps,
+            "chunks": text.chunks,
+            "arena": 8 * text.scratch,
+        }
+        level = level_of(options, len(flat.tape))
+        return Source(text.body, text.calls, level, facts)
+
+    engine, facts = engine_of(make, ("entries", options), lowered_part)
     took = time.perf_counter() - start
-    scratch = 8 * text.scratch
     return ArrayKernel(
         engine,
-        flat.inputs,
-        flat.outputs,
-        Arena(scratch),
-        Part(level, text.steps, text.chunks, engine.size, took, scratch),
+        avals(facts["inputs"]),
+        avals(facts["outputs"]),
+        Arena(facts["arena"]),
+        part_of(engine, facts, took),
         options,
-        text.steps,
+        facts["steps"],
     )
