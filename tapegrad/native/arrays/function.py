@@ -169,6 +169,12 @@ class Functions:
         self.header[name] = text
         return name
 
+    def own(self, size: int) -> str:
+        """Few bytes of this call's own; the optimiser makes registers of them."""
+        name = self.fresh("l")
+        self.header[name] = f"{name} = alloca [{max(size, 1)} x i8], align 32\n"
+        return name
+
     def scratch(self, size: int) -> str:
         """Memory for the routine that is being written, only."""
         return self._at(self.arena.scratch(size))

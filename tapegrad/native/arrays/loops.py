@@ -34,6 +34,10 @@ from tapegrad.native.engine import MEMORY, Outside
 from tapegrad.tape.parameters import MOST
 from tapegrad.tape.tape import Aval, Tape
 
+# Bytes up to which memory is a function's own, and up to which a leaf of the carry is
+# copied from turn to turn: of a longer one there are two places that change roles.
+LOCAL, COPIED = 1024, 64
+
 DEFINED = re.compile(r"^(?:define [^@]*)?@([\w.]+)(?: =|\()", re.MULTILINE)
 NAME = re.compile(r"@([\w.]+)")
 MARK = re.compile(r"!(\d+)\b")
@@ -99,6 +103,11 @@ def _while_loop(g: Graph, *args: Node, **params: Any) -> tuple[Node, ...]:
     return g.calls("repeated", args, avals, **words)
 
 
+def _room(out: Text, size: int) -> str:
+    """Memory that one turn hands to the next: registers, where it is little."""
+    return out.own(size) if size <= LOCAL else out.scratch(size)
+
+
 class _Turns:
     """What the loops have in common: a carry, and the body's kernel.
 
@@ -115,8 +124,8 @@ class _Turns:
         self.out, self.carry = out, carry
         self.taken = [_size(tape, slot) for slot in tape.inputs]
         self.given = [_size(tape, slot) for slot in tape.outputs]
-        self.now = [out.scratch(size) for size in self.taken[:carry]]
-        self.following = [out.scratch(size) for size in self.taken[:carry]]
+        self.now = [_room(out, size) for size in self.taken[:carry]]
+        self.following = [_room(out, size) for size in self.taken[:carry]]
         for to, pointer, size in zip(self.now, arguments, self.taken, strict=False):
             copy_bytes(out, to, pointer, size)
         self.kernel = _Kernel(out, tape)
@@ -129,14 +138,42 @@ class _Turns:
         _fill(self.out, self.kernel.inputs, taken, self.carry)
         _fill(self.out, self.kernel.outputs, given, self.carry)
         self.kernel.run()
-        for to, pointer, size in zip(
-            self.now, self.following, self.taken, strict=False
+        pairs = zip(self.now, self.following, self.taken, strict=False)
+        for place, (to, pointer, size) in enumerate(pairs):
+            if size <= COPIED:
+                copy_bytes(self.out, to, pointer, size)
+            else:
+                self._swap(place)
+
+    def _swap(self, place: int) -> None:
+        """Let a leaf of the carry that was given be the one that is taken next."""
+        out = self.out
+        tables = [
+            moved(out, table, str(place), "ptr")
+            for table in (self.kernel.inputs, self.kernel.outputs)
+        ]
+        pointers = [out.fresh("p") for _ in tables]
+        for pointer, table in zip(pointers, tables, strict=True):
+            out.emit(f"{pointer} = load ptr, ptr {table}")
+        for pointer, table in zip(pointers, reversed(tables), strict=True):
+            out.emit(f"store ptr {pointer}, ptr {table}")
+
+    def taking(self) -> list[str]:
+        """Where the carry stands that is taken next."""
+        out, found = self.out, []
+        for place, (pointer, size) in enumerate(
+            zip(self.now, self.taken, strict=False)
         ):
-            copy_bytes(self.out, to, pointer, size)
+            found.append(pointer)
+            if size > COPIED:
+                found[-1] = out.fresh("p")
+                at = moved(out, self.kernel.inputs, str(place), "ptr")
+                out.emit(f"{found[-1]} = load ptr, ptr {at}")
+        return found
 
     def end(self, into: Sequence[str]) -> None:
         """The last carry is the result."""
-        for to, pointer, size in zip(into, self.now, self.given, strict=False):
+        for to, pointer, size in zip(into, self.taking(), self.given, strict=False):
             copy_bytes(self.out, to, pointer, size)
 
 
@@ -149,9 +186,9 @@ class _Kernel:
         lowered = lower_arrays(tape, fast=out.reading.fast)
         self.out = out
         self.name = _joined(out, lowered.body, lowered.calls)
-        self.inputs = out.scratch(8 * max(len(tape.inputs), 1))
-        self.outputs = out.scratch(8 * max(len(tape.outputs), 1))
-        self.arena = out.scratch(lowered.arena_bytes)
+        self.inputs = _room(out, 8 * max(len(tape.inputs), 1))
+        self.outputs = _room(out, 8 * max(len(tape.outputs), 1))
+        self.arena = _room(out, lowered.arena_bytes)
 
     def run(self) -> None:
         """Call it; leave where it has no answer."""
@@ -220,11 +257,12 @@ def _repeated(out: Text, node: Node, parts: Sequence[Node]) -> None:
     gives = [part(out, parts, k, _size(body, i)) for k, i in enumerate(body.outputs)]
     arguments = [_address(out, arg) for arg in node.args]
     loop = _Turns(out, body, carry, arguments)
-    more, truth = _Kernel(out, cond), out.scratch(1)
+    more, truth = _Kernel(out, cond), _room(out, 1)
     _fill(out, more.inputs, [*loop.now, *arguments[len(body.inputs) :]], 0)
     _fill(out, more.outputs, [truth], 0)
     head, inner, after = (out.fresh("b")[1:] for _ in range(3))
     out.emit(f"br label %{head}", f"{head}:")
+    _fill(out, more.inputs, loop.taking(), 0)
     more.run()
     byte, on = out.fresh(), out.fresh()
     out.emit(f"{byte} = load i8, ptr {truth}", f"{on} = icmp ne i8 {byte}, 0")
@@ -249,7 +287,7 @@ def _address(out: Text, node: Node) -> str:
     if name is None:
         return operand(out, node)
     kind = KINDS[node.dtype]
-    cell, byte = out.scratch(8), name
+    cell, byte = _room(out, 8), name
     if kind == TRUTH:
         byte = out.fresh()
         out.emit(f"{byte} = zext i1 {name} to i8")

@@ -96,3 +96,41 @@ def test_a_branch_inside_is_seen_once_joined() -> None:
     assert native.gradient(1.1) == pytest.approx(tape.gradient(1.1), rel=1e-12)
     with pytest.raises(tg.BranchChanged):
         native.value_and_gradient(50.0)
+
+
+@pytest.mark.parametrize("turns", [200, 201])
+def test_long_and_short_leaves_of_a_carry_change_places(turns) -> None:
+    """A long leaf has two places, which change roles from turn to turn."""
+
+    def body(state, x):
+        a, b, count, c = state
+        c = 0.5 * c[::-1] + x
+        return (b, 0.9 * a + c, count + b[0], c), a[3] + count
+
+    def ahead(a, c):
+        xs = np.linspace(-1.0, 1.0, turns)
+        (a, b, count, c), ys = tg.scan(body, (a, 2.0 * a, 0.0, c), xs)
+        return np.sum(a * b) + count + np.sum(c) + np.sum(ys)
+
+    def until(a, c):
+        def step(state):
+            *state, k = state
+            state, _ = body(state, 0.25)
+            return (*state, k + 1.0)
+
+        a, b, count, c, _ = tg.while_loop(
+            lambda state: state[-1] < turns, step, (a, 2.0 * a, 0.0, c, 0.0)
+        )
+        return np.sum(a * b) + count + np.sum(c)
+
+    a, c = np.linspace(0.0, 1.0, 20), np.linspace(1.0, 2.0, 20)
+    for f in (ahead, until):
+        tape = tg.record(f, a, c)
+        native = tape.compile()
+        for _ in range(2):  # a call that runs out of room makes more
+            value, slopes = native.value_and_gradient(a, c)
+        wanted, exact = tape.value_and_gradient(a, c)
+        assert value == pytest.approx(wanted, rel=1e-13)
+        assert native(a, c) == value
+        for slope, one in zip(slopes, exact, strict=True):
+            np.testing.assert_allclose(slope, one, rtol=1e-12, atol=1e-14)
