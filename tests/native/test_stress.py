@@ -448,3 +448,58 @@ def test_an_interrupt_at_any_time(seconds, tmp_path):
     found = run(INTERRUPTED, seconds, "30000", TAPEGRAD_CACHE=where).split()
     assert found in (["interrupted", "0", "good"], ["done", "good"])
     assert not list((tmp_path / "cache").glob("new-*"))
+
+
+# -- memory under watch ----------------------------------------------------------------
+
+# Python fills and fences its memory, and finds who writes or reads where nothing is.
+WATCHED = {"PYTHONMALLOC": "debug", "PYTHONDEVMODE": "1", VARIABLE: "off"}
+
+CALLS = """
+    import gc
+    import numpy as np
+    import tapegrad as tg
+
+    def numbers(x, y):
+        return np.sin(x) * y + x / y, x
+
+    def arrays(x, a):
+        return (a @ np.exp(x)).sum(), np.cumsum(x)
+
+    one = tg.compile(numbers, 1.0, 2.0)
+    two = tg.compile(arrays, np.ones(40), np.ones((40, 40)))
+    x, a = np.linspace(0.0, 1.0, 40), np.ones((40, 40))
+    for number in range(200):
+        one(1.0, 2.0), one.jacobian(1, True), one(np.float64(3.0), 2)
+        two(x, a), two.jacobian(x, a), two(x[::-1], a.T), two(list(x), a)
+        one.ufunc()(x, x[:, None])
+        for wrong in (("a", 1.0), (1.0,), (1.0, 2.0, 3.0), (None, None)):
+            for each in (one, two):
+                try:
+                    each(*wrong)
+                except tg.TapegradError:
+                    pass
+    del one, two
+    gc.collect()
+    print("good")
+"""
+
+
+def test_calls_under_watch():
+    assert run(CALLS, **WATCHED) == "good\n"
+
+
+@pytest.mark.deep
+def test_all_native_tests_under_watch(root):
+    """All of them but these, which would start themselves."""
+    here = root / "tests" / "native"
+    arguments = ["-q", "-p", "no:cacheprovider", f"--ignore={here / 'test_stress.py'}"]
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments, str(here)],
+        env={**os.environ, **WATCHED},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout[-5000:]
