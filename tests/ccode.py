@@ -39,7 +39,9 @@ def compiles(compiler, *flags):
         return False
     words = (compiler, *flags, "-x", "c", "-", "-o", "/dev/null")
     text = "int main(void) { return 0; }\n"
-    done = subprocess.run(words, input=text, text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        words, input=text, text=True, capture_output=True, check=False
+    )
     return done.returncode == 0
 
 

@@ -19,6 +19,7 @@ from tapegrad import sweeps
 from tapegrad.apply import apply
 from tapegrad.derivatives import gradient_tape
 from tapegrad.errors import CompileError
+from tapegrad.native import numbercalls
 from tapegrad.native.c import names, parse
 from tapegrad.proof import wholes
 from tapegrad.readings.mixed import MIXED
@@ -90,12 +91,12 @@ def test_rows_of_numbers_are_native_code_bit_for_bit(numbers):
             assert same(found, want), (row.name, params, point, found, want)
 
 
-def cases():
-    """Rows of whole arrays at a sample, and their derivatives, as tapes."""
+def cases(count):
+    """Rows of whole arrays at some samples, and their derivatives, as tapes."""
     for row in WHOLE:
         if row.name in SIGNS:
             continue
-        for case in wholes.cases(row)[:: wholes.DIRECTIONS]:
+        for case in wholes.cases(row)[:: wholes.DIRECTIONS][:count]:
 
             def f(*xs, case=case):
                 return apply(case.row, *xs, **case.params)
@@ -106,13 +107,14 @@ def cases():
                 yield row, gradient_tape(tape), case.xs
 
 
-def test_rows_of_whole_arrays(tmp_path):
-    found = list(cases())
+@pytest.mark.parametrize("count", [1, pytest.param(99, marks=pytest.mark.deep)])
+def test_rows_of_whole_arrays(count, tmp_path):
+    found = list(cases(count))
     texts = [
         tape.to_c(f"f{number}", derivative=False)
         for number, (_, tape, _) in enumerate(found)
     ]
-    library = Library(texts, tmp_path, optimise="-O1")
+    library = Library(texts, tmp_path, optimise="-O0")
     for number, (row, tape, xs) in enumerate(found):
         inputs = [x for x in xs if x is not None]
         status, results = library.call(f"f{number}", tape, inputs)
@@ -239,7 +241,8 @@ def test_jacobians_are_row_by_row(tmp_path):
     args = {"a": 2.0, "b": np.array([1.0, 2.0, 3.0])}, np.array([0.5, 0.25])
     tape = tg.record(f, *args)
     text = tape.to_c("f")
-    assert "double *value, double *jacobian_w, double *jacobian_x" in text
+    head = " ".join(text.split())
+    assert "double *value, double *jacobian_w, double *jacobian_x" in head
     library = Library([text], tmp_path)
     status, found = library.call("f", tape, tape.example, "jacobian")
     assert status == 0
@@ -249,19 +252,17 @@ def test_jacobians_are_row_by_row(tmp_path):
 
 
 def test_random_programs(tmp_path):
-    grown = [program(seed) for seed in range(40)]
+    grown = [program(seed) for seed in range(24)]
     pairs = [(found, tg.record(found, *found.inputs)) for found in grown]
     texts, kept = [], []
     for number, (found, tape) in enumerate(pairs):
         if found.flavour in {"tame", "exact"} and "eigh" not in found.rows:
             texts.append(tape.to_c(f"f{number}"))
             kept.append((f"f{number}", found, tape))
-    assert len(kept) > 10
+    assert len(kept) > 6
     library = Library(texts, tmp_path, optimise="-O1")
     for name, found, tape in kept:
-        part = "gradient" if f"{name}_value_and_gradient" in texts[0] else "value"
-        part = "gradient"
-        status, results = library.call(name, tape, tape.example, part)
+        status, results = library.call(name, tape, tape.example, "gradient")
         assert status == 0, found
         want = interpreted(gradient_tape(tape), tape.example)
         for one, other in zip(results, want, strict=True):
@@ -274,10 +275,7 @@ def test_random_programs(tmp_path):
 
 
 def branching(x):
-    if x > 0:
-        y = x * 2.0
-    else:
-        y = x * 3.0
+    y = x * 2.0 if x > 0 else x * 3.0
     if y < 10.0:
         y = y + 1.0
     return y
@@ -292,7 +290,7 @@ def test_a_branch_that_goes_another_way_has_a_status(tmp_path):
         assert library.call("f", tape, [20.0], part)[0] == 2
     here = branching.__code__.co_firstlineno
     assert f"{Path(__file__).name}:{here + 1}, where True" in library.message("f", 1)
-    assert f":{here + 5}," in library.message("f", 2)
+    assert f":{here + 2}," in library.message("f", 2)
     assert library.message("f", 0) == "done"
     assert library.message("f", 77) == "an unknown status"
 
@@ -309,10 +307,12 @@ def test_no_answer_has_a_status(tmp_path):
 
 
 def test_a_long_loop_of_the_derivative_says_so(tmp_path):
-    tape = tg.record(repeated, 0.5, 1.1)
+    tape = tg.record(repeated, 0.5, 1.0)
     library = Library([tape.to_c("f")], tmp_path)
-    assert library.call("f", tape, [1e-300 - 0.2, 1.0])[0] in {0, -2}
+    # near -0.2, which stays where it is, it takes many turns to get to 20
+    assert library.call("f", tape, [-0.2 + 1e-15, 1.0])[0] == 0
     assert library.call("f", tape, [19.0, 1.0], "gradient")[0] == 0
+    assert library.call("f", tape, [-0.2 + 1e-15, 1.0], "gradient")[0] == -2
 
 
 # -- text ------------------------------------------------------------------------------
@@ -321,27 +321,19 @@ def test_a_long_loop_of_the_derivative_says_so(tmp_path):
 def test_constants_are_exact(tmp_path):
     constants = [0.1, 1 / 3, -0.0, math.inf, -math.inf, math.nan, 5e-324, 1e300, 2.5]
     constants += [1.7976931348623157e308, -1e-310, 123456789.0, 2.0**60]
-    tape = tg.record(lambda x: [tg.where(x > 0, x * 0.0 + c, x) for c in constants], 1.0)
-    plain = tg.record(lambda x: [c + x * 0 for c in ()] + [x], 1.0)
-    del plain
+    tape = tg.record(
+        lambda x: [tg.where(x > 0, x * 0.0 + c, x) for c in constants], 1.0
+    )
     library = Library([tape.to_c("f")], tmp_path)
     _, found = library.call("f", tape, [1.0])
     assert same(found, tape(1.0))
 
 
-WEIRD = ["*/ int x; /*", "a\nb", "θ", "int", "a b", "9lives", "", "??/", "tail\\", "exp",
-         "v3", "work", "‮", "value", "f", "i1"]  # fmt: skip
+WEIRD = ["*/ int x; /*", "a\nb", "θ", "int", "a b", "9lives", "", "??/", "tail\\",
+         "exp", "v3", "work", "\u202e", "value", "f", "i1"]  # fmt: skip
 
 
 def test_names_that_c_would_not_bear(tmp_path):
-    def f(x):
-        total = 0.0
-        for name in WEIRD:
-            y = x[name] * 2.0
-            total = total + y
-        return total
-
-    labels = [f"x{i}" for i in range(len(WEIRD))]
     assert len(set(names.variables(WEIRD, ()))) == len(WEIRD)
     with tg.Tape.recording() as rec:
         xs = [rec.input(1.0 + i, name) for i, name in enumerate(WEIRD)]
@@ -351,7 +343,6 @@ def test_names_that_c_would_not_bear(tmp_path):
             y.label = name
             total = total + y * y
         rec.output(total)
-    del f, labels
     text = rec.tape.to_c("f")
     assert text.isascii()
     for option in ("-std=c99", "-std=gnu11"):
@@ -374,7 +365,9 @@ def test_comments_and_strings_stay_closed():
     assert names.plain("Δθ") == "deltatheta"
 
 
-@pytest.mark.parametrize("name", ["", "9", "int", "class", "a-b", "exp", "ä", "f()", "_"])
+@pytest.mark.parametrize(
+    "name", ["", "9", "int", "class", "a-b", "exp", "ä", "f()", "_"]
+)
 def test_names_of_functions_are_checked(name):
     tape = tg.record(lambda x: x * x, 1.0)
     with pytest.raises(CompileError, match="no name for a function"):
@@ -384,7 +377,7 @@ def test_names_of_functions_are_checked(name):
 def test_steps_have_their_labels_and_lines():
     tape = tg.record(branching, 1.0, lines=True)
     text = tape.to_c("f")
-    line = branching.__code__.co_firstlineno + 2
+    line = branching.__code__.co_firstlineno + 1
     assert f"x * 2.0; /* {Path(__file__).name}:{line} */" in text
     assert str(Path(__file__).parent) not in text
 
@@ -397,8 +390,9 @@ def test_text_is_the_same_each_time_and_has_no_addresses():
     assert max(map(len, one.splitlines())) < 240
 
 
-def test_long_tapes_are_cut_into_functions(tmp_path):
-    tape = tg.record(chain, [0.3 + 0.001 * i for i in range(600)])
+def test_long_tapes_are_cut_into_functions(tmp_path, monkeypatch):
+    tape = tg.record(chain, [0.3 + 0.001 * i for i in range(60)])
+    monkeypatch.setattr(numbercalls, "CHUNK", 100)
     text = tape.to_c("f")
     assert "f_chunk3(" in text
     library = Library([text], tmp_path, optimise="-O1")
@@ -420,7 +414,17 @@ def test_c_plus_plus_takes_it_too(programs, tmp_path):
         pytest.skip("g++ is not installed")
     source = tmp_path / "all.cpp"
     source.write_text("\n".join(texts.values()))
-    run("g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-c", "-o", "/dev/null", source)
+    run(
+        "g++",
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-c",
+        "-o",
+        "/dev/null",
+        source,
+    )
 
 
 # -- sanitizers ------------------------------------------------------------------------
@@ -445,7 +449,7 @@ def sanitized(text, name, tape, where):
 
 @pytest.mark.deep
 def test_sanitizers_find_nothing_in_any_row(tmp_path):
-    for number, (row, tape, xs) in enumerate(cases()):
+    for number, (row, tape, xs) in enumerate(cases(1)):
         if len(tape.outputs) != 1 or not xs:
             continue
         del row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from tapegrad.native.c.expressions import TYPES, Expr
 from tapegrad.native.c.parse import Instruction
 from tapegrad.native.c.reads import TOP, Reads
 from tapegrad.native.c.values import Values
+from tapegrad.native.vectormath.outside import SUFFIX
 from tapegrad.rules import TABLE
 
 # Functions of C's that keep their names; a float takes those with an f.
@@ -79,7 +81,7 @@ class Calls(Reads):
             return found
         if self._inner(name):
             return self._function_of_module(body, name, args)
-        return ex.called(library(name) or name, *args)
+        return ex.called(library(name) or name.removesuffix(SUFFIX), *args)
 
     def _memory(self, name: str, args: Sequence[Expr]) -> Expr:
         word = name.split(".")[1]
@@ -142,11 +144,17 @@ class Calls(Reads):
 
 def library(name: str) -> str:
     """The function of C's maths library for a function of vectors; "" for others."""
-    for row, known in vectormath.CALLS.items():
-        if known == name:
-            word = TABLE[row].llvm
-            return word[1:] if word and word[0] == "@" else ""
-    return ""
+    return _library().get(name, "")
+
+
+@functools.cache
+def _library() -> dict[str, str]:
+    words = {row.name: row.llvm for row in TABLE}
+    return {
+        name: words[row][1:]
+        for row, name in vectormath.CALLS.items()
+        if words.get(row, "").startswith("@")
+    }
 
 
 def linear_kinds(name: str) -> list[str]:

@@ -232,10 +232,7 @@ def _notes(
     if not named:
         return None
     parts = np.repeat(np.arange(len(tape)), np.diff(tape.first))
-    if lowered.chunks > 1:
-        parts = parts // numbercalls.CHUNK
-    else:
-        parts = parts * 0
+    parts = parts // numbercalls.CHUNK if lowered.chunks > 1 else parts * 0
     found: dict[tuple[str, str], str] = {}
     keys = _keys(tape)
     for key, part, register in zip(keys, parts, lowered.registers, strict=True):

@@ -88,7 +88,7 @@ class File(Calls):
     # -- functions -------------------------------------------------------------
 
     def _function(self, function: Function) -> str:
-        jumps, plan = False, plan_of(function)
+        jumps, plan = False, plan_of(function, self.pure)
         while True:
             body = Body(plan, self._kinds[function.name], self, jumps)
             text = body.text()

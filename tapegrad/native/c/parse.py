@@ -29,10 +29,10 @@ contract reassoc nsz nnan ninf arcp afn nuw nsw exact disjoint nneg inbounds tai
 samesign
 """
 FLAGS = frozenset(_FLAGS.split())
-CALL = re.compile(r"(\w+) @([\w.]+)\((.*?)\)")
+CALL = re.compile(r"(\w+) @([\w.-]+)\((.*?)\)")
 EDGE = re.compile(r"\[ ([^,]+), %([\w.]+) \]")
-HEAD = re.compile(r"define (?:\w+ )*?(\w+) @([\w.]+)\((.*?)\)")
-GLOBAL = re.compile(r"@([\w.]+) = (?:\w+ )*?constant (.*?)(?:, align \d+)?$")
+HEAD = re.compile(r"define (?:\w+ )*?(\w+) @([\w.-]+)\((.*?)\)")
+GLOBAL = re.compile(r"@([\w.-]+) = (?:\w+ )*?constant (.*?)(?:, align \d+)?$")
 
 
 @dataclass(slots=True)

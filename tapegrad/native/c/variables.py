@@ -7,6 +7,7 @@ sum so far is the same variable as the sum with one more term.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tapegrad.native.c.parse import Function, Instruction
@@ -54,9 +55,14 @@ class Plan:
     counting: set[str] = field(default_factory=set)
 
 
-def plan_of(function: Function) -> Plan:
-    """Look at a function."""
-    _drop_unread(function)
+def plan_of(function: Function, pure: Callable[[str], bool]) -> Plan:
+    """Look at a function.
+
+    Args:
+        function: the function.
+        pure: tells whether a function does nothing but give a result.
+    """
+    _drop_unread(function, pure)
     plan = Plan(function, shape_of(function))
     shape = plan.shape
     made: dict[str, int] = {}  # the block of each register
@@ -106,7 +112,7 @@ def plan_of(function: Function) -> Plan:
     return plan
 
 
-def _drop_unread(function: Function) -> None:
+def _drop_unread(function: Function, pure: Callable[[str], bool]) -> None:
     """Drop instructions whose results nobody reads, and that do nothing else."""
     blocks = function.blocks
     read = {
@@ -119,7 +125,8 @@ def _drop_unread(function: Function) -> None:
     for block in reversed(blocks):
         kept = []
         for ins in reversed(block.body):
-            if ins.name and ins.name not in read and ins.op not in {"call", "phi"}:
+            needed = ins.op == "phi" or (ins.op == "call" and not pure(ins.word))
+            if ins.name and ins.name not in read and not needed:
                 continue
             kept.append(ins)
             read.update(text[1:] for _, text in ins.operands)
