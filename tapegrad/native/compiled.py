@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from tapegrad import sweeps
 from tapegrad.derivatives import (
-    adjoint_tape,
     differentiable,
     gradient_tree,
     scalar_output,
@@ -39,6 +38,7 @@ from tapegrad.native.options import DEFAULT, Options
 from tapegrad.native.outs import takes_out
 from tapegrad.native.report import Report
 from tapegrad.native.scalars.kernels import build_numbers, is_numbers, rows_fit
+from tapegrad.native.scalars.woven import adjoint_tape
 from tapegrad.native.uncompiled import interpreted
 from tapegrad.tape.tape import Tape
 

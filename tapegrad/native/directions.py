@@ -15,9 +15,7 @@ import numpy as np
 
 from tapegrad import binding, calls, sweeps
 from tapegrad.derivatives import (
-    adjoint_tape,
     differentiable,
-    pullback_tape,
     scalar_output,
     tangent_tape,
 )
@@ -25,6 +23,7 @@ from tapegrad.errors import TapegradError
 from tapegrad.native.arraycalls import Shaped
 from tapegrad.native.nesting import Taker, all_taker, builder, taker
 from tapegrad.native.outs import into
+from tapegrad.native.scalars.woven import adjoint_tape, pullback_tape
 from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED
 from tapegrad.tape.structure import match

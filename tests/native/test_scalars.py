@@ -14,7 +14,7 @@ import tapegrad as tg
 from tapegrad import sweeps
 from tapegrad.apply import apply
 from tapegrad.derivatives import gradient_tape
-from tapegrad.native.scalars import sweep
+from tapegrad.native.scalars import sweep, woven
 from tapegrad.native.scalars.derived import derived
 from tapegrad.native.scalars.kernels import is_numbers
 from tapegrad.passes import tidy
@@ -394,3 +394,51 @@ def test_of_numbers_it_is_the_recorder_s_tape():
 
 def step_text(step):
     return f"{step.primitive.name} {dict(step.params)} {len(step.operands)}"
+
+
+def test_second_derivatives_of_long_loops(monkeypatch):
+    """The gradient's tape is made of entries, and is a tape like any other."""
+    monkeypatch.setattr(woven, "RECORDED", 0)
+    x = np.linspace(-1.0, 1.0, 20)
+    empty = np.zeros((0, 2))
+
+    def f(x, m, nothing, t):
+        return rosen(x) * t + m[0, 1] * m[1, 0] * x[0] + len(nothing) * t
+
+    args = (x, np.array([[1.0, 2.0], [3.0, 4.0]]), empty, 0.5)
+    tape = tg.record(f, *args)
+    made = woven.adjoint_tape(tape)
+    made.check()
+    assert "scatter" not in made.operations
+    np.testing.assert_equal(made(*args), tape.gradient(*args))
+    native = tape.compile()
+    close(native.hvp(args, args), tape.hvp(args, args))
+    close(native.hessian(*args), tape.hessian(*args))
+    close(native.vjp(args, 2.0), tape.vjp(args, 2.0))
+
+
+def test_pullbacks_of_long_loops(monkeypatch):
+    monkeypatch.setattr(woven, "RECORDED", 0)
+    for f in FUNCTIONS.values():
+        tape = tg.record(f, X)
+        close(tape.compile().vjp((X,), 2.0), tape.vjp((X,), 2.0))
+
+    def rows(x):
+        return np.stack([x[0] * x[1], x[2].sin(), x[0] * x[0]]), x[1] * 2.0, x[1] * 2.0
+
+    tape = tg.record(rows, X)
+    bars = np.array([1.0, -2.0, 0.5]), 3.0, 4.0
+    close(tape.compile().vjp((X,), bars), tape.vjp((X,), bars))
+    with pytest.raises(tg.TapegradError):
+        tape.compile().vjp((X,), (1.0, 3.0, 4.0))
+
+
+def close(found, expected):
+    """Equal nestings, and numbers but for the order of sums."""
+    if isinstance(expected, tuple | list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            close(one, other)
+    else:
+        assert np.shape(found) == np.shape(expected)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

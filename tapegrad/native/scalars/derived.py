@@ -41,14 +41,15 @@ def derived(base: Tape, part: str) -> Flat:
 
     Args:
         base: a flat tape of numbers, or one of which `entries.fits` is true.
-        part: "value", "gradient" or "pullback <k>".
+        part: "value", "gradient", "pullback <k>", or "pullback": of values, then of the
+            adjoints for adjoints of all outputs.
     """
     entries = Entries(base)
     inputs = [base.aval_of(slot) for slot in base.inputs]
     places = differentiable(base)
     wrt = [base.inputs[place] for place in places]
     outputs, found = [], []
-    if not part.startswith("pullback"):
+    if not part.startswith("pullback "):
         for slot in base.outputs:
             found += np.ravel(entries.ids[slot]).tolist()
             outputs.append(base.aval_of(slot))
@@ -59,13 +60,14 @@ def derived(base: Tape, part: str) -> Flat:
             outputs += _avals(base, slot, wrt)
             found += _rows(sweep, slot, one)
     elif part != "value":
-        slot = base.outputs[int(part.removeprefix("pullback "))]
-        aval = base.aval_of(slot)
+        number = part.removeprefix("pullback").strip()
+        ends = [base.outputs[int(number)]] if number else list(base.outputs)
         seeds = [
             (slot, place, entries.out.input(truth=False))
-            for place in range(math.prod(aval[0]))
+            for slot in ends
+            for place in range(math.prod(base.aval_of(slot)[0]))
         ]
-        inputs.append(aval)
+        inputs += [base.aval_of(slot) for slot in ends]
         outputs += [base.aval_of(i) for i in wrt]
         for row in Sweep(entries, wrt).run(seeds, structural=False):
             found += row
