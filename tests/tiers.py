@@ -32,7 +32,7 @@ from randomtapes import EXACT, program
 import tapegrad as tg
 from tapegrad import sweeps
 from tapegrad.errors import BranchChanged, TapegradError
-from tapegrad.native import arraycalls, numbercalls, thunk
+from tapegrad.native import arraycalls, bound, numbercalls, thunk
 from tapegrad.native.arrayentry import array_builtin
 from tapegrad.native.entry import builtin
 from tapegrad.native.machine.choice import forced
@@ -127,7 +127,7 @@ def _compared(whole: Any, run: Any, inputs: Any, counts: Counts) -> list[str]:
         counts["no answer"] += 1
         return []
     exact = [
-        arraycalls.exact(x, whole.aval_of(slot))
+        bound.exact(x, whole.aval_of(slot))
         for slot, x in zip(whole.inputs, given, strict=True)
     ]
     found = run(*exact)

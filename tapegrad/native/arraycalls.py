@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import binding, jacobians, sweeps
+from tapegrad import jacobians, sweeps
 from tapegrad.derivatives import (
     differentiable,
     gradient_tape,
@@ -25,18 +25,15 @@ from tapegrad.derivatives import (
 from tapegrad.expanding import LAPS, ROOM, bounded, expanded
 from tapegrad.native import thunk
 from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
+from tapegrad.native.bound import Bound, Converted, Found
 from tapegrad.native.budget import level_within
 from tapegrad.native.keeping import Source, avals, engine_of, part_of
-from tapegrad.native.nesting import all_taker
 from tapegrad.native.options import Options
 from tapegrad.native.outs import by_keyword, takes_out
 from tapegrad.native.scalars.derived import derived
 from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED, plain
-from tapegrad.tape.tape import Aval, Tape
-from tapegrad.value import Value
-
-Found = tuple[Any, ...]
+from tapegrad.tape.tape import Tape
 
 # "auto": loops over arrays want the optimiser; what is built of very many steps is
 # mostly scalars, and they want to be done with it.
@@ -253,79 +250,6 @@ class Replay:
 def _own(value: Any) -> Any:
     """A result that the caller may write to."""
     return np.array(value) if isinstance(value, np.ndarray) else value
-
-
-class Converted:
-    """Argument leaves converted to what a kernel takes; bad ones are named."""
-
-    __slots__ = ("run", "tape")
-
-    def __init__(self, tape: Tape, run: Callable[..., Found]) -> None:
-        self.tape = tape
-        self.run = run
-
-    def __call__(self, *leaves: Any) -> Found:
-        """Run on leaves in the order of the inputs."""
-        tape = self.tape
-        given = binding.numbers(tape, MIXED, binding.plain(tape, leaves))
-        avals = map(tape.aval_of, tape.inputs)
-        return self.run(*map(exact, given, avals))
-
-
-def exact(value: Any, aval: Aval) -> Any:
-    """A number of the reading as the kernel takes it."""
-    shape, dtype = aval
-    if not shape and dtype == "float64":
-        return float(value)
-    wanted, data = np.dtype(dtype), np.asarray(value)
-    if data.dtype.num != wanted.num or not data.flags.aligned:
-        return np.array(data, wanted)
-    return data
-
-
-class Bound:
-    """Arguments taken apart, the kernel run, and the result put together.
-
-    Args:
-        tape: with the structure.
-        run: takes the leaves and gives the outputs, or raises.
-        shape: puts the outputs together.
-        quick: the same as `run`, or None where it would be slow.
-    """
-
-    __slots__ = ("keywords", "out", "quick", "run", "shape", "take", "tape")
-
-    def __init__(
-        self,
-        tape: Tape,
-        run: Callable[..., Found],
-        shape: Callable[[Found], Any] = tuple,
-        quick: Callable[..., Found | None] | None = None,
-    ) -> None:
-        self.tape = tape
-        self.run = run
-        self.shape = shape
-        self.keywords = tape.structure.keywords
-        self.take = all_taker(tape.structure.arguments)
-        self.quick = quick
-        self.out = takes_out(tape)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Any arguments that fit the tape."""
-        if kwargs and "out" in kwargs and self.out:
-            return by_keyword(self, args, kwargs)
-        if self.quick is not None and len(kwargs) == len(self.keywords):
-            leaves: list[Any] = []
-            given = args
-            if kwargs:
-                given = (*args, *map(kwargs.get, self.keywords))
-            if self.take(given, leaves):
-                found = self.quick(*leaves)
-                if found is None and any(isinstance(x, Value) for x in leaves):
-                    found = self.quick(*binding.plain(self.tape, leaves))
-                if found is not None:
-                    return self.shape(found)
-        return self.shape(self.run(*binding.bind(self.tape, args, kwargs)))
 
 
 class Shaped:

@@ -14,8 +14,9 @@ import numpy as np
 
 from tapegrad import calls
 from tapegrad.derivatives import differentiable
-from tapegrad.native.arraycalls import Bound, Converted, Found, exact, on_exact
+from tapegrad.native.arraycalls import on_exact
 from tapegrad.native.arrayentry import ArrayKernel
+from tapegrad.native.bound import Bound, Converted, Found, exact
 from tapegrad.native.outs import by_keyword, takes_out
 from tapegrad.readings.mixed import plain
 from tapegrad.rules.shapes import FLOATING

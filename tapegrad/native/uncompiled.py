@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tapegrad.native import arraycalls, numbercalls
-from tapegrad.native.arraycalls import Bound, Converted, Shaped
+from tapegrad.native.arraycalls import Shaped
+from tapegrad.native.bound import Bound, Converted
 from tapegrad.native.options import Options
 from tapegrad.native.outs import takes_out
 from tapegrad.tape.tape import Tape

@@ -21,8 +21,9 @@ from tapegrad.derivatives import (
     scalar_output,
 )
 from tapegrad.native import thunk
-from tapegrad.native.arraycalls import Converted, build_arrays, tape_of
+from tapegrad.native.arraycalls import build_arrays, tape_of
 from tapegrad.native.arrayentry import ArrayKernel, array_builtin
+from tapegrad.native.bound import Converted
 from tapegrad.native.entry import Kernel, builtin
 from tapegrad.native.nesting import builder, result_maker
 from tapegrad.native.numbercalls import build
