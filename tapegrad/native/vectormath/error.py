@@ -6,8 +6,8 @@
 
 with u = (x - 5/2) / (x + 5/2). In erfc and gaussian x^2 is taken with what its rounding
 loses, or exp would turn that into 500 ulp at 26; in erf that does not count.
-Largest errors found: erf 1.2 ulp, erfc 1.8, gaussian 1.2. (The map of the half line to
-an interval: Schonfelder, Math. Comp. 32 (1978).)
+Largest errors found: erf 1.1 ulp, erfc 1.5, gaussian 1.25; fast: erf 2, erfc 2.4.
+(The map of the half line to an interval: Schonfelder, Math. Comp. 32 (1978).)
 """
 
 from __future__ import annotations

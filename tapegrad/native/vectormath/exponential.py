@@ -6,8 +6,8 @@ The reduction carries its rounding error along, and 2^k is multiplied in two hal
 subnormal results are rounded once. expm1 is 2^k (r + r^2 P(r) + (1 - 2^-k)), and tanh
 e / (e + 2) with e = expm1(2 |x|). If 4 ulps are enough, what roundings lose is not
 looked after.
-Largest errors found: exp 0.83 ulp, exp2 0.85, expm1 1.6, tanh 1.9; fast: exp 1, exp2
-1.5, expm1 1.8, tanh 2.1.
+Largest errors found: exp 0.83 ulp, exp2 0.85, expm1 1.6, tanh 1.9; fast: exp 1.1, exp2
+1.1, expm1 2.2, tanh 2.3.
 (Muller, Elementary Functions, 3rd ed., sections 11.3 and 11.4.)
 """
 

@@ -3,7 +3,7 @@
     x = k ln 2 + r,  E = exp(r)      cosh(x) = 2^(k-1) (E + 4^-k / E)
 
 sinh is the difference of these, from 1 on; below it is x + x^3 H(x^2).
-Largest errors found: sinh 1.3 ulp, cosh 1.1; fast: sinh 1.8, cosh 1.6.
+Largest errors found: sinh 0.8 ulp, cosh 0.9; fast: both 1.
 (Muller, Elementary Functions, 3rd ed., section 11.3.)
 """
 

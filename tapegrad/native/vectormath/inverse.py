@@ -5,7 +5,7 @@
 
 atan2 works with the smaller of its operands over the larger, and atan is atan2 of 1.
 Special numbers, and operands whose squares are none, are looked up in C.
-Largest errors found: atan 0.8 ulp, atan2 0.9, asin 1.2, acos 1.3, hypot 1.0.
+Largest errors found: atan 0.8 ulp, atan2 0.75, asin 1.15, acos 1.05, hypot 1.1.
 (Muller, Elementary Functions, 3rd ed., chapter 11.)
 """
 

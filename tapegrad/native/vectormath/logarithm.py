@@ -5,7 +5,7 @@
 with h = f^2 / 2. log1p takes what 1 + x has lost along. For the other bases the first
 terms, f - h, are multiplied by a constant of two parts. If 4 ulps are enough, log is
 s (2 + s^2 G(s^2)).
-Largest errors found: log 0.75 ulp, log1p 0.9, log2 0.8, log10 0.9; fast: log 2.5.
+Largest errors found: log 0.75 ulp, log1p 0.9, log2 0.75, log10 0.65; fast: log 2.7.
 (Muller, Elementary Functions, 3rd ed., section 12.4.)
 """
 
