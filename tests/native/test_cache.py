@@ -645,9 +645,8 @@ def test_a_function_that_this_process_lacks(monkeypatch):
     assert both(*KINDS[0])[0] == first
 
 
-@pytest.mark.usefixtures("recalled")
 @pytest.mark.parametrize("most", [keeping.TABLES, 8])
-def test_tables_are_kept_with_a_part_or_made_again(monkeypatch, most):
+def test_tables_are_kept_with_a_part_or_made_again(recalled, monkeypatch, most):
     """Two tapes with the same text, whose code reads arrays that are not the same."""
     monkeypatch.setattr(keeping, "TABLES", most)
     at = [np.arange(100)[::-1] % 50 + 25, np.arange(100) // 2]
@@ -659,6 +658,8 @@ def test_tables_are_kept_with_a_part_or_made_again(monkeypatch, most):
         assert np.allclose(slope, np.bincount(index, minlength=100) * 2.0 * x)
         origins.append(part.origin)
     assert origins == ["kept", "cache", "cache", "cache"]
+    parts = [path for path in recalled.iterdir() if b'"code"' in path.read_bytes()]
+    assert len(parts) == (2 if most > 8 else 0)
 
 
 VALUES = "value_and_gradient"
