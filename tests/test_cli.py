@@ -18,7 +18,7 @@ from tapegrad.errors import ParseError
 
 COMMANDS = (
     *("derive", "record", "replay", "gradient", "show", "draw", "verify", "demo"),
-    *("check", "rounding", "bench", "cache"),
+    *("check", "rounding", "bench", "cache", "export"),
 )
 
 SCRIPT = """
@@ -110,7 +110,7 @@ def test_every_command_has_an_example(name):
     assert run(name, "-h") == run(name, "--help")
 
 
-@pytest.mark.parametrize("name", [n for n in COMMANDS if n != "draw"])
+@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in {"draw", "export"}])
 def test_every_command_with_figures_has_json(name):
     assert "--json" in run(name, "--help")
 

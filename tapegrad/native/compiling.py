@@ -71,9 +71,22 @@ def compile_function(
     return Compiled(record(f, *args, **kwargs), options)
 
 
+GIVES = """\
+; Outputs are the tape's and then, for each, its derivative by each input of floats.
+; The result is 0; or the number of a guard's step, plus 1; or negative: no answer.
+"""
+NUMBERS = """\
+; i32 @kernel(double *x, double *y): inputs in, outputs out.
+"""
+ARRAYS = """\
+; i32 @kernel(void **inputs, void **outputs, void *arena): pointers to the entries of
+; each input and output, row by row, and memory to work in, aligned to 64 bytes.
+"""
+
+
 def llvm_source(tape: Tape) -> str:
-    """The LLVM source of a tape's values and gradients."""
+    """The LLVM source of a tape's values and gradients, with a comment on top."""
     grown = expanded(gradient_tape(tape), native=True)
     if sweeps.flat(tape).arrays:
-        return arraycalls.source(grown)
-    return numbercalls.source(grown)
+        return ARRAYS + GIVES + arraycalls.source(grown)
+    return NUMBERS + GIVES + numbercalls.source(grown)

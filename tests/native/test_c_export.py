@@ -6,8 +6,10 @@ import math
 import sys
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -17,6 +19,7 @@ from randomtapes import program
 import tapegrad as tg
 from tapegrad import sweeps
 from tapegrad.apply import apply
+from tapegrad.cli import app
 from tapegrad.derivatives import gradient_tape
 from tapegrad.errors import CompileError
 from tapegrad.native import numbercalls
@@ -425,6 +428,41 @@ def test_c_plus_plus_takes_it_too(programs, tmp_path):
         "/dev/null",
         source,
     )
+
+
+# -- other sources, and the command line ----------------------------------------------
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_llvm_text_stands_alone(name):
+    f, args = PROGRAMS[name]
+    text = tg.record(f, *args).to_llvm()
+    assert text.startswith("; i32 @kernel(")
+    assert "inttoptr" not in text
+    context = llvm.create_context()
+    module = llvm.parse_assembly(text, context=context)
+    module.verify()
+    assert text == tg.record(f, *args).to_llvm()
+
+
+def test_the_command_writes_each_language(tmp_path):
+    (tmp_path / "script.py").write_text("def f(x, y):\n    return x * y + x\n")
+    words = ["export", f"{tmp_path}/script.py:f", "--at", "1.2,0.7"]
+    out = tmp_path / "out.txt"
+    for language, has in (
+        ("c", "int g("),
+        ("llvm", "@kernel"),
+        ("python", "def value"),
+    ):
+        more = ["--language", language, "--name", "g", "-o", str(out)]
+        found = CliRunner().invoke(app, [*words, *more])
+        assert found.exit_code == 0, found.output
+        assert has in out.read_text()
+    assert "int f(" in CliRunner().invoke(app, words).stdout
+    wrong = CliRunner().invoke(app, [*words, "--language", "fortran"])
+    assert wrong.exit_code == 2
+    wrong = CliRunner().invoke(app, [*words, "--name", "int"])
+    assert wrong.exit_code == 2
 
 
 # -- sanitizers ------------------------------------------------------------------------

@@ -21,20 +21,22 @@ from tapegrad.native import arraycalls, numbercalls
 from tapegrad.native.c.file import File, Source
 from tapegrad.native.c.helpers import written
 from tapegrad.native.c.layout import wrapped
-from tapegrad.native.c.names import checked, comment, quoted
+from tapegrad.native.c.names import WORDS, checked, comment, quoted
 from tapegrad.native.c.signature import Side, inputs_of, outputs_of, size, slopes_of
 from tapegrad.native.lowering import Lowered, lower
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.tape import Tape
 
+# Functions that other headers declare.
+OTHERS = {"malloc", "free", "memcpy", "memset"}
 # Entries of the result, up to which there is a function for the Jacobian.
 ROWS = 100
 # The most lines of parameters in the comment at the top.
 SHOWN = 200
 
 INCLUDES = {
-    "math.h": r"\b(NAN|INFINITY|\w+\()",
+    "math.h": r"\b(NAN|INFINITY)\b",
     "stdbool.h": r"\bbool\b",
     "stddef.h": r"\b(NULL|size_t)\b",
     "stdint.h": r"\bu?int(32|64)_t\b",
@@ -99,15 +101,12 @@ def to_c(tape: Tape, name: str = "f", *, derivative: bool = True) -> str:
     heads.append(f"const char *{name}_message(int status);")
     inner = "\n".join(text for text in (helpers, body) if text)
     inner += "\n" + _message(name, messages)
+    called = {*re.findall(r"\b([a-z]\w*)\(", helpers + body)} - OTHERS
     includes = [
         f"#include <{header}>\n"
         for header, sign in INCLUDES.items()
-        if re.search(sign, inner)
+        if re.search(sign, inner) or (header == "math.h" and called & WORDS)
     ]
-    if not re.search(
-        r"\b(NAN|INFINITY)\b|\b(?!int|if|for|return)[a-z]\w*\(", helpers + body
-    ):
-        includes = [line for line in includes if "math" not in line]
     return "".join(
         [
             _about(tape, parts, messages),
