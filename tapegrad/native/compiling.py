@@ -14,6 +14,8 @@ from tapegrad.expanding import expanded
 from tapegrad.native import arraycalls, numbercalls
 from tapegrad.native.compiled import Compiled
 from tapegrad.native.options import chosen
+from tapegrad.native.scalars.derived import derived
+from tapegrad.native.scalars.kernels import is_numbers, lowered
 from tapegrad.recording import record
 from tapegrad.tape.tape import Tape
 
@@ -86,7 +88,10 @@ ARRAYS = """\
 
 def llvm_source(tape: Tape) -> str:
     """The LLVM source of a tape's values and gradients, with a comment on top."""
+    base = sweeps.flat(tape)
+    if base.arrays and is_numbers(base, "gradient"):
+        return ARRAYS + GIVES + lowered(derived(base, "gradient")).text
     grown = expanded(gradient_tape(tape), native=True)
-    if sweeps.flat(tape).arrays:
+    if base.arrays:
         return ARRAYS + GIVES + arraycalls.source(grown)
     return NUMBERS + GIVES + numbercalls.source(grown)

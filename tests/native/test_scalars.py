@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,6 +83,12 @@ def test_a_loop_over_entries_is_lowered_as_numbers(n):
     np.testing.assert_allclose(
         tape.compile().hvp((x,), (x,)), tape.hvp((x,), (x,)), rtol=1e-12, atol=1e-12
     )
+
+
+def test_the_text_is_what_is_compiled():
+    text = tg.record(rosen, X).to_llvm()
+    assert "define i32 @kernel(ptr noalias %x, ptr noalias %y, ptr noalias %s)" in text
+    llvm.parse_assembly(text, context=llvm.create_context()).verify()
 
 
 def test_several_functions_share_an_arena():
