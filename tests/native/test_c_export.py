@@ -22,7 +22,7 @@ from tapegrad.apply import apply
 from tapegrad.cli import app
 from tapegrad.derivatives import gradient_tape
 from tapegrad.errors import CompileError
-from tapegrad.native import numbercalls
+from tapegrad.native import lowering, numbercalls
 from tapegrad.native.c import names, parse
 from tapegrad.proof import wholes
 from tapegrad.readings.mixed import MIXED
@@ -402,6 +402,31 @@ def test_long_tapes_are_cut_into_functions(tmp_path, monkeypatch):
     _, found = library.call("f", tape, tape.example, "gradient")
     native = tape.compile("0").value_and_gradient(list(tape.example))
     assert same(found, [native[0], *native[1]])
+
+
+@pytest.mark.parametrize("on_stack", [4096, 4])
+def test_long_tapes_with_branches_and_memory(on_stack, tmp_path, monkeypatch):
+    def f(x):
+        total = 0.0
+        for i in range(len(x) - 1):
+            total = total + 100.0 * (x[i + 1] - x[i] * x[i]) ** 2
+            if total > 1e6:
+                total = total * 0.5
+        return total
+
+    tape = tg.record(f, [0.1 + 0.01 * i for i in range(30)])
+    monkeypatch.setattr(numbercalls, "CHUNK", 40)
+    monkeypatch.setattr(lowering, "ON_STACK", on_stack)
+    text = tape.to_c("f")
+    assert "goto" in text
+    assert ("malloc" in text) is (on_stack == 4)
+    library = Library([text], tmp_path)
+    status, found = library.call("f", tape, tape.example, "gradient")
+    assert status == 0
+    native = tape.compile("0").value_and_gradient(list(tape.example))
+    assert same(found, [native[0], *native[1]])
+    other = [*tape.example[:20], 1e4, *tape.example[21:]]
+    assert library.call("f", tape, other, "gradient")[0] == 1
 
 
 def test_unknown_instructions_are_refused_by_name():

@@ -96,7 +96,7 @@ class Reads:
         name = "slots" if register == "s" else re.sub(r"\W", "_", register)
         if name[0].isdigit():
             name = f"v{name}"
-        taken = {p.name for p in self.source.parameters} | {"work", "status"}
+        taken = {p.name for p in self.source.parameters} | {"work"}
         while name in taken or not usable(name):
             name += "_"
         return name

@@ -150,9 +150,9 @@ class Statements(Values):
             return
         if count == "1" and ins.word != "double":
             self.cells[ins.name] = name
-            self.scope.declare(name, TYPES[ins.word], self.scope.whole, fixed=False)
-            self.scope.lines.append(f"    {TYPES[ins.word]} {name} = 0;")
-            self.scope.declared.add(name)
+            kind = TYPES[ins.word]
+            before = self.scope.declare(name, kind, self.scope.whole, fixed=False)
+            self.scope.emit(f"{before} = 0;")
             return
         self.scope.emit(f"{TYPES[ins.word]} {name}[{count}];")
         self.values[ins.name] = Expr(name, kind=ins.word)
