@@ -133,11 +133,11 @@ class Store:
                 continue
             size = max(found.st_size, min(SMALL, self.most >> 8))
             total += size
-            old.append((found.st_mtime, size, path))
+            old.append((found.st_mtime, size, path.name))
         if total <= self.most:
             return
-        for _, size, path in sorted(old):
-            _remove(path)
+        for _, size, name in sorted(old):
+            _remove(self.folder / name)
             total -= size
             if total <= self.most * 3 // 4:
                 return
