@@ -187,7 +187,6 @@ def _keys(tape: Tape) -> list[Any]:
     """For each slot what it is: an operation of others, whatever their numbers."""
     places = {slot: place for place, slot in enumerate(tape.inputs)}
     statics = [repr(static) for static in tape.statics]
-    known: dict[Any, int] = {}
     found: list[Any] = [None] * tape.slot_count
     offsets, first = tape.offsets.tolist(), tape.first.tolist()
     operands, opcode = tape.operands.tolist(), tape.opcode.tolist()
@@ -203,7 +202,6 @@ def _keys(tape: Tape) -> list[Any]:
                 places.get(slot),
             )
             found[slot] = hash(key)
-    del known
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -266,10 +265,11 @@ def compared(op: str, kind: str, a: Expr, b: Expr) -> Expr:
     if predicate in {"uno", "ord"}:
         found = called("isunordered", a, b)
         return found if predicate == "uno" else negated(found)
-    word = {"ueq": "equal_or_nan", "one": "islessgreater"}[predicate]
-    if predicate == "ueq":
-        return negated(called("islessgreater", a, b))
-    return called(word, a, b)
+    if predicate in {"one", "ueq"}:
+        found = called("islessgreater", a, b)
+        return found if predicate == "one" else negated(found)
+    msg = f"there are no words in C for the comparison {op}"
+    raise CompileError(msg)
 
 
 def chosen(c: Expr, a: Expr, b: Expr) -> Expr:
@@ -315,8 +315,3 @@ def _bits(have: str, want: str, a: Expr) -> Expr:
         return called("double_of", a)
     msg = f"there are no words in C for bits of {have} as {want}"
     raise CompileError(msg)
-
-
-def commas(parts: Sequence[str]) -> str:
-    """Parts of a list."""
-    return ", ".join(parts)
