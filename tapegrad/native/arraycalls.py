@@ -24,10 +24,10 @@ from tapegrad.derivatives import (
 )
 from tapegrad.expanding import LAPS, ROOM, bounded, expanded
 from tapegrad.native import thunk
-from tapegrad.native.arrayentry import Arena, ArrayKernel, array_builtin, entries
+from tapegrad.native.arrayentry import ArrayKernel, array_builtin, entries, kernel_of
 from tapegrad.native.bound import Bound, Converted, Found
 from tapegrad.native.budget import level_within
-from tapegrad.native.keeping import Source, avals, engine_of, part_of
+from tapegrad.native.keeping import Source, engine_of
 from tapegrad.native.options import Options
 from tapegrad.native.outs import by_keyword, takes_out
 from tapegrad.native.scalars.derived import derived
@@ -79,8 +79,7 @@ def source(tape: Tape) -> str:
     """The LLVM text of a flat tape with arrays, calls declared."""
     from tapegrad.native.arrays import lower_arrays
 
-    lowered = lower_arrays(tape)
-    return "".join([*(call.declared() for call in lowered.calls), lowered.body])
+    return lower_arrays(tape).text
 
 
 def build_arrays(
@@ -117,16 +116,7 @@ def build_arrays(
         return Source(lowered.body, lowered.calls, level, facts)
 
     engine, facts = engine_of(make, ("arrays", options, lanes), lowered_part)
-    took = time.perf_counter() - start
-    return ArrayKernel(
-        engine,
-        avals(facts["inputs"]),
-        avals(facts["outputs"]),
-        Arena(facts["arena"]),
-        part_of(engine, facts, took),
-        options,
-        facts["entries"],
-    )
+    return kernel_of(engine, facts, options, time.perf_counter() - start)
 
 
 def on_leaves(

@@ -12,7 +12,7 @@ import functools
 import math
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from tapegrad.errors import CompileError
 from tapegrad.native import arraythunk
 from tapegrad.native.engine import Engine, symbol
 from tapegrad.native.entry import FASTCALL_KEYWORDS, Method, make_builtin
+from tapegrad.native.keeping import avals, part_of
 from tapegrad.native.options import Options
 from tapegrad.native.report import Part
 from tapegrad.tape.tape import BOOLEAN, SCALAR, Aval
@@ -81,6 +82,28 @@ class ArrayKernel:
     def unlocked(self) -> bool:
         """Whether it runs long enough to let other threads run."""
         return self.entries >= LONG
+
+
+def kernel_of(
+    engine: Engine, facts: Mapping[str, Any], options: Options, seconds: float
+) -> ArrayKernel:
+    """A kernel, from its code and what was found out when it was lowered.
+
+    Args:
+        engine: the code, and
+        facts: what is known of it, as `keeping.engine_of` gives them.
+        options: of the `Compiled`.
+        seconds: that building took.
+    """
+    return ArrayKernel(
+        engine,
+        avals(facts["inputs"]),
+        avals(facts["outputs"]),
+        Arena(facts["arena"]),
+        part_of(engine, facts, seconds),
+        options,
+        facts["entries"],
+    )
 
 
 @dataclass(slots=True)

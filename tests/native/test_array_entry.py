@@ -13,6 +13,7 @@ import pytest
 from tapegrad.native import thunk
 from tapegrad.native.arrayentry import LONG, Arena, ArrayKernel, array_builtin
 from tapegrad.native.engine import Engine
+from tapegrad.native.options import DEFAULT
 from tapegrad.native.report import Part
 
 PART = Part(0, 0, 1, 0, 0.0)
@@ -77,7 +78,7 @@ done:
 
 def kernel_of(text, inputs, outputs, arena=0, entries=0):
     engine = Engine(text, (), codegen=1, passes=1)
-    return ArrayKernel(engine, inputs, outputs, Arena(arena), PART, entries)
+    return ArrayKernel(engine, inputs, outputs, Arena(arena), PART, DEFAULT, entries)
 
 
 def refused(*args, **kwargs):

@@ -44,10 +44,6 @@ SHORT_ARRAYS = ((256, 4), (2048, 8))
 MOVED = 64
 
 
-class Unfit(Exception):
-    """The tape computes with arrays."""
-
-
 class Entries:
     """The steps of numbers that a tape of arrays is made of.
 

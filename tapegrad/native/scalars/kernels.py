@@ -10,9 +10,9 @@ import math
 import time
 from collections.abc import Callable
 
-from tapegrad.native.arrayentry import Arena, ArrayKernel
+from tapegrad.native.arrayentry import ArrayKernel, kernel_of
 from tapegrad.native.ends import Arrays
-from tapegrad.native.keeping import Source, avals, engine_of, part_of
+from tapegrad.native.keeping import Source, engine_of
 from tapegrad.native.lowering import Lowered, lower
 from tapegrad.native.numbercalls import chunk_of, level_of
 from tapegrad.native.options import Options
@@ -69,18 +69,10 @@ def build_numbers(
             "steps": text.steps,
             "chunks": text.chunks,
             "arena": 8 * text.scratch,
+            "entries": text.steps,
         }
         level = level_of(options, len(flat.tape))
         return Source(text.body, text.calls, level, facts)
 
     engine, facts = engine_of(make, ("entries", options), lowered_part)
-    took = time.perf_counter() - start
-    return ArrayKernel(
-        engine,
-        avals(facts["inputs"]),
-        avals(facts["outputs"]),
-        Arena(facts["arena"]),
-        part_of(engine, facts, took),
-        options,
-        facts["steps"],
-    )
+    return kernel_of(engine, facts, options, time.perf_counter() - start)

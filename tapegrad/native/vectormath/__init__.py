@@ -24,6 +24,7 @@ from tapegrad.native.vectormath import (
     trigonometric,
 )
 from tapegrad.native.vectormath.lines import NAME, Lines
+from tapegrad.rules import TABLE
 
 _MADE: dict[str, Callable[[Lines], str]] = {
     "exp": exponential.exp,
@@ -55,7 +56,6 @@ _MADE: dict[str, Callable[[Lines], str]] = {
     "copysign": rounding.copysign,
 }
 _MADE |= {f"pow {n}": power.whole(n) for n in power.WHOLE}
-_OF_TWO = frozenset({"pow", "atan2", "hypot", "copysign"})
 # Names of the functions, by row of the table; and by row and exponent.
 CALLS = {row: NAME.format(row.replace(" ", ".")) for row in _MADE}
 
@@ -85,7 +85,8 @@ def functions(rows: Collection[str], *, fast: bool = False) -> Made:
     for row, make in _MADE.items():
         if row in rows:
             at = Lines(fused=fuses(), fast=fast, beside=frozenset(rows))
-            texts.append(at.function(CALLS[row], make(at), 1 + (row in _OF_TWO)))
+            takes = TABLE[row].arity if row in TABLE.by_name else 1  # x**3 is of one
+            texts.append(at.function(CALLS[row], make(at), takes))
             needs |= at.needs
     return Made("".join(texts), tuple(needs.values()))
 

@@ -152,10 +152,6 @@ class Lines:
         high = self.do("fsub", wide, self.do("fsub", wide, x))
         return high, self.do("fsub", x, high)
 
-    def power_of_two(self, k: str) -> str:
-        """``2^k`` of a whole number of moderate size."""
-        return self.double(self.whole("shl", self.whole("add", k, 1023), 52))
-
     # -- choices ---------------------------------------------------------------
 
     def compare(self, word: str, a: str, b: str | float) -> str:
