@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.plan import Item, Plan
+from tapegrad.native.arrays.sequence import reads
 
 
 def put_in_outputs(plan: Plan) -> None:
@@ -58,7 +59,7 @@ def _read_in_place(plan: Plan, node: Node, parts: list[Item], at: int) -> bool:
         if place > at:
             return False
         for made in part.nodes:
-            found, _ = plan.reads(made)
+            found, _ = reads(plan, made)
             if not found.get(node, True):
                 return False
     return True

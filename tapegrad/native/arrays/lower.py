@@ -19,12 +19,11 @@ from tapegrad.errors import CompileError
 from tapegrad.native.arrays.function import ARGUMENTS
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.heirs import put_in_outputs
-from tapegrad.native.arrays.places import (
-    Stored,
-)
+from tapegrad.native.arrays.places import Stored
 from tapegrad.native.arrays.plan import Plan
 from tapegrad.native.arrays.rows import graph_of
 from tapegrad.native.arrays.scans import join_scans
+from tapegrad.native.arrays.sequence import ordered
 from tapegrad.native.arrays.striploops import StripLoops
 from tapegrad.native.arrays.strips import grouped
 from tapegrad.native.arrays.writes import join_writes
@@ -88,6 +87,7 @@ def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredAr
     while True:
         del graph.nodes[before:]
         plan = Plan(graph, outputs, forced, lanes=lanes > 0)
+        plan.items = ordered(plan)
         plan.items = grouped(plan)
         put_in_outputs(plan)
         text = _Text(plan, lanes, fast=fast)
@@ -126,7 +126,9 @@ class _Text(StripLoops):
                 f"e{part}:\nret i32 %r{part}\nn{part}:\n"
             )
         body.append("ret i32 0\n}\n")
-        inner = self.reading.vectors() if self.reading.inner else ""
+        inner = ""
+        if self.reading.inner:
+            inner = self.reading.vectors(self.done, len(self.metadata))
         parts = [*self.globals.values(), inner, *self.done, *body, *self.metadata]
         text = "".join(parts)
         if len(self.done) == 1:

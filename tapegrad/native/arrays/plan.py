@@ -1,12 +1,11 @@
-"""What is stored, what is computed where it is read, and in what order. Floor 9.
+"""What is stored, and what is computed where it is read. Floor 9.
 
 A node is *stored* when a routine takes or gives it, when it is an output, a reduction,
 or one number (in a register), and when reading it in several loops would repeat much
 work. All others are computed where they are read, so a chain of entrywise steps is one
 loop with its intermediate results in registers.
 
-Stored nodes become *items*, in order: a nest makes one or several that run over the
-same entries, so that an operand is read from memory once for all of them.
+Stored nodes become *items*: see `sequence`.
 """
 
 from __future__ import annotations
@@ -33,8 +32,6 @@ CHEAP = 12
 LOADED = 2
 # One nest computes at most this many entrywise steps.
 WIDE = 150
-# Nodes made together in one nest.
-TOGETHER = 8
 # Lanes of up to this work are few nests, which store little but results: a loop over
 # lanes is short, and what does not fit into registers stays in the first cache. Only
 # functions that are called have nests of their own. ONE is the loop of all others.
@@ -93,9 +90,10 @@ class Plan:
         views: where the entries of a node stand, for stored nodes and views of them.
         stored: nodes in memory or in a register, given ones aside.
         home: outputs into which a stored node is written.
-        copies: outputs that are no stored node of their own: (place, node).
         same: nodes that stand in the place of a later one.
-        items: the code in order.
+        live: nodes that outputs, guards and checks need, in order.
+        one: whether nests are few, since the lanes of one are.
+        items: the code in order, once `sequence` has found it.
     """
 
     def __init__(
@@ -115,12 +113,11 @@ class Plan:
         self._inside: dict[Node, frozenset[Node]] = {}
         self.live = self._live(outputs)
         self._outputs(outputs)
-        self._one = lanes and sum(map(work_of, self.live)) <= LANED
+        self.one = lanes and sum(map(work_of, self.live)) <= LANED
         for node in self.live:
             self._decide(node, forced)
         self._share()
         self._alias()
-        self._order()
 
     def _live(self, outputs: Iterable[Node]) -> list[Node]:
         seen = {n for n in self.graph.nodes if n.op in {"guard", "check"}} | {*outputs}
@@ -184,7 +181,7 @@ class Plan:
             if self._inside.get(arg) and repeats(node, arg):
                 self._store(arg)
         alone = node.op in ALWAYS or piecewise(node)
-        alone = alone or (self._one and (called(node) or stacked(node) > 0))
+        alone = alone or (self.one and (called(node) or stacked(node) > 0))
         if node in forced or node in self.home or alone:
             self._store(node)
         elif node.op in VIEWS and args[0] in self.views:
@@ -202,7 +199,7 @@ class Plan:
             return
         inside = frozenset([node]).union(*(self._inside[arg] for arg in args))
         self._inside[node] = inside
-        if len(inside) > WIDE and not self._one:
+        if len(inside) > WIDE and not self.one:
             self._store(node)
 
     def _needs(self, node: Node, arg: Node) -> None:
@@ -235,8 +232,8 @@ class Plan:
                 self._store(node)
                 several.append(node)
             if node in self.stored or node.op in {"guard", "check"}:
-                mine = {ONE if self._one and not called(node) else node.number}
-            elif node.op not in {"map", "cast", *(VIEWS if self._one else ())}:
+                mine = {ONE if self.one and not called(node) else node.number}
+            elif node.op not in {"map", "cast", *(VIEWS if self.one else ())}:
                 mine = {hash((node.number, context)) for context in mine}
             for place, arg in enumerate(node.args):
                 if len(contexts[arg]) < 3:
@@ -277,92 +274,3 @@ class Plan:
             base = node.args[0]
             if base.op == "writes" and uses[base] == 1 and base not in self.home:
                 self.same[base] = self.same.get(node, node)
-
-    # -- order -----------------------------------------------------------------
-
-    def reads(self, node: Node) -> tuple[dict[Node, bool], int]:
-        """Stored nodes that making a node reads, and whether at its own entry only."""
-        found: dict[Node, bool] = {}
-        seen: set[tuple[Node, bool]] = set()
-        domain = domain_of(node)
-        plain = node.op in {"map", "cast", "reduce"}
-        stack = [(arg, plain and arg.shape == domain) for arg in node.args]
-        work = 0
-        while stack:
-            pair = stack.pop()
-            if pair in seen:
-                continue
-            seen.add(pair)
-            arg, same = pair
-            view = self.views.get(arg)
-            if view is not None:
-                same = same and view.base is arg
-                found[view.base] = found.get(view.base, True) and same
-                continue
-            work += 1
-            entrywise = arg.op in {"map", "cast"}
-            stack += [
-                (inner, same and entrywise and inner.shape == arg.shape)
-                for inner in arg.args
-            ]
-        return found, work
-
-    def _order(self) -> None:
-        """Items in order; a node joins an earlier nest over the same entries."""
-        place: dict[Node, int] = {}
-        nests: dict[Shape, list[int]] = {}
-        for node in self.live:
-            if node.op == "part":
-                place[node] = place[node.args[0]]
-                self.items[place[node]].nodes.append(node)
-                continue
-            owner = node.op in {"guard", "check"} or node.dtype == "several"
-            if not owner and node not in self.stored:
-                continue
-            found, work = self.reads(node)
-            domain = domain_of(node)
-            kind = "nest"
-            if owner or node.op in ROUTINES:
-                kind = node.op
-            elif self.is_number(node) and node.op != "reduce":
-                kind = "number"
-            elif self._one and stacked(node):
-                domain = (stacked(node),)  # with what is one number a lane
-            elif piecewise(node):
-                kind = "pieces"
-            if kind == "nest":
-                joined = self._join(node, domain, found, work, nests, place)
-                if joined is not None:
-                    place[node] = joined
-                    continue
-            place[node] = len(self.items)
-            self.items.append(Item(kind, [node], domain, set(found), work))
-            if kind == "nest":
-                nests.setdefault(domain, []).append(place[node])
-
-    def _join(
-        self,
-        node: Node,
-        domain: Shape,
-        found: dict[Node, bool],
-        work: int,
-        nests: dict[Shape, list[int]],
-        place: dict[Node, int],
-    ) -> int | None:
-        """The nest that a node is made in, with others; None where there is none."""
-        for at in nests.get(domain, [])[-4:]:
-            item = self.items[at]
-            full = len(item.nodes) >= TOGETHER or item.work + work > WIDE
-            light = self._one and not any(map(called, (node, *item.nodes)))
-            if full and not light:
-                continue
-            if all(
-                place.get(dep, -1) < at
-                or (place[dep] == at and same and dep.op != "reduce")
-                for dep, same in found.items()
-            ):
-                item.nodes.append(node)
-                item.reads |= set(found)
-                item.work += work
-                return at
-        return None
