@@ -1,4 +1,4 @@
-"""Reverse sweeps over growing columns, and over scalar tapes in bulk. Floor 4.
+"""Reverse sweeps over growing columns, and over scalar tapes in bulk. Floor 5.
 
 The primals are known, so all partials of one operation are computed at once by the
 NumPy reading; only the accumulation runs slot by slot, in reverse order:
@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tapegrad import masks, passing
-from tapegrad.readings import NUMPY, SCALAR
+from tapegrad.pulls import PULLS
+from tapegrad.readings import NUMPY
 from tapegrad.readings.mixed import MIXED
-from tapegrad.readings.numeric import UNLIKE_IEEE
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.recorder import MANY, Columns
@@ -33,9 +33,9 @@ from tapegrad.tape.tape import BOOLEAN, Tape
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
-# As many slots are swept with plain floats: the fixed cost of NumPy per operation
-# is some 10 us, a partial of floats 0.5 us.
-FEW = 100
+# As many slots are swept with plain floats, at some 0.3 us each: the fixed cost of
+# NumPy is some 10 us an operation, and that of the native machine some 50 us a sweep.
+FEW = 200
 # From here on the accumulation is worth native code.
 MANY_SLOTS = 4096
 
@@ -188,52 +188,60 @@ def _accumulate(
     reached[:] = live
 
 
+class _Bars(dict[int, Any]):
+    """Adjoints by slot; None where nothing has arrived."""
+
+    def __missing__(self, slot: int) -> None:
+        return None
+
+
 def adjoint_of_few(
     columns: Columns, seeds: Mapping[int, float], limit: int
 ) -> dict[int, float] | None:
-    """A short sweep with plain floats, over just the slots that lead to the seeds.
+    """A short sweep with plain floats.
 
     Args:
-        columns: growing columns, however long.
+        columns: growing columns, however long, whose rows are all in the flat list.
         seeds: adjoints to start from.
         limit: the most slots that count as few.
 
     Returns:
         Adjoints of the slots reached; None when there are more than few.
     """
-    rows: dict[int, tuple[Primitive, Sequence[int], Any, float]] = {}
+    stop = max(seeds) + 1
+    flat, found = columns.flat, _Bars(seeds)
+    # looking at a slot costs a tenth of passing its adjoint on
+    slots: Sequence[int] = range(stop - 1, -1, -1)
+    if stop > limit:
+        leading = _leading(columns, seeds, limit)
+        if leading is None:
+            return None
+        slots = leading
+    get = found.get
+    for slot in slots:
+        bar = get(slot)
+        if bar is not None:
+            at = 4 * slot
+            pull = PULLS[flat[at]]
+            if pull is not None:
+                pull(bar, at, flat, found, columns)
+    return found
+
+
+def _leading(
+    columns: Columns, seeds: Mapping[int, float], limit: int
+) -> list[int] | None:
+    """The slots that lead to the seeds, falling; None when there are more than few."""
+    known: set[int] = set()
     todo = list(seeds)
     while todo:
         slot = todo.pop()
-        if slot in rows:
-            continue
-        if len(rows) == limit:
-            return None
-        rows[slot] = made = columns.step_at(slot)
-        todo += made[1]
-    bars = dict(seeds)
-    get = bars.get
-    for slot in sorted(rows, reverse=True):
-        bar = get(slot)
-        row, operands, static, primal = rows[slot]
-        if bar is None or not operands:
-            continue
-        xs = [rows[operand][3] for operand in operands]
-        partials = partials_at(row, primal, xs, static)
-        for operand, partial in zip(operands, partials, strict=False):
-            if type(partial) is int and partial == 0:
-                continue
-            part = bar * partial
-            before = get(operand)
-            bars[operand] = part if before is None else before + part
-    return bars
-
-
-class _Bars(dict[int, Any]):
-    """Adjoints by slot; None where nothing has arrived."""
-
-    def __missing__(self, slot: int) -> None:
-        return None
+        if slot not in known:
+            if len(known) == limit:
+                return None
+            known.add(slot)
+            todo += columns.step_at(slot)[1]
+    return sorted(known, reverse=True)
 
 
 def adjoint_of_arrays(columns: Columns, seeds: Mapping[int, Any]) -> dict[int, Any]:
@@ -288,20 +296,3 @@ def adjoint_of_arrays(columns: Columns, seeds: Mapping[int, Any]) -> dict[int, A
 def _primal(columns: Columns, slot: int) -> Any:
     found = columns.step_at(slot)[3]
     return bool(found) if columns.aval_at(slot) == BOOLEAN else found
-
-
-def partials_at(
-    row: Primitive, primal: float, xs: Sequence[float], static: Any
-) -> Sequence[Any]:
-    """A step's partials at floats; the int 0 where nothing is to be passed on."""
-    rule = row.partials
-    if rule is None:
-        return ()
-    if row.kind == "select":
-        return (0, 1, 0) if xs[0] else (0, 0, 1)
-    try:
-        if not static:
-            return rule(SCALAR, primal, *xs)  # type: ignore[no-any-return]
-        return rule(SCALAR, primal, *xs, **dict(static))  # type: ignore[no-any-return]
-    except UNLIKE_IEEE:
-        return SCALAR.partials(row, primal, *xs, **dict(static))  # type: ignore[no-any-return]
