@@ -36,6 +36,7 @@ WORKS = (
     "call",
     "rosenbrock",
     "straight",
+    "minors",
     "options",
     "lorenz",
     "bundle",

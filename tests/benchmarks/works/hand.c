@@ -197,3 +197,41 @@ void bundle(long n, const double *restrict p, const double *restrict seen,
         }
     }
 }
+
+/* A determinant by minors: of the rows from row on, and of the columns in a mask. */
+static double minor_of(int n, const double *a, int row, unsigned columns)
+{
+    if (!columns)
+        return 1.0;
+    double total = 0.0, sign = 1.0;
+    for (int j = 0; j < n; j++) {
+        if (!(columns >> j & 1u))
+            continue;
+        total += sign * a[row * n + j] * minor_of(n, a, row + 1, columns & ~(1u << j));
+        sign = -sign;
+    }
+    return total;
+}
+
+/* The same with its slopes: each call passes its adjoint down. */
+static void minor_back(int n, const double *a, double *g, int row, unsigned columns,
+                       double bar)
+{
+    double sign = 1.0;
+    for (int j = 0; j < n && columns; j++) {
+        if (!(columns >> j & 1u))
+            continue;
+        unsigned rest = columns & ~(1u << j);
+        g[row * n + j] += bar * sign * minor_of(n, a, row + 1, rest);
+        minor_back(n, a, g, row + 1, rest, bar * sign * a[row * n + j]);
+        sign = -sign;
+    }
+}
+
+double minors(int n, const double *a, double *g)
+{
+    for (int i = 0; i < n * n; i++)
+        g[i] = 0.0;
+    minor_back(n, a, g, 0, (1u << n) - 1u, 1.0);
+    return minor_of(n, a, 0, (1u << n) - 1u);
+}

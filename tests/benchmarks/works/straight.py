@@ -1,4 +1,4 @@
-"""Straight-line code: a recorded loop of Lorenz' equations, and a determinant."""
+"""Straight-line code: a recorded loop of Lorenz' equations."""
 
 from __future__ import annotations
 
