@@ -43,8 +43,8 @@ def reference(n: int) -> list[Any]:
 WORK = Work(
     "minors",
     "Straight-line code without a loop in it: a determinant by minors",
-    "A plain recursive function of a matrix: 146 recorded steps at n = 4, 31,019 at n = "
-    "7. Value, and slopes by all entries.",
+    "A plain recursive function of a matrix: 146 recorded steps at n = 4, 31,019 at "
+    "n = 7. Value, and slopes by all entries.",
     (4, 6, 7),
     "n = {}",
     reference,
