@@ -136,3 +136,8 @@ def fuses() -> bool:
     machine = llvm.get_process_triple().split("-")[0]
     features = host()[2].split(",")
     return machine in {"aarch64", "arm64"} or "+fma" in features
+
+
+def lanes() -> int:
+    """Doubles in a vector of this machine, as its loops are made."""
+    return 4 if "+avx" in host()[2].split(",") else 2

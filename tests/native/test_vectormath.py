@@ -238,7 +238,12 @@ def test_constant_exponents(exponent):
 
 
 def optimised(text, calls):
-    """What LLVM's optimiser makes of a text, as text."""
+    """What LLVM's optimiser makes of the kernel of a text, as text."""
+    return whole(text, calls).split("@kernel(")[1].split("\n}")[0]
+
+
+def whole(text, calls):
+    """What it makes of all of a text."""
     text = "".join([*(call.through_cell() for call in calls), text])
     context = llvm.create_context()
     module = llvm.parse_assembly(text, context=context)
@@ -249,7 +254,7 @@ def optimised(text, calls):
         setattr(options, name, value)
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    return str(module).split("@kernel(")[1].split("\n}")[0]
+    return str(module)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -264,6 +269,65 @@ def test_loops_of_them_are_vectors(row):
     plain = Outside(row, takes=("double",) * TABLE[row].arity)
     found = optimised(loop.format(name=row), (*MEMORY, plain))
     assert "vector.body" not in found
+
+
+def apart(row, *, fast=False):
+    """A function that stands apart from loops."""
+    calls = {vectormath.CALLS[row]: 10_000}
+    return vectormath.functions([row], fast=fast, calls=calls)
+
+
+@pytest.mark.parametrize("row", ROWS + POWERS[:3])
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+def test_a_function_apart_gives_the_same(row, accuracy):
+    fast, name = accuracy == "fast", vectormath.CALLS[row]
+    xs = [*columns(row, 100)] if row in TABLE else [np.linspace(-9.0, 9.0, 403)]
+    rng = np.random.default_rng(3)
+    for x in xs:
+        x[rng.integers(0, x.size, 30)] = rng.choice(SPECIAL, 30)
+    made = apart(row, fast=fast)
+    assert f"@{name}.lanes" in made.text
+    assert ".lanes" not in vectormath.functions([row], fast=fast).text
+    run = looped(made.text, name, made.needs, len(xs), 2)
+    want = compiled(row, fast=fast)(*xs)
+    np.testing.assert_array_equal(bits(run(*xs)), bits(want))
+    # without vectors, too; and one by one after them
+    slow = looped(made.text, name, made.needs, len(xs), 0)
+    np.testing.assert_array_equal(bits(slow(*xs)), bits(want))
+    few = [x[:7] for x in xs]
+    np.testing.assert_array_equal(bits(run(*few)), bits(want[:7]))
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_loops_call_a_function_apart_by_vectors(row):
+    made = apart(row)
+    loop = LOOP if TABLE[row].arity == 1 else LOOP_OF_TWO
+    text = made.text + loop.format(name=vectormath.CALLS[row])
+    found = optimised(text, (*MEMORY, *made.needs))
+    assert re.search(rf"call <\d x double> @{vectormath.CALLS[row]}.lanes", found)
+    # and what they call has no loop, and no memory
+    lanes = whole(text, (*MEMORY, *made.needs)).split(".lanes(<")
+    body = next(part for part in lanes if "local_unnamed_addr" in part.split("\n")[0])
+    body = body.split("\n}")[0]
+    assert "!llvm.loop" not in body
+    assert "alloca" not in body
+
+
+@pytest.mark.parametrize(("count", "stands"), [(2, False), (60, True)])
+def test_many_calls_of_one_function_make_it_stand_apart(count, stands):
+    def f(x):
+        y = x
+        for _ in range(count):
+            y = np.sin(y) + x
+        return y
+
+    x = np.linspace(0.1, 3.0, 50)
+    tape = tg.record(f, x)
+    assert ("@array_sin.lanes" in tape.to_llvm()) == stands
+    sine, want = compiled("sin"), x
+    for _ in range(count):
+        want = sine(want) + x
+    np.testing.assert_array_equal(tape.compile()(x), want)
 
 
 def test_others_are_not_made():

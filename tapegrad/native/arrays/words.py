@@ -140,9 +140,15 @@ class EntryReading(LlvmReading):
         found = self._emit(DOUBLE, f"call double @{vectormath.CALLS[name]}({operands})")
         return found if self._common(xs) == DOUBLE else self.convert(found, FLOAT)
 
-    def vectors(self) -> str:
-        """The text of the functions of vectors; what it calls is called."""
-        made = vectormath.functions(self.inner, fast=self.fast)
+    def vectors(self, parts: Sequence[str], mark: int) -> str:
+        """The text of the functions of vectors; what it calls is called.
+
+        Args:
+            parts: the text that calls them.
+            mark: the first number of metadata that is free.
+        """
+        calls = vectormath.called(parts)
+        made = vectormath.functions(self.inner, fast=self.fast, calls=calls, mark=mark)
         self.called |= {call.name: call for call in made.needs}
         return made.text
 

@@ -8,11 +8,13 @@ function is called for that lane. `docs/native.md` says how exact they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tapegrad.native.engine import Outside
-from tapegrad.native.objects import fuses
+from tapegrad.native.objects import fuses, lanes
 from tapegrad.native.vectormath import (
     error,
     exponential,
@@ -23,6 +25,7 @@ from tapegrad.native.vectormath import (
     rounding,
     trigonometric,
 )
+from tapegrad.native.vectormath.apart import MARKS, PLACED, apart
 from tapegrad.native.vectormath.lines import NAME, Lines
 from tapegrad.rules import TABLE
 
@@ -58,6 +61,7 @@ _MADE: dict[str, Callable[[Lines], str]] = {
 _MADE |= {f"pow {n}": power.whole(n) for n in power.WHOLE}
 # Names of the functions, by row of the table; and by row and exponent.
 CALLS = {row: NAME.format(row.replace(" ", ".")) for row in _MADE}
+_CALL = re.compile(rf"call double @({NAME.format('[^(]+')})\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +77,41 @@ class Made:
     needs: tuple[Outside, ...]
 
 
-def functions(rows: Collection[str], *, fast: bool = False) -> Made:
+def functions(
+    rows: Collection[str],
+    *,
+    fast: bool = False,
+    calls: Mapping[str, int] | None = None,
+    mark: int = 0,
+) -> Made:
     """The functions of some rows.
 
     Args:
         rows: names among `CALLS`; others are passed over.
         fast: whether 4 ulps are enough.
+        calls: how many places call each function, by its name; 1 by default.
+        mark: the first number of metadata that is free.
     """
+    calls = calls or {}
     texts: list[str] = []
     needs: dict[str, Outside] = {}
     for row, make in _MADE.items():
         if row in rows:
             at = Lines(fused=fuses(), fast=fast, beside=frozenset(rows))
             takes = TABLE[row].arity if row in TABLE.by_name else 1  # x**3 is of one
-            texts.append(at.function(CALLS[row], make(at), takes))
+            name = CALLS[row]
+            text = at.function(name, make(at), takes)
+            if len(at.lines) * calls.get(name, 1) > PLACED:
+                text = apart(name, text, takes, lanes(), mark)
+                mark += MARKS
+            texts.append(text)
             needs |= at.needs
     return Made("".join(texts), tuple(needs.values()))
+
+
+def called(parts: Sequence[str]) -> Counter[str]:
+    """How many places of a text call each function."""
+    return Counter(name for part in parts for name in _CALL.findall(part))
 
 
 def chosen(row: str, operands: Sequence[float | None]) -> tuple[str, int]:
