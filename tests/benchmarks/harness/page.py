@@ -16,7 +16,7 @@ several runs, each library in a process of its own, one thread on one core. *Bui
 all that happens from the plain Python function to the first result (recording,
 differentiating, compiling, the first call), with caches on disk switched off; modules
 are imported before. Every result is compared with the reference before it is timed.
-Ratios are to tapegrad's figure of the same column; more than 1 is slower than tapegrad.
+Ratios are to the first line of the same column; more than 1 is slower than tapegrad.
 
 Measured on {machine}.
 

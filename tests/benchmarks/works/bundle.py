@@ -83,21 +83,6 @@ def last(found: Any) -> list[Any]:
     return [np.moveaxis(np.asarray(found), 0, -1)]
 
 
-@WORK.by("tapegrad", "vmap of jacobian, compiled", "tapegrad.native.compiled")
-def tapegrad(n: int) -> Ready:
-    """Compiled as one."""
-    import tapegrad as tg
-
-    p, seen = scene(n)
-
-    def block(p: Any, seen: Any) -> Any:
-        return np.stack(residuals(np, p, seen))
-
-    rows, what = p.T.copy(), seen.T.copy()
-    f = tg.compile(tg.vmap(tg.jacobian(block)), rows, what)
-    return Ready("f(p, s)", {"f": f, "p": rows, "s": what}, last)
-
-
 @WORK.by("tapegrad", "jacobian_ufunc", "tapegrad.native.compiled")
 def tapegrad_blocks(n: int) -> Ready:
     """A block a point, of arrays."""
@@ -129,6 +114,21 @@ def tapegrad_columns(n: int) -> Ready:
     out = np.empty((RESIDUALS, PARAMETERS, n))
     names = {"f": f, "x": (*p, *seen), "out": tuple(out.reshape(-1, n))}
     return Ready("f(*x, out=out)", names, lambda _: [out])
+
+
+@WORK.by("tapegrad", "vmap of jacobian, compiled", "tapegrad.native.compiled")
+def tapegrad(n: int) -> Ready:
+    """Compiled as one."""
+    import tapegrad as tg
+
+    p, seen = scene(n)
+
+    def block(p: Any, seen: Any) -> Any:
+        return np.stack(residuals(np, p, seen))
+
+    rows, what = p.T.copy(), seen.T.copy()
+    f = tg.compile(tg.vmap(tg.jacobian(block)), rows, what)
+    return Ready("f(p, s)", {"f": f, "p": rows, "s": what}, last)
 
 
 @WORK.by(HAND_C, "libm", ahead=True)
