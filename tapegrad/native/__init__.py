@@ -1,13 +1,18 @@
 """Native code for tapes, by LLVM. Floor 9; loads llvmlite.
 
-A tape is lowered to text (``lowering``, whose operations come from ``reading``, the
-table's rows read as instructions), the text becomes machine code (``objects``,
-``engine``) that is kept on disk (``cache``, ``keeping``), and one native function
-(``thunk``) makes Python builtins of it (``entry``). Users hold a `Compiled`
-(``compiled``, ``report``). ``accumulate`` is a fixed loop for bulk sweeps.
+A tape is lowered to text: tapes of numbers by ``lowering``, whose operations are the
+table's rows read as instructions (``reading``); those that read arrays entry by entry
+become tapes of numbers first (``scalars``); all others go through ``arrays``, with
+functions for vectors from ``vectormath``. The text becomes machine code (``objects``,
+``engine``) that is kept on disk (``cache``, ``keeping``), and is written as C by ``c``.
 
-Tapes with arrays go the same way through files of their own: ``arrays`` lowers them,
-with functions for vectors from ``vectormath``; ``arraythunk``, ``arrayobjects`` and
-``arrayentry`` make builtins that take ndarrays as they stand; ``arraycalls``,
-``arrayjacobian`` and ``nesting`` serve the methods of `Compiled`.
+One native function makes builtins of all kernels on numbers (``thunk``, ``entry``),
+one of those on arrays (``arraythunk``, ``arrayobjects``, ``arrayouts``,
+``arrayentry``), and one loop makes ufuncs (``batchloop``, ``ufuncs``). Users hold a
+`Compiled` (``compiled``, ``compiling``, ``options``, ``budget``, ``report``), whose
+methods are in ``numbercalls``, ``arraycalls``, ``arrayjacobian``, ``directions`` and
+``uncompiled``.
+
+``machine`` sweeps tapes that are not compiled, and ``accumulate`` is a fixed loop for
+bulk sweeps. `docs/architecture.md` says what goes where.
 """
