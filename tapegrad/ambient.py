@@ -20,6 +20,8 @@ from weakref import WeakValueDictionary
 
 from tapegrad.errors import RecordError
 from tapegrad.real import frozen
+from tapegrad.rules import TABLE
+from tapegrad.rules.structure import INPUT
 from tapegrad.tape.recorder import Columns, aval_of
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ _serials = itertools.count()
 
 # Bytes of arrays after which a segment closes, so that old ones can be freed.
 ROOM = 1 << 26
+INPUT_CODE = TABLE.opcode(INPUT)
 
 
 class Segment(Columns):
@@ -42,7 +45,6 @@ class Segment(Columns):
         origins: segment and slot of each import that is no leaf.
         adopted: slot of each imported Value, by identity.
         literals: the Value that stands for a number met in an expression.
-        seen: Values known to stand for slots, as long as they live.
         searched: slots below had their living Values put into `seen`.
         bytes: taken by the arrays of its slots.
         whole: it has steps of arrays, which sweep in their own way.
@@ -51,6 +53,7 @@ class Segment(Columns):
 
     __slots__ = (
         "__weakref__",
+        "_seen",
         "adopted",
         "bytes",
         "few",
@@ -59,7 +62,6 @@ class Segment(Columns):
         "many_bars",
         "origins",
         "searched",
-        "seen",
         "serial",
         "thread",
         "whole",
@@ -77,10 +79,17 @@ class Segment(Columns):
         self.origins: dict[int, tuple[Segment, int]] = {}
         self.adopted: dict[int, int] = {}
         self.literals: dict[float, Any] = {}
-        self.seen: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self._seen: WeakValueDictionary[int, Any] | None = None
         self.searched = 0
         self.few: dict[int, Any] = {}
         self.many_bars: npt.NDArray[np.float64] | None = None
+
+    @property
+    def seen(self) -> WeakValueDictionary[int, Any]:
+        """Values known to stand for slots, as long as they live."""
+        if self._seen is None:
+            self._seen = WeakValueDictionary()
+        return self._seen
 
     def full(self) -> None:
         """The length limit: close, and let the next operation open another one.
@@ -103,7 +112,7 @@ class Segment(Columns):
         """The slot of a Value here; leaves and older Values are imported."""
         if value._rec is self:
             return int(value._i)
-        known = self.adopted.get(id(value))
+        known = self.adopted.get(id(value)) if self.adopted else None
         if known is not None:
             rec, i = self.origins[known]
             if value._rec is rec and value._i == i:  # still what was imported
@@ -111,10 +120,13 @@ class Segment(Columns):
         if value._rec is not None and not value._rec.eager:
             raise foreign(value)
         leaf = value._is_leaf and value._born >= 0
-        if not leaf and id(value) in self.adopted:
-            return self.adopted[id(value)]
-        data = frozen(value._data)
-        slot = self.input(data, aval_of(data))
+        if known is not None and not leaf:
+            return known
+        data = value._data
+        if type(data) is float:
+            slot = self.put(INPUT_CODE, 0, 0, data)
+        else:
+            slot = self.input(frozen(data), aval_of(data))
         self.imports[slot] = value
         if leaf:
             value._rec, value._i = self, slot
@@ -151,6 +163,9 @@ class Segment(Columns):
     def add_few(self, bars: dict[int, Any]) -> None:
         """Add the adjoints of a short sweep."""
         held = self.few
+        if not held:
+            self.few = {slot: 0.0 + bar for slot, bar in bars.items()}
+            return
         for slot, bar in bars.items():
             held[slot] = held.get(slot, 0.0) + bar
 
@@ -200,7 +215,7 @@ def opened() -> Any:
     """
     columns = current()
     if columns is CLOSED or (
-        columns.eager and columns.thread not in {None, get_ident()}
+        columns.eager and columns.thread is not None and columns.thread != get_ident()
     ):
         columns = Segment()
         CURRENT.set(columns)

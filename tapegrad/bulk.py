@@ -208,24 +208,29 @@ def adjoint_of_few(
     Returns:
         Adjoints of the slots reached; None when there are more than few.
     """
-    stop = max(seeds) + 1
-    flat, found = columns.flat, _Bars(seeds)
-    # looking at a slot costs a tenth of passing its adjoint on
-    slots: Sequence[int] = range(stop - 1, -1, -1)
+    flat, stop = columns.flat, max(seeds) + 1
+    bars: Any
     if stop > limit:
         leading = _leading(columns, seeds, limit)
         if leading is None:
             return None
-        slots = leading
-    get = found.get
+        slots: Sequence[int] = leading
+        bars = _Bars(seeds)
+    else:  # looking at a slot costs a tenth of passing its adjoint on
+        slots = range(stop - 1, -1, -1)
+        bars = [None] * stop
+        for slot, seed in seeds.items():
+            bars[slot] = seed
     for slot in slots:
-        bar = get(slot)
+        bar = bars[slot]
         if bar is not None:
             at = 4 * slot
             pull = PULLS[flat[at]]
             if pull is not None:
-                pull(bar, at, flat, found, columns)
-    return found
+                pull(bar, at, flat, bars, columns)
+    if stop > limit:
+        return bars  # type: ignore[no-any-return]
+    return {slot: bar for slot, bar in enumerate(bars) if bar is not None}
 
 
 def _leading(

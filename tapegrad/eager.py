@@ -50,26 +50,40 @@ def backward(root: Value, seed: Any = None) -> None:
     if root._is_leaf:
         root.grad = root.grad + start
         return
-    pending: dict[Segment, dict[int, Any]] = {root._rec: {root._i: start}}
-    order = [-root._rec.serial]
-    by_serial = {root._rec.serial: root._rec}
-    while order:
-        segment = by_serial.pop(-heapq.heappop(order))
-        for older, slot, bar in _sweep(segment, pending.pop(segment)):
-            if older not in pending:
-                pending[older] = {}
-                by_serial[older.serial] = older
-                heapq.heappush(order, -older.serial)
-            bars = pending[older]
+    segment = root._rec
+    older = _sweep(segment, {root._i: start})
+    if older:
+        _sweep_older(older)
+    if current() is segment:
+        segment.close()
+
+
+def _sweep_older(found: list[tuple[Segment, int, Any]]) -> None:
+    """Sweep the segments that adjoints have come to, the newest first."""
+    pending: dict[Segment, dict[int, Any]] = {}
+    by_serial: dict[int, Segment] = {}
+    order: list[int] = []
+    while True:
+        for segment, slot, bar in found:
+            if segment not in pending:
+                pending[segment] = {}
+                by_serial[segment.serial] = segment
+                heapq.heappush(order, -segment.serial)
+            bars = pending[segment]
             bars[slot] = bars[slot] + bar if slot in bars else bar
-    if current() is root._rec:
-        root._rec.close()
+        if not order:
+            return
+        newest = by_serial.pop(-heapq.heappop(order))
+        found = _sweep(newest, pending.pop(newest))
 
 
 def _seed(root: Value, seed: Any) -> Any:
     """The adjoint to start from, in the shape and dtype of the root."""
+    single = type(root._data) is float
+    if seed is None and single:
+        return 1.0
     start = 1.0 if seed is None else as_data(seed)
-    if type(root._data) is float and type(start) is float:
+    if single and type(start) is float:
         return start
     shape = np.shape(start)
     if shape not in {(), root.shape}:
@@ -91,7 +105,7 @@ def _sweep(segment: Segment, seeds: dict[int, Any]) -> list[tuple[Segment, int, 
         few = bulk.adjoint_of_few(segment, seeds, bulk.FEW)
     if few is not None:
         segment.add_few(few)
-        found = ((slot, few[slot]) for slot in segment.imports if slot in few)
+        found = [(slot, few[slot]) for slot in segment.imports if slot in few]
     else:
         stop = max(seeds) + 1
         native = machine(stop)
@@ -102,11 +116,11 @@ def _sweep(segment: Segment, seeds: dict[int, Any]) -> list[tuple[Segment, int, 
             swept = bulk.adjoint(lines, seeds, loop)
         bars, reached = swept
         segment.add_many(bars)
-        found = (
+        found = [
             (slot, float(bars[slot]))
             for slot in segment.imports
             if slot < stop and reached[slot]
-        )
+        ]
     onward = []
     with _LEAVES:
         for slot, bar in found:

@@ -145,9 +145,11 @@ class Columns:
         if slot is None:
             if truth:
                 self.avals[self.n] = BOOLEAN
-            slot = self.put(_CONST, 0, self.intern({"value": value}), value)
-            if value == value:  # noqa: PLR0124 - NaN is never found again as a key
-                self._constants[key] = slot
+            if value != value:  # noqa: PLR0124 - NaN is never found again as a key
+                return self.put(_CONST, 0, self.intern({"value": value}), value)
+            self.statics.append((("value", value),))
+            slot = self.put(_CONST, 0, len(self.statics) - 1, value)
+            self._constants[key] = slot
         return slot
 
     def _constant_array(self, value: Any) -> int:
