@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,9 +35,10 @@ from tapegrad.passes import prune
 from tapegrad.readings.mixed import MIXED, plain
 from tapegrad.tape.tape import Tape
 
-# "auto": loops over arrays want the optimiser; what is built of very many steps is
-# mostly scalars, and they want to be done with it.
-OPTIMISED, LONG_TAPE = 2, 2048
+# "auto": loops over arrays want the optimiser, which takes some 0.1 to 0.2 ms a line of
+# text, up to so many lines; very many steps that are mostly numbers want to be done
+# with it.
+OPTIMISED, LONG_TAPE, LONG_TEXT = 2, 2048, 30_000
 
 # From so many steps of numbers a gradient is written in pieces: quick for each step,
 # and slow for each kind of step.
@@ -100,11 +101,8 @@ def build_arrays(
         tape = make()
         fast = options.accuracy == "fast"
         lowered = lower_arrays(tape, lanes, fast=fast)
-        level = OPTIMISED if len(tape) <= LONG_TAPE else 0
-        if options.level != "auto":
-            level = int(options.level)
-        level = level_within(options, len(tape), level, arrays=True)
         counts = np.bincount(tape.aval, minlength=len(tape.avals)).tolist()
+        level = level_of(options, tape, counts, lowered.body.count("\n"))
         facts = {
             "inputs": [tape.aval_of(slot) for slot in tape.inputs],
             "outputs": [tape.aval_of(slot) for slot in tape.outputs],
@@ -117,6 +115,20 @@ def build_arrays(
 
     engine, facts = engine_of(make, ("arrays", options, lanes), lowered_part)
     return kernel_of(engine, facts, options, time.perf_counter() - start)
+
+
+def level_of(options: Options, tape: Tape, counts: Sequence[int], lines: int) -> int:
+    """LLVM's level for a tape with so many slots of each aval, and lines of text."""
+    steps = len(tape)
+    level = OPTIMISED if lines <= LONG_TEXT else 0
+    if steps > LONG_TAPE:
+        pairs = zip(tape.avals, counts, strict=True)
+        numbers = sum(count for (shape, _), count in pairs if not shape)
+        if 2 * numbers > steps:
+            level = 0
+    if options.level != "auto":
+        level = int(options.level)
+    return level_within(options, steps, level, arrays=True)
 
 
 def on_leaves(
