@@ -16,10 +16,7 @@ from tapegrad.native.arrays.entries import Linear
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.registers import Registers, moved_by
 from tapegrad.native.arrays.sums import block_of, identity_of, update
-from tapegrad.native.arrays.words import (
-    TRUTH,
-    stored,
-)
+from tapegrad.native.arrays.words import TRUTH, stored
 
 # A sum of so many entries waits for each addition, unless it runs in several parts.
 # (With many operations an entry there is other work to do meanwhile.)
@@ -64,6 +61,12 @@ class Sink:
     into: bool = False
 
 
+# A reduction in a register: the sink, the loop around it, and what is added each turn.
+Running = tuple[Sink, int, str]
+# With each: the register of the sum so far as each loop finds it, and as it leaves it.
+Accumulators = list[tuple[Running, dict[int, str], list[str]]]
+
+
 @dataclass(slots=True)
 class Nest(Registers):
     """One nest, as text.
@@ -98,7 +101,7 @@ class Nest(Registers):
             short = len(self.entries.operations) <= SHORT
             long = sums and short and self._extents[-1] >= LONG
             self._mark, loop = self.out.parallel(PARTS if long else 1)
-        running: list[tuple[Sink, int, str]] = []
+        running: list[Running] = []
         for sink in self.sinks:
             self._value(sink.value)
         for sink in self.sinks:
@@ -138,10 +141,9 @@ class Nest(Registers):
             self._loops[-1:] = [(axis, block), (axis, 1)]
             self._extents[-1:] = [size // block, block]
 
-    def _nested(self, running: Sequence[tuple[Sink, int, str]], loop: str) -> str:
+    def _accumulated(self, running: Sequence[Running]) -> Accumulators:
+        """The sums that run through the innermost loops, added to in their bodies."""
         depth = len(self._extents)
-        labels = [self.out.fresh("b")[1:] for _ in range(3 * (depth + 1))]
-        # carried[s][l]: the accumulator of a sink as loop l finds it
         carried: list[dict[int, str]] = []
         updated: list[list[str]] = []
         for sink, level, value in running:
@@ -161,6 +163,13 @@ class Nest(Registers):
                 self._tails[depth - 1].append(f"{total} = {text}")
             updated.append([total] * depth + [last])
             self._reduced(sink, level, total)
+        return list(zip(running, carried, updated, strict=True))
+
+    def _nested(self, running: Sequence[Running], loop: str) -> str:
+        """The loops around all lines."""
+        depth = len(self._extents)
+        labels = [self.out.fresh("b")[1:] for _ in range(3 * (depth + 1))]
+        accumulators = self._accumulated(running)
         lines = list(self._lines[0])
         turns = self._turns(lines)
         for level in range(1, depth + 1):
@@ -174,9 +183,7 @@ class Nest(Registers):
                 f"{body}:",
             ]
             lines.append(f"{i} = phi i64 [ 0, %{enter} ], [ {i}n, %{latch} ]")
-            for (sink, first, _), mine, ends in zip(
-                running, carried, updated, strict=True
-            ):
+            for (sink, first, _), mine, ends in accumulators:
                 if level > first:
                     kind = self.entries.operations[sink.value].kind
                     start = mine[level - 1]
@@ -219,7 +226,7 @@ class Nest(Registers):
 
     # -- sinks -----------------------------------------------------------------
 
-    def _sink(self, sink: Sink, running: list[tuple[Sink, int, str]]) -> None:
+    def _sink(self, sink: Sink, running: list[Running]) -> None:
         name, _ = self._value(sink.value)
         depth = len(self._extents)
         if sink.pick is not None:
