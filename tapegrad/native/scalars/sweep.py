@@ -90,7 +90,7 @@ class Sweep:
             if bars is None:
                 bars = self.bars[slot] = Bars()
                 bars.structural, bars.total = structural, 1
-            self._join(bars, entry, seed)
+            into(bars.parts, entry, seed, self._sum)
             bars.clean[entry] = 1
         bars, scalar, masks, operands = (
             self.bars,
@@ -146,10 +146,6 @@ class Sweep:
             else:
                 self.masks[slot] = self._or(self.masks[slot], under)
 
-    def _join(self, bars: Bars, entry: int, share: int) -> None:
-        before = bars.parts.get(entry)
-        bars.parts[entry] = share if before is None else self._sum(before, share)
-
     def _to_array(
         self,
         slot: int,
@@ -166,15 +162,14 @@ class Sweep:
         bars.structural = bars.structural and structural
         bars.total += 1
         for entry, share, clean in shares:
-            self._join(bars, entry, share)
+            into(bars.parts, entry, share, self._sum)
             if clean:
                 bars.clean[entry] = bars.clean.get(entry, 0) + 1
         if bars.masks is None or unders is None:
             bars.masks = None
             return
         for entry, under in unders.items():
-            before = bars.masks.get(entry)
-            bars.masks[entry] = under if before is None else self._or(before, under)
+            into(bars.masks, entry, under, self._or)
 
     def _entry(self, bars: Bars, entry: int) -> int:
         """The adjoint of an entry, with the zeros that were added to it."""
@@ -192,8 +187,7 @@ class Sweep:
             bars = self.bars[slot] = Bars()
         bars.structural, bars.masks = False, None
         bars.total += 1
-        before = bars.parts.get(entry)
-        bars.parts[entry] = share if before is None else self._sum(before, share)
+        into(bars.parts, entry, share, self._sum)
         bars.clean[entry] = bars.clean.get(entry, 0) + 1
 
     # -- steps -----------------------------------------------------------------
