@@ -209,7 +209,10 @@ class Plan:
         if node.op in WRITERS:
             return
         view = self.views.get(arg)
-        if view is not None:
+        # what is seen of a number in a register stands nowhere in memory
+        if view is not None and (
+            view.base.op in GIVEN or not self.is_number(view.base)
+        ):
             name = node.params.get("name")
             if name == "gemm" and layout(arg, view) is not None:
                 return

@@ -273,3 +273,23 @@ def test_places_inside_a_slice(step):
                 if found is not None:
                     place = found.coefficient * i + found.offset
                     assert places[place] == c * i + offset
+
+
+@pytest.mark.parametrize(
+    "routine",
+    [
+        np.cumsum,
+        np.sort,
+        lambda y: np.linalg.solve(y.reshape(1, 1) + 2.0, y),
+        lambda y: y.reshape(1, 1) @ np.ones((1, 60)) @ np.ones((60, 60)),
+    ],
+)
+def test_a_routine_takes_a_number_as_an_array_of_one_entry(both, routine):
+    """A number is in a register, where no routine finds it."""
+
+    def f(x, s):
+        made = [np.reshape(np.tanh(s), (1,)), x.sum().reshape(1), np.reshape(s, (1,))]
+        return sum(routine(y).sum() for y in made)
+
+    both(tg.record(f, RNG.normal(size=3), 0.7), RNG.normal(size=3), 0.4)
+    both(gradient_tape(tg.record(f, np.ones(3), 0.7)), RNG.normal(size=3), 0.4)
