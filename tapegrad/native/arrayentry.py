@@ -23,6 +23,7 @@ from tapegrad.native import arraythunk
 from tapegrad.native.engine import Engine, symbol
 from tapegrad.native.entry import FASTCALL_KEYWORDS, Method, make_builtin
 from tapegrad.native.keeping import avals, part_of
+from tapegrad.native.objects import BRANCHES
 from tapegrad.native.options import Options
 from tapegrad.native.report import Part
 from tapegrad.tape.tape import BOOLEAN, SCALAR, Aval
@@ -144,7 +145,7 @@ def _numpy() -> tuple[int, int, int]:
 @functools.cache
 def _thunk() -> tuple[int, Engine]:
     """The address of the thunk, and the engine that keeps it."""
-    engine = Engine(arraythunk.source(), arraythunk.CALLS, codegen=2, passes=2)
+    engine = Engine(arraythunk.source(), arraythunk.CALLS, codegen=2, passes=BRANCHES)
     return engine.address("thunk"), engine
 
 

@@ -34,7 +34,8 @@ define internal ptr @pointer(ptr %layout, i64 %place) alwaysinline {{
   ret ptr %pointer
 }}
 
-define internal ptr @entries(ptr %object, ptr %record, ptr %ndarray) {{
+define internal ptr @entries(ptr %object, ptr %record, ptr %ndarray)
+    alwaysinline {{
 entry:
   %type_at = getelementptr i8, ptr %object, i64 {type_offset}
   %type = load ptr, ptr %type_at
@@ -109,7 +110,7 @@ other:
   ret ptr %object
 }}
 
-define internal void @drop(ptr %objects, i64 %count) noinline cold minsize {{
+define internal void @drop(ptr %objects, i64 %count) noinline cold optnone {{
 entry:
   br label %head
 head:

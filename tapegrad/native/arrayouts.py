@@ -5,14 +5,14 @@
 and lies apart from everything else. ``@private`` copies the arrays of integers before a
 kernel runs without the lock: an index that another thread changes after it was checked
 would read anywhere. Other numbers may change, as in NumPy; the result may be any. All
-of it is kept out of the thunk's way, and takes less time to make so.
+of it is kept out of the thunk's way, and not optimised: it takes less time to make so.
 """
 
 from __future__ import annotations
 
 SOURCE = """\
 define internal i1 @tuple_of(ptr %layout, ptr %object, i64 %count)
-    noinline cold minsize {{
+    noinline cold optnone {{
 entry:
   %tuple = call ptr @pointer(ptr %layout, i64 {tuple_type})
   %type_at = getelementptr i8, ptr %object, i64 {type_offset}
@@ -29,7 +29,7 @@ refuse:
 }}
 
 define internal i1 @is_out(ptr %layout, ptr %names)
-    noinline cold minsize {{
+    noinline cold optnone {{
 entry:
   %one = call i1 @tuple_of(ptr %layout, ptr %names, i64 1)
   br i1 %one, label %look, label %refuse
@@ -43,7 +43,7 @@ refuse:
 }}
 
 define internal i1 @split(ptr %layout, ptr %out, i64 %outputs, ptr %ends)
-    noinline cold minsize {{
+    noinline cold optnone {{
 entry:
   %kind = call i64 @word(ptr %layout, i64 {kind})
   %bare = call i64 @word(ptr %layout, i64 {bare})
@@ -86,7 +86,7 @@ refuse:
 }}
 
 define internal ptr @given(ptr %layout, ptr %ends, i64 %k)
-    noinline cold minsize {{
+    noinline cold optnone {{
 entry:
   %none = call ptr @pointer(ptr %layout, i64 {none})
   %bare = call i64 @word(ptr %layout, i64 {bare})
@@ -113,7 +113,7 @@ found:
 
 define internal ptr @place(ptr %object, ptr %records, ptr %ndarray, ptr %ins,
                            ptr %outs, i64 %inputs, i64 %k)
-    noinline cold minsize {{
+    noinline cold optnone {{
 entry:
   %number = add i64 %inputs, %k
   %words = mul i64 %number, {record}
@@ -156,7 +156,7 @@ refuse:
 }}
 
 define internal i1 @private(ptr %layout, ptr %ins, ptr %copies, i64 %inputs)
-    noinline cold minsize {{
+    noinline cold optnone {{
 entry:
   %records = getelementptr i64, ptr %layout, i64 {head}
   br label %head
@@ -195,7 +195,7 @@ done:
 }}
 
 define internal void @forget(ptr %layout, ptr %copies, i64 %inputs)
-    noinline cold minsize {{
+    noinline cold optnone {{
 entry:
   %records = getelementptr i64, ptr %layout, i64 {head}
   br label %head

@@ -66,7 +66,7 @@ CALLS = (
 
 SOURCE = """\
 define internal i32 @run(ptr %layout, ptr %ins, ptr %outs, ptr %copies,
-                         i64 %inputs) {{
+                         i64 %inputs) alwaysinline {{
 entry:
   %kernel = call ptr @pointer(ptr %layout, i64 {kernel})
   %bytes = call i64 @word(ptr %layout, i64 {arena})

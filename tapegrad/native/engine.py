@@ -83,7 +83,7 @@ class Outside:
             name=self.name,
             gives=self.gives,
             operands=", ".join(f"{kind} %a{i}" for i, kind in enumerate(self.takes)),
-            pure=PURE if self.pure else "",
+            pure=PURE if self.pure else "" if self.shown else "alwaysinline",
             got="" if nothing else "%got = ",
             result="" if nothing else "%got",
         )
@@ -106,7 +106,7 @@ class Engine:
         text: LLVM source, without declarations.
         calls: the functions from outside that it calls.
         codegen: code generation level, 0 (quickest to make) to 3.
-        passes: level of the optimiser before it, 0 for none.
+        passes: level of the optimiser before it, 0 for none, or `objects.BRANCHES`.
 
     Attributes:
         size: bytes of the object that the code generator made.

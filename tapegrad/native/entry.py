@@ -20,6 +20,7 @@ import numpy as np
 
 from tapegrad.native import thunk
 from tapegrad.native.engine import Engine
+from tapegrad.native.objects import BRANCHES
 from tapegrad.native.report import Part
 
 # The convention: (self, args, count, keyword names).
@@ -56,7 +57,7 @@ class Method(ctypes.Structure):
 @functools.cache
 def _thunk() -> tuple[int, Engine]:
     """The address of the thunk, and the engine that keeps it."""
-    engine = Engine(thunk.source(), thunk.CALLS, codegen=2, passes=2)
+    engine = Engine(thunk.source(), thunk.CALLS, codegen=2, passes=BRANCHES)
     return engine.address("thunk"), engine
 
 

@@ -77,7 +77,8 @@ other:
   ret i1 %good
 }}
 
-define internal i1 @convert(ptr %object, ptr %type, ptr %into) noinline cold {{
+define internal i1 @convert(ptr %object, ptr %type, ptr %into)
+    noinline cold optnone {{
 entry:
   %int = load ptr, ptr @PyLong_Type.at
   %whole = icmp eq ptr %type, %int

@@ -31,6 +31,7 @@ from tapegrad.native.arraycalls import build_arrays
 from tapegrad.native.arrayentry import ArrayKernel
 from tapegrad.native.batchthreads import ENOUGH
 from tapegrad.native.engine import Engine
+from tapegrad.native.objects import BRANCHES
 from tapegrad.native.options import Options
 from tapegrad.native.scalars.derived import Flat, derived
 from tapegrad.native.scalars.kernels import is_numbers
@@ -56,7 +57,7 @@ NO_IDENTITY = -1
 @functools.cache
 def _loop() -> tuple[int, Engine]:
     """The address of the loop, and the engine that keeps it."""
-    engine = Engine(batchloop.source(), batchloop.CALLS, codegen=2, passes=2)
+    engine = Engine(batchloop.source(), batchloop.CALLS, codegen=2, passes=BRANCHES)
     return engine.address("loop"), engine
 
 
