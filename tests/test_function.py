@@ -953,7 +953,7 @@ def test_the_path_of_the_last_call_is_tried_first(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr("tapegrad.paths.machine.Code.flipped", refuse)
+    monkeypatch.setattr("tapegrad.paths.native.Code.flipped", refuse)
     assert [f(2.0), f(3.0)] == [4, 6]
 
 
@@ -1167,7 +1167,7 @@ def test_it_looks_like_the_function():
 
 
 def test_no_native_code_for_a_step_means_the_interpreter(monkeypatch):
-    from tapegrad.paths import machine
+    from tapegrad.paths import native
 
     asked = []
 
@@ -1176,7 +1176,7 @@ def test_no_native_code_for_a_step_means_the_interpreter(monkeypatch):
         msg = "no native code today"
         raise tg.CompileError(msg)
 
-    monkeypatch.setattr(machine, "build", refuse)
+    monkeypatch.setattr(native, "build", refuse)
     f = tg.function(lambda x: x * x if x > 0 else x, native_after=0)
     assert [f(2.0), f(-1.0), f(3.0), f(-2.0)] == [4.0, -1.0, 9.0, -2.0]
     assert f.gradient(3.0) == 6.0

@@ -60,18 +60,18 @@ def follow(
     here: Path | None = path
     last = path
     while here is not None and here not in tried:
-        machine = here.runner.machine(name)
-        if machine is None:
+        native = here.runner.native(name)
+        if native is None:
             break
         tried.append(here)
-        known = missed and here is path and machine.code.takes(call.leaves)
-        found = MISS if known else machine(call.leaves)
+        known = missed and here is path and native.code.takes(call.leaves)
+        found = MISS if known else native(call.leaves)
         if found is not MISS:
             if here is not path:
                 family.switch(here)
             return here, found, None
         last = here
-        depth = machine.code.flipped(call.leaves)
+        depth = native.code.flipped(call.leaves)
         if depth < 0 or depth in here.masks or type(here.outcomes[depth]) is not bool:
             break
         here = family.after(here, depth, not here.outcomes[depth])

@@ -188,18 +188,18 @@ class Function:
             now = self._now = now[0], self._cache.state(now[0]), now[2]
             family = now[1].families.get(key) or Family(key)
         path = family.latest
-        machine = None
+        native = None
         if path is not None:
-            machine = path.runner.machines.get(name)
-            if machine is not None:
-                found = machine.quick(*leaves)
+            native = path.runner.natives.get(name)
+            if native is not None:
+                found = native.quick(*leaves)
                 if found is not MISS:
                     cache = self._cache
                     cache.clock = path.used = cache.clock + 1
-                    return found if machine.shape is None else machine.shape(found)
+                    return found if native.shape is None else native.shape(found)
         call = Call(args, kwargs, leaves, key, extra)
         if path is not None:
-            missed = machine is not None
+            missed = native is not None
             path, found, why = follow(family, path, name, call, missed=missed)
             if path is not None:
                 self._cache.hit(path)

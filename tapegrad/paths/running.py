@@ -17,10 +17,10 @@ from tapegrad.tape.tape import Tape
 
 if TYPE_CHECKING:
     from tapegrad.native.compiled import Compiled
-    from tapegrad.paths.machine import Code, Machine
+    from tapegrad.paths.native import Code, Native
 
 # The methods that have native code: of our own, and of `Compiled`.
-MACHINES = frozenset({"value", "value_and_gradient", "gradient"})
+NATIVE = frozenset({"value", "value_and_gradient", "gradient"})
 COMPILED = frozenset({"jacobian", "hessian", "hvp"})
 
 # "auto": measured microseconds, of building (a tape, one with arrays, each step) and of
@@ -112,16 +112,16 @@ class Runner:
         if isinstance(native_after, str):
             native_after = worthwhile(sweeps.flat(tape))
         self.native_after = native_after
-        self.machines: dict[str, Machine] = {}
+        self.natives: dict[str, Native] = {}
         self._counts: dict[str, int] = {}
         self._codes: dict[str, Code] = {}
         self._compiled: Compiled | None = None
         self._adjoint: Tape | None = None
 
-    def machine(self, name: str) -> Machine | None:
+    def native(self, name: str) -> Native | None:
         """The native code of a method, or None: it is the interpreter's turn."""
-        found = self.machines.get(name)
-        if found is None and self.native_after == 0 and name in MACHINES:
+        found = self.natives.get(name)
+        if found is None and self.native_after == 0 and name in NATIVE:
             return self._build(name)
         return found
 
@@ -130,11 +130,11 @@ class Runner:
         if self.native_after is None:
             return
         count = self._counts[name] = self._counts.get(name, 0) + 1
-        if count >= self.native_after and name in MACHINES:
+        if count >= self.native_after and name in NATIVE:
             self._build(name)
 
-    def _build(self, name: str) -> Machine | None:
-        from tapegrad.paths.machine import PARTS, Code, Machine
+    def _build(self, name: str) -> Native | None:
+        from tapegrad.paths.native import PARTS, Code, Native
 
         part = PARTS[name]
         try:
@@ -143,8 +143,8 @@ class Runner:
         except CompileError:
             self.native_after = None
             return None
-        found = Machine(self.tape, self._codes[part], name)
-        self.machines[name] = found
+        found = Native(self.tape, self._codes[part], name)
+        self.natives[name] = found
         return found
 
     def answer(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

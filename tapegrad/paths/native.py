@@ -144,7 +144,7 @@ def _guards(lowered: Tape, base: Tape) -> dict[int, int]:
     return {step: number for number, step in enumerate(steps)}
 
 
-class Machine:
+class Native:
     """A method of a path as native code, of the leaves of its arguments.
 
     Args:
