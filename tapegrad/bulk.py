@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad import masks, passing
-from tapegrad.pulls import PULLS
+from tapegrad import masks, passing, pulls
 from tapegrad.readings import NUMPY
 from tapegrad.readings.mixed import MIXED
 from tapegrad.rules import TABLE, Primitive
@@ -35,7 +34,7 @@ Ints = npt.NDArray[np.int32]
 
 # As many slots are swept with plain floats, at some 0.3 us each: the fixed cost of
 # NumPy is some 10 us an operation, and that of the native machine some 50 us a sweep.
-FEW = 200
+FEW = 128
 # From here on the accumulation is worth native code.
 MANY_SLOTS = 4096
 
@@ -208,8 +207,8 @@ def adjoint_of_few(
     Returns:
         Adjoints of the slots reached; None when there are more than few.
     """
-    flat, stop = columns.flat, max(seeds) + 1
     bars: Any
+    stop = max(seeds) + 1
     if stop > limit:
         leading = _leading(columns, seeds, limit)
         if leading is None:
@@ -221,13 +220,7 @@ def adjoint_of_few(
         bars = [None] * stop
         for slot, seed in seeds.items():
             bars[slot] = seed
-    for slot in slots:
-        bar = bars[slot]
-        if bar is not None:
-            at = 4 * slot
-            pull = PULLS[flat[at]]
-            if pull is not None:
-                pull(bar, at, flat, bars, columns)
+    pulls.sweep(slots, columns.flat, bars, columns)
     if stop > limit:
         return bars  # type: ignore[no-any-return]
     return {slot: bar for slot, bar in enumerate(bars) if bar is not None}
@@ -237,15 +230,24 @@ def _leading(
     columns: Columns, seeds: Mapping[int, float], limit: int
 ) -> list[int] | None:
     """The slots that lead to the seeds, falling; None when there are more than few."""
-    known: set[int] = set()
+    flat, rows = columns.flat, TABLE.rows
+    known = set(seeds)
     todo = list(seeds)
     while todo:
-        slot = todo.pop()
-        if slot not in known:
-            if len(known) == limit:
-                return None
-            known.add(slot)
-            todo += columns.step_at(slot)[1]
+        if len(known) > limit:
+            return None
+        at = 4 * todo.pop()
+        arity, a = rows[flat[at]].arity, flat[at + 1]
+        if not arity:
+            continue
+        if a == MANY:
+            reads = columns.many[flat[at + 2]][0]
+        else:
+            reads = (a,) if arity == 1 else (a, flat[at + 2])
+        for slot in reads:
+            if slot not in known:
+                known.add(slot)
+                todo.append(slot)
     return sorted(known, reverse=True)
 
 

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from tapegrad import bulk, sweeps
+from tapegrad import bulk, short, sweeps
 from tapegrad.ambient import current
 from tapegrad.apply import apply, make
 from tapegrad.binding import (
@@ -139,6 +139,10 @@ def values(
         found: Sequence[Any] | None = native.replay(tape, inputs)
         if found is not None:
             return found
+    if m is SCALAR and not replace:
+        found = short.replay(tape, inputs)
+        if found is not None:
+            return found
     return sweeps.replay(tape, m, inputs, replace)
 
 
@@ -170,6 +174,9 @@ def swept(
         found, reached = bulk.adjoint(lines, given, accumulator(len(slots)))
         marked = zip(found.tolist(), reached.tolist(), strict=True)
         return [bar if mark else None for bar, mark in marked]
+    few = short.adjoint(tape, slots, given) if m is SCALAR else None
+    if few is not None:
+        return few
     return sweeps.adjoint(tape, m, slots, given, wrt)
 
 

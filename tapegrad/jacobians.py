@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import bulk, sweeps
+from tapegrad import bulk, short, sweeps
 from tapegrad.binding import result
 from tapegrad.derivatives import basis, differentiable
 from tapegrad.eager import accumulator
@@ -80,6 +80,8 @@ def derivatives(
     found = None if native is None else native.replay(base, inputs)
     if found is not None and len(outputs) <= SWEEPS * len(chosen):
         return found, _machine_rows(native, base, found, chosen, outputs)
+    if found is None and m is SCALAR:
+        found = short.replay(base, inputs)
     slots = sweeps.replay(base, m, inputs) if found is None else list(found)
     if base.arrays:
         return slots, array_rows(base, m, slots, chosen, outputs)
@@ -90,7 +92,10 @@ def derivatives(
     zero = result(m, m.number(0))
     rows = []
     for slot in outputs:
-        bars = sweeps.adjoint(base, m, slots, {slot: m.number(1)}, chosen)
+        seeds = {slot: m.number(1)}
+        bars = short.adjoint(base, slots, seeds) if m is SCALAR else None
+        if bars is None:
+            bars = sweeps.adjoint(base, m, slots, seeds, chosen)
         mine = [bars[i] for i in chosen]
         rows.append([zero if bar is None else result(m, bar) for bar in mine])
     return slots, rows

@@ -23,7 +23,7 @@ from tapegrad.real import as_number, listed
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.arithmetic import POW, POWC
 from tapegrad.rules.kinks import MAX, WHERE
-from tapegrad.value import ARRAYS, Array, Value, constant, new
+from tapegrad.value import ARRAYS, CONSTANT, Array, Value, new
 
 # Powers of ints up to this one are products; any other is that of a float.
 MOST = 64
@@ -191,11 +191,9 @@ def literal(columns: Any, number: float) -> Any:
     if found is None:
         value = float(number)
         slot = columns.constant(value)
+        found = make(columns, slot, value)
         if columns.eager:
-            found = constant(value)
-            found._rec, found._i = columns, slot
-        else:
-            found = make(columns, slot, value)
+            found._label, found._born = "", CONSTANT
         columns.literals[number] = found
     return found
 
@@ -274,7 +272,12 @@ def _exponent(exponent: Any) -> int | float:
 
 def _power(self: Value, exponent: Any) -> Any:
     if type(exponent) in {int, float} and type(self) in NUMBERS:
-        return apply(POWC, self, exponent=_exponent(exponent))
+        rec, exponent = current(), _exponent(exponent)
+        if self._rec is not rec:
+            return apply(POWC, self, exponent=exponent)
+        primal = SCALAR.apply(POWC, self._data, exponent=exponent)
+        slot = rec.push(POWC, (self._i,), {"exponent": exponent}, primal)
+        return make(rec, slot, primal)
     return NotImplemented if _objects(exponent) else power(self, exponent)
 
 

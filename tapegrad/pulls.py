@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tapegrad.passing import smooth
 from tapegrad.readings import SCALAR
 from tapegrad.readings.base import Reading
 from tapegrad.readings.numeric import UNLIKE_IEEE
@@ -236,7 +237,7 @@ class _Pulls(dict[int, "Pull | None"]):
     def __missing__(self, code: int) -> Pull | None:
         row = TABLE.rows[code]
         found: Pull | None = pull_any
-        if row.partials is None and row.kind != "select":
+        if row.partials is None or not smooth(row):
             found = None  # inputs, constants, predicates: nothing is passed on
         elif row.kind == "elementwise" and row.arity in {1, 2}:
             found = _written_out(row, {}) or pull_any
@@ -251,17 +252,19 @@ _MAKING = threading.Lock()
 
 def pull_any(bar: float, at: int, flat: list[Any], bars: Any, columns: Columns) -> None:
     """Any row: its rule read with floats."""
-    row, operands, static, y = columns.step_at(at >> 2)
+    row = TABLE.rows[flat[at]]
+    if row.arity == 1 and flat[at + 2]:
+        special = _of_set(flat[at], row, columns.statics[flat[at + 2]])
+        if special is not None:
+            special(bar, at, flat, bars, columns)
+            return
+    _, operands, static, _ = columns.step_at(at >> 2)
     if row.kind == "select":
         taken = operands[1] if flat[4 * operands[0] + 3] else operands[2]
         old = bars[taken]
         bars[taken] = bar if old is None else old + bar
         return
-    if static and row.arity == 1:
-        special = _of_set(flat[at], row, static)
-        if special is not None:
-            special(bar, at, flat, bars, columns)
-            return
+    y = flat[at + 3]
     xs = [flat[4 * operand + 3] for operand in operands]
     for operand, partial in zip(
         operands, SCALAR.partials(row, y, *xs, **dict(static)), strict=False
@@ -288,3 +291,22 @@ def _of_set(code: int, row: Primitive, static: Any) -> Pull | None:
         return None
     found = _SETS[key] = _written_out(row, dict(static))
     return found
+
+
+def sweep(slots: Sequence[int], flat: list[Any], bars: Any, columns: Columns) -> None:
+    """A reverse sweep with plain floats.
+
+    Args:
+        slots: those to look at, falling.
+        flat: rows of columns, with the values of the slots.
+        bars: adjoints by slot, None where nothing has arrived; added to.
+        columns: what keeps operands and static parameters that rows have no room for.
+    """
+    known = PULLS
+    for slot in slots:
+        bar = bars[slot]
+        if bar is not None:
+            at = 4 * slot
+            pull = known[flat[at]]
+            if pull is not None:
+                pull(bar, at, flat, bars, columns)

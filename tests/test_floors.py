@@ -35,6 +35,7 @@ FLOORS = {
     "sweeps": 3,
     "ambient": 4,
     "bulk": 5,
+    "short": 5,
     "pulls": 4,
     "nested": 5,
     "doors": 5,

@@ -115,7 +115,9 @@ class Columns:
             return 0
         static = tuple(sorted(params.items()) if len(params) > 1 else params.items())
         # 2 and 2.0 are equal keys but different content, and so are 0.0 and -0.0
-        key = tuple((name, type(value), value or repr(value)) for name, value in static)
+        key = tuple(
+            [(name, type(value), value or repr(value)) for name, value in static]
+        )
         index = self._static_index.get(key)
         if index is None:
             index = self._static_index[key] = len(self.statics)
