@@ -88,6 +88,11 @@ def to_c(tape: Tape, name: str = "f", *, derivative: bool = True) -> str:
         )
         full = f"{name}_value_and_{title}"
         parts.append(_part(full, base, "gradient", inputs, both, messages, named))
+    return _file(name, tape, parts, messages)
+
+
+def _file(name: str, tape: Tape, parts: list[File], messages: Mapping[str, int]) -> str:
+    """The file: what its functions need stands before them."""
     texts = [part.text() for part in parts]
     words = {*re.findall(r"\w+", "".join(texts))}
     constants = [
