@@ -34,6 +34,7 @@ MANY = -1
 # Opcode of the second and later slots of a step that owns several.
 CONTINUED = -1
 
+ARRAYS = (np.ndarray, np.generic)
 _INPUT, _CONST = TABLE.opcode(INPUT), TABLE.opcode(CONST)
 
 
@@ -113,11 +114,15 @@ class Columns:
         """The index of static parameters in `statics`."""
         if not params:
             return 0
-        static = tuple(sorted(params.items()) if len(params) > 1 else params.items())
         # 2 and 2.0 are equal keys but different content, and so are 0.0 and -0.0
-        key = tuple(
-            [(name, type(value), value or repr(value)) for name, value in static]
-        )
+        key: Any
+        if len(params) == 1:  # the usual set
+            ((name, value),) = params.items()
+            static: Static = ((name, value),)
+            key = name, type(value), value or repr(value)
+        else:
+            static = tuple(sorted(params.items()))
+            key = tuple([(k, type(value), value or repr(value)) for k, value in static])
         index = self._static_index.get(key)
         if index is None:
             index = self._static_index[key] = len(self.statics)
@@ -137,12 +142,14 @@ class Columns:
 
         Arrays must be frozen already: nothing is copied here.
         """
-        if isinstance(value, np.ndarray | np.generic) and type(value) is not np.float64:
-            return self._constant_array(value)
-        truth = isinstance(value, bool)
         key: Any = value
-        if truth or not value:
-            key = (value, math.copysign(1.0, value), truth)
+        truth = False
+        if type(value) is not float or not value:
+            if isinstance(value, ARRAYS) and type(value) is not np.float64:
+                return self._constant_array(value)
+            truth = isinstance(value, bool)
+            if truth or not value:
+                key = (value, math.copysign(1.0, value), truth)
         slot = self._constants.get(key)
         if slot is None:
             if truth:
