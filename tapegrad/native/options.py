@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from numbers import Real
 
 from tapegrad.errors import CompileError
 
@@ -56,7 +57,9 @@ class Options:
                 f"this machine has {os.cpu_count()} cores"
             )
             raise CompileError(msg)
-        if self.budget is not None and not 0.0 <= self.budget < math.inf:
+        if self.budget is not None and not (
+            isinstance(self.budget, Real) and 0.0 <= self.budget < math.inf
+        ):
             msg = f"budget is in seconds, 0 or more, got {self.budget!r}"
             raise CompileError(msg)
 

@@ -25,7 +25,7 @@ from tapegrad import sweeps
 from tapegrad.apply import apply
 from tapegrad.derivatives import differentiable, gradient_tape, scalar_output
 from tapegrad.errors import CompileError
-from tapegrad.expanding import expanded
+from tapegrad.expanding import bounded, expanded
 from tapegrad.native import batchloop
 from tapegrad.native.arraycalls import build_arrays
 from tapegrad.native.arrayentry import ArrayKernel
@@ -91,7 +91,8 @@ def ufunc_of(
         The ufunc, which keeps its code, and the kernel.
 
     Raises:
-        CompileError: the tape has a guard, or inputs of another dtype, or none.
+        CompileError: the tape has a guard, or inputs of another dtype, or none, or
+            more than a ufunc may have; or derivatives of a while loop are asked for.
     """
     base = sweeps.flat(tape)
     _check(base)
@@ -103,6 +104,13 @@ def ufunc_of(
         grown, lanes = _laned(flat), LANES
     else:
         grown, lanes = expanded(_part(base, part, wrt), native=True), 1
+    if bounded(grown):
+        msg = (
+            "the derivative of a while loop has room for a number of iterations, and a "
+            "ufunc cannot ask for more at a point; call the compiled tape point by "
+            "point, or use tg.vmap(tg.grad(f))"
+        )
+        raise CompileError(msg)
     kernel = build_arrays(lambda: _floats(grown), options, lanes if lanes > 1 else 0)
     return _made(kernel, lanes, *_described(tape, part)), kernel
 
@@ -304,7 +312,11 @@ def _made(kernel: ArrayKernel, lanes: int, name: str, doc: str) -> np.ufunc:
     make: Callable[..., np.ufunc] = ctypes.PYFUNCTYPE(ctypes.py_object, *kinds)(
         _table()[place]
     )
-    made = make(*arguments)
+    try:
+        made = make(*arguments)
+    except ValueError as problem:  # more operands than NumPy has room for
+        msg = f"{problem}; hand many numbers over as one array"
+        raise CompileError(msg) from problem
     # all of it lives as long as the ufunc
     made.kept = (kernel, engine, layout, functions, data, types, words_of)  # type: ignore[attr-defined]
     return made

@@ -87,3 +87,9 @@ def test_a_compiled_tape_keeps_its_budget_when_pickled():
     native = pickle.loads(pickle.dumps(tg.record(plain, 0.5, 2.0).compile(budget=0.0)))
     assert native(1.0, 2.0) == tg.record(plain, 0.5, 2.0)(1.0, 2.0)
     assert set(native.report.left) == {"value"}
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf"), "fast"])
+def test_what_is_no_budget(wrong):
+    with pytest.raises(tg.CompileError, match="budget is in seconds, 0 or more, got"):
+        tg.record(plain, 0.5, 2.0).compile(budget=wrong)

@@ -183,6 +183,10 @@ def test_loops_whose_lanes_end_apart():
 
     made = tg.compile(doubled, 1.0)
     assert made.ufunc()(np.array([1.0, 3.0, 200.0])).tolist() == [128.0, 192.0, 200.0]
+    # the derivative has room for some iterations only: never a NaN in its place
+    for method in (made.gradient_ufunc, made.jacobian_ufunc):
+        with pytest.raises(tg.CompileError, match=r"while loop.*tg\.vmap"):
+            method()
 
 
 def test_refused():
@@ -196,6 +200,8 @@ def test_refused():
         tg.compile(lambda x: (x, x), 1.0).gradient_ufunc()
     with pytest.raises(tg.CompileError, match="no inputs"):
         tg.compile(lambda: 1.0).ufunc()
+    with pytest.raises(tg.CompileError, match="operands .* as one array"):
+        tg.compile(lambda *xs: sum(xs), *([1.0] * 100)).ufunc()
 
 
 def test_values_are_for_the_tape():
