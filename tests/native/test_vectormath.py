@@ -328,6 +328,9 @@ def test_many_calls_of_one_function_make_it_stand_apart(count, stands):
     for _ in range(count):
         want = sine(want) + x
     np.testing.assert_array_equal(tape.compile()(x), want)
+    # in C they are those of its library
+    assert "sin(" in tape.to_c("waves")
+    assert "lanes" not in tape.to_c("waves")
 
 
 def test_others_are_not_made():

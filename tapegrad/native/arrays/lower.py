@@ -60,7 +60,9 @@ class LoweredArrays:
         return "".join([*(call.declared() for call in self.calls), self.body])
 
 
-def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredArrays:
+def lower_arrays(
+    tape: Tape, lanes: int = 0, *, fast: bool = False, apart: bool = True
+) -> LoweredArrays:
     """Lower a flat tape, of arrays and numbers.
 
     Args:
@@ -68,6 +70,7 @@ def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredAr
         lanes: if not 0, arrays are of this many independent lanes, and the kernel runs
             on as many of them as the word after the pointers to inputs says.
         fast: whether functions of vectors may be off by 4 ulps.
+        apart: whether those that many loops call may take vectors as operands.
 
     Raises:
         CompileError: a step has no native code.
@@ -91,7 +94,7 @@ def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredAr
         plan.items = grouped(plan)
         put_in_outputs(plan)
         text = _Text(plan, lanes, fast=fast)
-        lowered = text.run(len(tape))
+        lowered = text.run(len(tape), apart=apart)
         if not text.wanted:
             return lowered
         if text.wanted <= forced:
@@ -103,7 +106,7 @@ def lower_arrays(tape: Tape, lanes: int = 0, *, fast: bool = False) -> LoweredAr
 class _Text(StripLoops):
     """The text of a plan."""
 
-    def run(self, steps: int) -> LoweredArrays:
+    def run(self, steps: int, *, apart: bool) -> LoweredArrays:
         """The whole module."""
         for place, item in enumerate(self.plan.items):
             self.arena.begin(place)
@@ -128,7 +131,8 @@ class _Text(StripLoops):
         body.append("ret i32 0\n}\n")
         inner = ""
         if self.reading.inner:
-            inner = self.reading.vectors(self.done, len(self.metadata))
+            parts = self.done if apart else []
+            inner = self.reading.vectors(parts, len(self.metadata))
         parts = [*self.globals.values(), inner, *self.done, *body, *self.metadata]
         text = "".join(parts)
         if len(self.done) == 1:
