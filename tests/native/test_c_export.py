@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ccode import COMPILER, Library, compiles, linked, run
 from randomtapes import program
+from rowfunctions import function_of
 
 import tapegrad as tg
 from tapegrad import sweeps
@@ -51,17 +52,6 @@ def same(one, other):
     return bool(np.all(equal | (np.isnan(one) & np.isnan(other))))
 
 
-def of_numbers(row, params):
-    """A row of numbers as a function of floats."""
-    if row.kind == "select":
-        return lambda c, a, b: apply(row, c > 0, a, b)
-    if row.name.startswith("logical"):
-        return lambda *xs: tg.where(apply(row, *[x > 0 for x in xs]), xs[0], 2.0)
-    if row.kind == "predicate":
-        return lambda *xs: tg.where(apply(row, *xs), xs[0], 2.0 * xs[-1])
-    return lambda *xs: apply(row, *xs, **params)
-
-
 def interpreted(tape, inputs):
     with np.errstate(all="ignore"):
         slots = sweeps.replay(tape, MIXED, inputs)
@@ -72,7 +62,7 @@ def interpreted(tape, inputs):
 def numbers(tmp_path_factory):
     """All rows of numbers in one file: value and gradient of each."""
     tapes = [
-        tg.record(of_numbers(row, params), *[0.75, 0.5, 0.25][: row.arity])
+        tg.record(function_of(row, params), *[0.75, 0.5, 0.25][: row.arity])
         for row, params in NUMBERS
     ]
     texts = [tape.to_c(f"f{number}") for number, tape in enumerate(tapes)]

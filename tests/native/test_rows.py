@@ -5,11 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import sys
+from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from rowfunctions import function_of
+
 import tapegrad as tg
-from tapegrad.apply import apply
 from tapegrad.derivatives import gradient_tape
 from tapegrad.native.lowering import lower
 from tapegrad.rules import TABLE
@@ -35,17 +40,6 @@ def near(found, want, edge):
     if same(found, want) or found == want:
         return True
     return math.isclose(found, want, rel_tol=edge.relative, abs_tol=0.0)
-
-
-def function_of(row, params):
-    """The row as a function of floats; predicates choose between two of them."""
-    if row.kind == "select":
-        return lambda c, a, b: apply(row, c > 0, a, b)
-    if row.name.startswith("logical"):
-        return lambda *xs: tg.where(apply(row, *[x > 0 for x in xs]), xs[0], 2.0)
-    if row.kind == "predicate":
-        return lambda *xs: tg.where(apply(row, *xs), xs[0], 2.0 * xs[-1])
-    return lambda *xs: apply(row, *xs, **params)
 
 
 def points_of(row, params):

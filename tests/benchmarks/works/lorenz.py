@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import numpy as np
 from harness.work import HAND_C, Ready, Work
 
-from works.hands import JIT, buffered, library, pointer, zeros
-from works.straight import START, STEP, pair, reference, stepped
+from works.hands import JIT, buffered, zeros
+from works.straight import START, hand_c, pair, reference, stepped
 
 WORK = Work(
     "lorenz",
@@ -37,15 +36,7 @@ def tapegrad(n: int) -> Ready:
     return Ready("f(1.0, 1.0, 1.0)", {"f": call}, pair)
 
 
-@WORK.by(HAND_C, "adjoint by hand", ahead=True)
-def hand_c(n: int) -> Ready:
-    """C through ctypes: forward, then back over the kept states."""
-    f = library().lorenz_gradient
-    f.restype = ctypes.c_double
-    x, g, kept = np.array(START), *zeros(3, 3 * n)
-    args = ctypes.c_long(n), pointer(x), ctypes.c_double(STEP), pointer(kept)
-    names = {"f": f, "args": (*args, pointer(g)), "g": g, "kept": (x, kept)}
-    return Ready("f(*args), g", names, lambda y: [y[0], y[1]])
+WORK.by(HAND_C, "adjoint by hand", ahead=True)(hand_c)
 
 
 def _casadi(n: int, **options: Any) -> Ready:
