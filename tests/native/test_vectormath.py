@@ -313,7 +313,7 @@ def test_loops_call_a_function_apart_by_vectors(row):
     assert "alloca" not in body
 
 
-@pytest.mark.parametrize(("count", "stands"), [(2, False), (60, True)])
+@pytest.mark.parametrize(("count", "stands"), [(2, False), (12, True)])
 def test_many_calls_of_one_function_make_it_stand_apart(count, stands):
     def f(x):
         y = x
