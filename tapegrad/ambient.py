@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from contextvars import ContextVar
-from threading import get_ident
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -32,6 +32,8 @@ _serials = itertools.count()
 
 # Bytes of arrays after which a segment closes, so that old ones can be freed.
 ROOM = 1 << 26
+# A thread may ask for adjoints that another one has left waiting.
+_SETTLING = Lock()
 INPUT_CODE = TABLE.opcode(INPUT)
 
 
@@ -49,6 +51,7 @@ class Segment(Columns):
         bytes: taken by the arrays of its slots.
         whole: it has steps of arrays, which sweep in their own way.
         few, many_bars: accumulated adjoints of the slots, of short and long sweeps.
+        waiting: those of the last short sweep.
     """
 
     __slots__ = (
@@ -64,6 +67,7 @@ class Segment(Columns):
         "searched",
         "serial",
         "thread",
+        "waiting",
         "whole",
     )
     eager = True
@@ -82,6 +86,7 @@ class Segment(Columns):
         self._seen: WeakValueDictionary[int, Any] | None = None
         self.searched = 0
         self.few: dict[int, Any] = {}
+        self.waiting: Any = None
         self.many_bars: npt.NDArray[np.float64] | None = None
 
     @property
@@ -146,28 +151,39 @@ class Segment(Columns):
         return slots
 
     # Accumulated adjoints: of short sweeps in a dictionary, of long ones in an array.
+    # Few ask for those of inner Values, so the last short sweep's wait to be added.
 
     def adjoint_of(self, slot: int) -> Any:
         """The accumulated adjoint of a slot."""
-        few = self.few.get(slot, 0.0)
+        few = self._settled().get(slot, 0.0)
         if self.many_bars is None or slot >= len(self.many_bars):
             return few
         return few + float(self.many_bars[slot])
 
     def set_adjoint(self, slot: int, number: Any) -> None:
         """Put a number in place of what a slot has accumulated."""
-        self.few[slot] = number
+        self._settled()[slot] = number
         if self.many_bars is not None and slot < len(self.many_bars):
             self.many_bars[slot] = 0.0
 
-    def add_few(self, bars: dict[int, Any]) -> None:
-        """Add the adjoints of a short sweep."""
-        held = self.few
-        if not held:
-            self.few = {slot: 0.0 + bar for slot, bar in bars.items()}
-            return
-        for slot, bar in bars.items():
-            held[slot] = held.get(slot, 0.0) + bar
+    def add_few(self, bars: Any) -> None:
+        """Add the adjoints of a short sweep: by slot, None where there is none."""
+        self._settled()
+        self.waiting = bars
+
+    def _settled(self) -> dict[int, Any]:
+        """What short sweeps have accumulated."""
+        if self.waiting is None:
+            return self.few
+        with _SETTLING:
+            held, bars = self.few, self.waiting
+            if bars is not None:
+                pairs = enumerate(bars) if type(bars) is list else bars.items()
+                for slot, bar in pairs:
+                    if bar is not None:
+                        held[slot] = held.get(slot, 0.0) + bar
+                self.waiting = None
+        return held
 
     def add_many(self, bars: npt.NDArray[np.float64]) -> None:
         """Add the adjoints of a long sweep, of the first slots."""

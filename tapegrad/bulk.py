@@ -194,9 +194,7 @@ class _Bars(dict[int, Any]):
         return None
 
 
-def adjoint_of_few(
-    columns: Columns, seeds: Mapping[int, float], limit: int
-) -> dict[int, float] | None:
+def adjoint_of_few(columns: Columns, seeds: Mapping[int, float], limit: int) -> Any:
     """A short sweep with plain floats.
 
     Args:
@@ -205,7 +203,8 @@ def adjoint_of_few(
         limit: the most slots that count as few.
 
     Returns:
-        Adjoints of the slots reached; None when there are more than few.
+        Adjoints by slot, a list up to the highest seed or a mapping, with None where
+        none has come; None when there are more than few.
     """
     bars: Any
     stop = max(seeds) + 1
@@ -221,9 +220,7 @@ def adjoint_of_few(
         for slot, seed in seeds.items():
             bars[slot] = seed
     pulls.sweep(slots, columns.flat, bars, columns)
-    if stop > limit:
-        return bars  # type: ignore[no-any-return]
-    return {slot: bar for slot, bar in enumerate(bars) if bar is not None}
+    return bars
 
 
 def _leading(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -97,39 +98,49 @@ def _seed(root: Value, seed: Any) -> Any:
 
 def _sweep(segment: Segment, seeds: dict[int, Any]) -> list[tuple[Segment, int, Any]]:
     """Sweep one segment; returns adjoints for slots of older ones."""
-    few: dict[int, Any] | None
+    found: Iterable[tuple[int, Any]]
+    few: Any
     if segment.whole:
         with np.errstate(all="ignore"):
             few = bulk.adjoint_of_arrays(segment, seeds)
     else:
         few = bulk.adjoint_of_few(segment, seeds, bulk.FEW)
     if few is not None:
-        segment.add_few(few)
-        found = [(slot, few[slot]) for slot in segment.imports if slot in few]
-    else:
         stop = max(seeds) + 1
-        native = machine(stop)
-        swept = None if native is None else native.adjoint_of_rows(segment, stop, seeds)
-        if swept is None:
-            lines = bulk.lines_of_columns(segment, stop)
-            loop = None if native is None else accumulator(stop)
-            swept = bulk.adjoint(lines, seeds, loop)
-        bars, reached = swept
-        segment.add_many(bars)
-        found = [
-            (slot, float(bars[slot]))
-            for slot in segment.imports
-            if slot < stop and reached[slot]
-        ]
+        found = [(slot, few[slot]) for slot in segment.imports if slot < stop]
+    else:
+        found = _sweep_many(segment, seeds)
     onward = []
     with _LEAVES:
+        if few is not None:
+            segment.add_few(few)
         for slot, bar in found:
+            if bar is None:
+                continue
             if slot in segment.origins:
                 onward.append((*segment.origins[slot], bar))
             else:
                 leaf = segment.imports[slot]
                 leaf._grad = getattr(leaf, "_grad", 0.0) + bar
     return onward
+
+
+def _sweep_many(segment: Segment, seeds: dict[int, Any]) -> Iterable[tuple[int, float]]:
+    """A long sweep; returns slot and adjoint of the imports reached."""
+    stop = max(seeds) + 1
+    native = machine(stop)
+    swept = None if native is None else native.adjoint_of_rows(segment, stop, seeds)
+    if swept is None:
+        lines = bulk.lines_of_columns(segment, stop)
+        loop = None if native is None else accumulator(stop)
+        swept = bulk.adjoint(lines, seeds, loop)
+    bars, reached = swept
+    segment.add_many(bars)
+    return [
+        (slot, float(bars[slot]))
+        for slot in segment.imports
+        if slot < stop and reached[slot]
+    ]
 
 
 def accumulator(slots: int) -> bulk.Accumulate | None:

@@ -30,6 +30,8 @@ Pull = Callable[[float, int, list[Any], Any, Columns], None]
 COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
 # Rules with static parameters are written out for so many sets of parameters.
 MOST_SETS = 256
+# Bodies of so many lines stand in place of a call.
+SHORT_BODY = 8
 # So often a set of parameters is met before it is: writing out takes some 200 us.
 OFTEN = 4
 
@@ -134,6 +136,9 @@ class _Writing(Reading):
         def word(*xs: Any, **params: Any) -> Any:
             if not any(isinstance(x, _Name) for x in xs):
                 return SCALAR.apply(row, *xs, **params)
+            inside = self._inside(row, xs, params)
+            if inside is not None:
+                return inside
             texts = [written(x) for x in xs]
             root = _Name("", self.lines)
             if row.symbol in COMPARISONS and row.kind == "predicate":
@@ -146,6 +151,23 @@ class _Writing(Reading):
             return root.line(f"{name}({', '.join(texts)})")
 
         return word
+
+    def _inside(self, row: Primitive, xs: Any, params: dict[str, Any]) -> Any:
+        """A row's short body in place of a call; None where there is none.
+
+        What raises in it sends the whole rule to `SCALAR.partials`.
+        """
+        if row.body is None or hasattr(type(SCALAR), row.name):
+            return None
+        start = len(self.lines)
+        try:
+            found = row.body(self, *xs, **params)
+        except Exception:  # noqa: BLE001 - a user's body: it is called
+            found = None
+        if isinstance(found, _Name) and len(self.lines) - start <= SHORT_BODY:
+            return found
+        del self.lines[start:]
+        return None
 
 
 def rule_lines(
