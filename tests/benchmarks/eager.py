@@ -179,6 +179,39 @@ def speed(steps: int) -> Table:
     return table
 
 
+SMALL = (5, 15, 30, 60)
+
+
+def small() -> Table:
+    """Graphs of a few steps, recorded and swept again and again, each peer in turn."""
+    table = Table(title="eager, small graphs: us a graph (least of runs)")
+    for column in ("", "steps", "together", "ratio"):
+        table.add_column(column, justify="right" if column else "left")
+    everybody = peers()
+    for program in (chain, numbers):
+        for steps in SMALL:
+            best: dict[str, float] = {}
+            for _ in range(20 * REPEATS):
+                for name, peer in everybody.items():
+                    found = timed_often(program, peer, steps)
+                    best[name] = min(best.get(name, found), found)
+            for name, spent in best.items():
+                ratio = f"{spent / best['tapegrad']:.2f}"
+                cells = (str(steps), f"{spent:.1f}", ratio)
+                table.add_row(f"{program.__name__}, {name}", *cells)
+    return table
+
+
+def timed_often(program: Any, peer: Peer, steps: int, times: int = 20) -> float:
+    """Microseconds of recording and sweeping a small graph once."""
+    start = time.process_time()
+    for _ in range(times):
+        held = peer.start()
+        peer.sweep(program(peer, steps))
+        del held
+    return (time.process_time() - start) / times * 1e6
+
+
 def machine(steps: int) -> Table:
     """One tape swept by the interpreter and by the machine."""
     tape = tg.record(lambda x, c: _iterated(x, c, steps // 3), 0.5, 0.9)
@@ -288,6 +321,7 @@ def main() -> None:
     scale = 10 if parser.parse_args().quick else 1
     console = Console()
     console.print(speed(200_000 // scale))
+    console.print(small())
     console.print(machine(1_000_000 // scale))
     ours, numpys = import_seconds()
     console.print(f"import tapegrad {ours:.3f} s, of which NumPy {numpys:.3f} s")
