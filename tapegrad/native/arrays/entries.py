@@ -136,6 +136,11 @@ class Entries:
         kind = KINDS[node.dtype]
         return self.add("number", kind, extra=number(0, kind))
 
+    def settled(self, node: Node, made: int) -> int:
+        """A value of a node, and 0.0 where that is -0.0."""
+        extra = ("add", _Params())
+        return self.add("map", KINDS[node.dtype], (made, self._zero(node)), extra=extra)
+
     # -- one function an op ----------------------------------------------------
 
     def _map(self, node: Node, terms: Terms) -> int:

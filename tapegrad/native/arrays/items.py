@@ -193,14 +193,30 @@ class Items(Functions):
     def _writes(self, node: Node) -> None:
         """A chain of writes; the array that it begins with may be this very one."""
         base, *values = node.args
-        if self.plan.same.get(base) is not self.plan.same.get(node, node):
-            self._one_nest(base, node, View(node, 0, contiguous(node.shape)))
-        keys, adds = node.params["keys"], node.params["add"]
-        for value, key, add in zip(values, keys, adds, strict=True):
-            self._one_nest(value, node, _cut_out(node, key), "add" if add else "")
+        first, *settle = node.params["settle"]
+        if first or self.plan.same.get(base) is not self.plan.same.get(node, node):
+            whole = View(node, 0, contiguous(node.shape))
+            self._one_nest(base, node, whole, settled=first)
+        writes = zip(
+            values, node.params["keys"], node.params["add"], settle, strict=True
+        )
+        for value, key, add, plus in writes:
+            kind = "add" if add else ""
+            self._one_nest(value, node, _cut_out(node, key), kind, settled=plus)
 
-    def _one_nest(self, value: Node, target: Node, view: View, kind: str = "") -> None:
-        """Every entry of a node, stored along a view, or added to what is there."""
+    def _one_nest(
+        self,
+        value: Node,
+        target: Node,
+        view: View,
+        kind: str = "",
+        *,
+        settled: bool = False,
+    ) -> None:
+        """Every entry of a node, stored along a view, or added to what is there.
+
+        Settled, -0.0 is stored as 0.0.
+        """
         if not value.size:
             return
         todo: list[Box] = [tuple((0, size) for size in value.shape)]
@@ -211,6 +227,8 @@ class Items(Functions):
             entries = Entries(self, box)
             try:
                 made = entries.value(value, terms)
+                if settled:
+                    made = entries.settled(value, made)
             except Cut as cut:
                 count += 1
                 if count > BOXES:

@@ -62,6 +62,8 @@ def _index(g: Graph, x: Node, key: Any) -> Node:
             added.append(write.args[-1])
         elif not disjoint(mine, key):
             break
+        elif write is not x and added[-1:] != [zero := g.number(0.0, x)]:
+            added.append(zero)  # what was added is 0.0 here, and makes 0.0 of -0.0
         x = before
     if found is None:
         shape = indexed(x.shape, key)

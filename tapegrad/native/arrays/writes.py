@@ -62,9 +62,15 @@ def written(node: Node) -> tuple[Node | None, Node | None]:
 
 
 def _join(node: Node, count: int) -> None:
-    """Make the nodes of a chain, MOST writes each, from its end backwards."""
+    """Make the nodes of a chain, MOST writes each, from its end backwards.
+
+    An addition adds 0.0 to every other entry, too, and so makes 0.0 of -0.0. Here it
+    does not touch them: what is put before one of them, and the array that a chain
+    begins with, are settled instead.
+    """
+    later = False
     while count:
-        here, keys, values, adds = node, [], [], []
+        here, keys, values, adds, settle = node, [], [], [], []
         for _ in range(min(MOST, count)):
             write, before = written(node)
             if write is None or before is None:
@@ -72,8 +78,15 @@ def _join(node: Node, count: int) -> None:
             keys.append(write.params["key"])
             values.append(write.args[-1])
             adds.append(write is not node)
+            settle.append(later and write is node)
+            later |= adds[-1]
             node = before
             count -= 1
         here.op = "writes"
         here.args = (node, *reversed(values))
-        here.params = {"keys": keys[::-1], "add": adds[::-1]}
+        first = later and not count
+        here.params = {
+            "keys": keys[::-1],
+            "add": adds[::-1],
+            "settle": [first, *reversed(settle)],
+        }
