@@ -6,6 +6,7 @@ the number.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from tapegrad.tape.tape import Tape
 
 
+@functools.cache
+def _eager() -> Any:
+    """The module, asked for once: an import takes as long as a sweep of some steps."""
+    from tapegrad import eager
+
+    return eager
+
+
 class ValueDoors:
     """Sweeps, the tape, whole numbers and pictures of a Value."""
 
@@ -23,9 +32,7 @@ class ValueDoors:
 
     def backward(self: Any, seed: float | None = None) -> None:
         """Reverse sweep from here: adds its adjoints to every ``.grad``."""
-        from tapegrad.eager import backward
-
-        backward(self, seed)
+        _eager().backward(self, seed)
 
     def _backward(self: Any) -> None:
         """This step's share of the sweep alone, as in micrograd."""
