@@ -1,9 +1,10 @@
 """What users hold: a tape as native code. Floor 9; loads llvmlite.
 
-The value is lowered from the tape, the derivatives from the tape of its gradient. Both
-are built when they are first asked for. Where arguments and result are plain numbers,
-the methods are builtins without a Python frame; other structures are taken apart and
-put together in Python around the same kernels.
+The value is lowered from the tape, derivatives from tapes that are made of it: of its
+gradient, its pullbacks, or its tangents. Each is built when it is first asked for.
+Where arguments and result are numbers and arrays, the methods are builtins without a
+Python frame; other structures are taken apart and put together in Python around the
+same kernels.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Lowered:
     steps: int
     chunks: int
     scratch: int = 0
-    registers: Sequence[int] = ()
+    registers: Sequence[int] | npt.NDArray[np.signedinteger] = ()
 
     @property
     def text(self) -> str:

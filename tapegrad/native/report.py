@@ -38,7 +38,8 @@ class Report:
         tier: 2, code for this very tape.
         level: as it was asked for.
         steps: steps of the tape.
-        parts: the kernels built so far, by name: "value", "gradient" (with values).
+        parts: the kernels built so far, by name: "value", "gradient" (with values), a
+            direction's ("jvp"), a ufunc's ("value ufunc").
         left: what is left to the interpreter for want of a budget, and why.
     """
 
