@@ -407,11 +407,11 @@ INTERRUPTED = """
     tape = tg.record(long, 1.0)
     expected = tape.value_and_gradient(0.7)
     compiled = tape.compile()
-    # the signal comes while LLVM makes the object, or so many seconds after the start
+    # the signal comes before LLVM makes the object, or so many seconds after the start
     if place == "emit":
         emitted = objects.machine_at
         def machine(level):
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT)).start()
+            os.kill(os.getpid(), signal.SIGINT)
             objects.machine_at = emitted
             return emitted(level)
         objects.machine_at = machine
