@@ -280,7 +280,7 @@ def _by_machine(made: Any, tape: Any, inputs: Any, counts: Counts) -> list[str]:
             return []
         # a guard on the value of a function may flip within the function's ulps
         return [] if tape.guards else [f"the machine says {one}, not {other}"]
-    apart = steps_apart(tape, slots, mine, collections.Counter())
+    apart = steps_apart(sweeps.flat(tape), slots, mine, collections.Counter())
     if made.flavour == "exact" or all(map(_same, one, other)):
         close = all(map(_same, one, other))
     else:
