@@ -272,6 +272,16 @@ _SETS: dict[Any, Any] = {}
 _MAKING = threading.Lock()
 
 
+def _forget(code: int) -> None:
+    """Another row may get the opcode of one that left the table."""
+    PULLS.pop(code, None)
+    for key in [key for key in _SETS if key[0] == code]:
+        del _SETS[key]
+
+
+TABLE.forget.append(_forget)
+
+
 def pull_any(bar: float, at: int, flat: list[Any], bars: Any, columns: Columns) -> None:
     """Any row: its rule read with floats."""
     row = TABLE.rows[flat[at]]

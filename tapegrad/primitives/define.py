@@ -44,7 +44,20 @@ from tapegrad.rules.primitive import Interval
 POINTS = {1: 60, 2: 45}
 FEWER = 32
 # Attributes that readings get when they are made.
-_OWN = {"called", "ctx", "digits", "float", "form", "inner", "lines", "loops", "np"}
+_OWN = frozenset(
+    (
+        "called",
+        "ctx",
+        "digits",
+        "fast",
+        "float",
+        "form",
+        "inner",
+        "lines",
+        "loops",
+        "np",
+    )
+)
 _LOCK = threading.RLock()
 
 

@@ -70,9 +70,7 @@ def lent(row: Primitive) -> Iterator[Primitive]:
     try:
         yield mine
     finally:
-        if TABLE.rows[-1] is mine:  # else another came meanwhile, and it has to stay
-            TABLE.rows.pop()
-            del TABLE.by_name[row.name]
+        if TABLE.drop(mine):  # else another came meanwhile, and it has to stay
             for name in ("sympy", "mpmath:50"):
                 vars(reading(name)).pop(row.name, None)
             for m in (SCALAR, NUMPY, FLOAT32, MIXED, VALUES):

@@ -220,9 +220,11 @@ class Primitive:
 class Table:
     """The table of all rows, by name and by opcode (the order of registration)."""
 
-    __slots__ = ("by_name", "by_ufunc", "rows")
+    __slots__ = ("by_name", "by_ufunc", "forget", "rows")
 
     def __init__(self) -> None:
+        # called with the opcode of a row that leaves: what is kept by opcode must go
+        self.forget: list[Callable[[int], object]] = []
         self.rows: list[Primitive] = []
         self.by_name: dict[str, int] = {}
         self.by_ufunc: dict[str, Primitive] = {}
@@ -241,6 +243,16 @@ class Table:
         if row.kind != "structure" and not row.whole and not row.digest:
             self.by_ufunc.setdefault(row.ufunc or row.name, row)
         return row
+
+    def drop(self, row: Primitive) -> bool:
+        """Take the last row out again; another one stays, and so does its opcode."""
+        if self.rows[-1] is not row:
+            return False
+        self.rows.pop()
+        del self.by_name[row.name]
+        for forget in self.forget:
+            forget(len(self.rows))
+        return True
 
     def opcode(self, row: Primitive) -> int:
         """The number of a row in this process (files hold names, not numbers)."""

@@ -543,6 +543,7 @@ KINDS = [(long, (0.5, 0.25)), (short, (np.ones(8),)), (wide, (np.ones(90),))]
 def recalled(folder, monkeypatch):
     """All tapes are looked up in an empty cache."""
     monkeypatch.setattr(keeping, "FEW", {False: 0, True: 0})
+    monkeypatch.setattr(keeping, "TABLE", Rows())
     return folder
 
 
@@ -592,14 +593,17 @@ def test_what_the_key_of_a_part_is_made_of(monkeypatch):
         patch.setattr(keeping, "_installed", tuple)
         assert not key()
     with monkeypatch.context() as patch:  # a user's row: its definition may change
-        patch.setattr(keeping, "TABLE", Rows())
+        patch.setattr(keeping, "TABLE", Rows("mine"))
         assert not key()
     monkeypatch.setenv(VARIABLE, "0")
     assert not key()
 
 
 class Rows:
-    by_name = ("mine",)
+    """A table with these rows of a user's, whatever other tests have defined."""
+
+    def __init__(self, *names):
+        self.by_name = names
 
     def defined(self, names):
         return [(name, "digest", "") for name in names]

@@ -132,6 +132,9 @@ def _tables(rows: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint16]]:
     return arities, cases
 
 
+TABLE.forget.append(lambda _: _tables.cache_clear())
+
+
 def adjoint(
     columns: Columns, stop: int, seeds: Mapping[int, float]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]] | None:
