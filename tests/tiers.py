@@ -254,7 +254,7 @@ def _room(row: Any, y: Any, xs: Any, params: Any) -> Any:
     ]
     room = local_error(row, np.where(np.isfinite(y), y, 0.0), finite, params)
     if row.name == "prod" and any((np.abs(x) < 1e-290).any() for x in finite):
-        return np.abs(y)  # a factor or a part of the product may be subnormal
+        return np.inf  # a part of the product may vanish in one order alone
     return room
 
 
