@@ -92,6 +92,16 @@ def tapegrad_fast(n: int) -> Ready:
     return Ready("f(*m)", {"f": native.gradient_ufunc(value=True), "m": market(n)})
 
 
+@WORK.by("tapegrad", "ufunc, out=", "tapegrad", "tapegrad.native.compiled", "scipy")
+def tapegrad_out(n: int) -> Ready:
+    """Into arrays that are there, as C and CasADi have them."""
+    import tapegrad as tg
+
+    f = tg.compile(pricer(np, erf), *one()).gradient_ufunc(value=True)
+    names = {"f": f, "m": market(n), "out": tuple(np.empty((6, n)))}
+    return Ready("f(*m, out=out)", names, list)
+
+
 @WORK.by(HAND_C, "libm", ahead=True)
 def hand_c(n: int) -> Ready:
     """C through ctypes, the mathematical library's functions."""
