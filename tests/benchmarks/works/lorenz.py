@@ -14,7 +14,7 @@ WORK = Work(
     "lorenz",
     "A loop kept as a loop: Lorenz' equations",
     "n steps of Runge and Kutta; the sum of the last state, and its slopes by the "
-    "first. Each library's own loop: `tg.scan`, `jax.lax.scan`, CasADi's `mapaccum`.",
+    "first. Each library's own loop: `tg.scan`, `jax.lax.scan`, CasADi's `fold`.",
     (1_000, 10_000),
     "n = {:,}",
     reference,
