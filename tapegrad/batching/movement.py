@@ -21,6 +21,7 @@ from tapegrad.batching.lanes import (
 )
 from tapegrad.batching.reading import RULES, Batching
 from tapegrad.rules import Primitive, shapes
+from tapegrad.rules.stacks import flat_key, row_key
 
 Params = Mapping[str, Any]
 
@@ -54,6 +55,30 @@ def _concatenate(
     del row
     parts = [wide(b.m, x, b.size) for x in xs]
     return Lanes(b.m.concatenate(*parts, axis=params["axis"] + 1))
+
+
+# -- slots and stacks --------------------------------------------------------------
+
+
+def _window(b: Batching, row: Primitive, xs: Sequence[Any], params: Params) -> Lanes:
+    del row
+    where = {name: value for name, value in params.items() if name != "slots"}
+    shape, key = flat_key(shape_of(xs[0]), **where)
+    flat = b.m.reshape(xs[0].value, shape=(b.size, *shape))
+    return Lanes(b.m.index(flat, key=_with_lanes(b, key)))
+
+
+def _entry(b: Batching, row: Primitive, xs: Sequence[Any], params: Params) -> Lanes:
+    del row
+    key = row_key(shape_of(xs[0]), **params)
+    return Lanes(b.m.index(xs[0].value, key=_with_lanes(b, key)))
+
+
+def _pack(b: Batching, row: Primitive, xs: Sequence[Any], params: Params) -> Lanes:
+    """A stack of lanes, and lanes of stacks of it."""
+    del row, params
+    whole = b.m.pack(*(wide(b.m, x, b.size) for x in xs))
+    return Lanes(moved(b.m, whole, 0, 1))
 
 
 # -- basic keys --------------------------------------------------------------------
@@ -193,4 +218,7 @@ RULES.update(
     gather=_gather,
     scatter_add=_scatter_add,
     gather_set=_gather_set,
+    window=_window,
+    entry=_entry,
+    pack=_pack,
 )

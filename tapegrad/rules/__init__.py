@@ -18,6 +18,7 @@ from tapegrad.rules import (
     reductions,
     rounding,
     special,
+    stacks,
     structure,
     trigonometric,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "reductions",
     "rounding",
     "special",
+    "stacks",
     "structure",
     "trigonometric",
 ]

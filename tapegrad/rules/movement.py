@@ -16,6 +16,7 @@ from tapegrad.rules.indexing import (
     SCATTER,
 )
 from tapegrad.rules.primitive import Primitive, Sample, row
+from tapegrad.rules.stacks import ENTRY, PACK, WINDOW
 
 
 def spread(m: Any, x: Any, shape: Any, axes: Any) -> Any:
@@ -173,6 +174,7 @@ MOVING = frozenset(
     for made in (
         *(RESHAPE, TRANSPOSE, BROADCAST, INDEX, SCATTER, INDEX_SET),
         *(GATHER, GATHER_SET, CONCATENATE, TRIL, TRIU),
+        *(WINDOW, ENTRY, PACK),
     )
 )
 

@@ -17,7 +17,15 @@ import numpy as np
 from tapegrad.readings.base import Reading
 from tapegrad.rules import TABLE, Primitive, shapes
 from tapegrad.rules.shapes import Shape
-from tapegrad.show.text import KEYED, SCATTERED, key_text, keywords, number_text
+from tapegrad.show.text import (
+    KEYED,
+    PLACED,
+    SCATTERED,
+    key_text,
+    keywords,
+    number_text,
+    place_text,
+)
 
 # How tightly a text binds: a comparison, a sum, a product, a sign, a power, a name.
 WORD, SUM, PRODUCT, SIGN, POWER, NAME = range(6)
@@ -156,6 +164,8 @@ def _text(
 ) -> tuple[str, int]:
     """A step as it would be written, and how tightly that binds."""
     sign = row.sign(params)
+    if row.name in PLACED:
+        return f"{xs[0].at(NAME)}{place_text(row, params, xs[0].shape)}", NAME
     if row.name in KEYED or row.name in SCATTERED:
         return _indexed(row, xs, params, shape)
     if row.name in _MOVED:
@@ -173,6 +183,8 @@ def _text(
         left, right = xs[0].at(level + (level in {WORD, POWER})), xs[1].at(level + 1)
         return f"{left} {sign} {right}", level
     names = [x.text for x in xs]
+    if row.name == "pack":  # its operands stand back to front
+        return f"stack([{', '.join(names[::-1])}])", NAME
     if row.name == "concatenate":
         names = [f"[{', '.join(names)}]"]
     words = keywords(row, params, len(xs[0].shape))

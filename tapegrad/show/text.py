@@ -14,6 +14,7 @@ import numpy as np
 
 from tapegrad.rules import Primitive
 from tapegrad.rules.shapes import Key, Shape
+from tapegrad.rules.stacks import flat_key, row_key
 from tapegrad.tape.tape import Aval
 
 # Entries of an array that are written out; of a larger one the first two and the last.
@@ -21,6 +22,8 @@ ENTRIES = 4
 
 # Rows whose parameter is a key; the index is their sign.
 KEYED = frozenset({"index", "index_set", "gather", "gather_set"})
+# Rows that read what a key says, too; their parameters are numbers.
+PLACED = frozenset({"window", "entry"})
 # Rows into zeros, whose key follows their operands.
 SCATTERED = frozenset({"scatter", "scatter_add"})
 
@@ -120,11 +123,22 @@ def sign_of(row: Primitive, params: Mapping[str, Any], shape: Shape) -> str:
         params: static parameters of the step.
         shape: of its first operand.
     """
+    if row.name in PLACED:
+        return place_text(row, params, shape)
     if row.name not in KEYED:
         return row.sign(params)
     places = params["key"].count("a")
     text = key_text(params["key"], shape, ["[]"] * places)
     return text + "=" if row.name.endswith("_set") else text
+
+
+def place_text(row: Primitive, params: Mapping[str, Any], shape: Shape) -> str:
+    """What a window, or an entry of a stack, reads: ``[1:]``, ``.flat[::4]``, ``[2]``."""
+    if row.name == "entry":
+        return key_text(row_key(shape, params["place"]), shape)
+    where = {name: value for name, value in params.items() if name != "slots"}
+    made, key = flat_key(shape, **where)
+    return ("" if made == shape else ".flat") + key_text(key, made)
 
 
 def keywords(row: Primitive, params: Mapping[str, Any], ndim: int) -> list[str]:
@@ -133,7 +147,7 @@ def keywords(row: Primitive, params: Mapping[str, Any], ndim: int) -> list[str]:
     What stands in the sign of the step (an index, an exponent) is not repeated, and
     a shape or dtype is that of the result.
     """
-    if row.kind == "structure" or row.name in KEYED:
+    if row.kind == "structure" or row.name in KEYED | PLACED:
         return []
     found = []
     for name, value in params.items():

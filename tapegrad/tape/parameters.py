@@ -71,7 +71,7 @@ def _subscripts(value: Any) -> bool:
 
 # By the parameter's name.
 VALID: dict[str, Callable[[Any], bool]] = {
-    "axes": _integers,
+    "axes": lambda value: _integers(value) or _integer(value),
     "axis": _integer,
     "body": _tape,
     "carry": lambda value: _integer(value) and value >= 0,
@@ -88,12 +88,16 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "name": lambda value: isinstance(value, str),
     "n": lambda value: _integer(value) and 0 <= value <= HIGHEST,
     "ops": _sweeps,
+    "place": lambda value: _integer(value) and value >= 0,
     "places": _integers,
     "pullback": _tape,
     "reverse": _truth,
     "shape": _shape,
     "snapshots": lambda value: _integer(value) and value >= 0,
+    "slots": _truth,
     "solve": callable,
+    "start": lambda value: _integer(value) and value >= 0,
+    "stride": lambda value: _integer(value) and value != 0,
     "subscripts": _subscripts,
     "tape": _tape,
     "tolerance": _number,

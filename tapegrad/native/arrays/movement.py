@@ -12,6 +12,7 @@ from tapegrad.native.arrays.graph import Graph, Node
 from tapegrad.native.arrays.rules import rule
 from tapegrad.native.arrays.writes import written
 from tapegrad.rules.shapes import indexed, reduced
+from tapegrad.rules.stacks import flat_key, row_key
 
 # How many writes back a read is followed.
 FAR = 1000
@@ -178,6 +179,24 @@ def _concatenate(g: Graph, *xs: Node, axis: int) -> Node:
     shape = (*xs[0].shape[:axis], size, *xs[0].shape[axis + 1 :])
     starts = np.cumsum([0, *(x.shape[axis] for x in xs)]).tolist()
     return g.add("concat", xs, shape, xs[0].dtype, axis=axis, starts=starts)
+
+
+@rule
+def _window(g: Graph, x: Node, slots: bool, **where: int) -> Node:
+    del slots
+    shape, key = flat_key(x.shape, **where)
+    return _index(g, g.reshape(x, shape), key)
+
+
+@rule
+def _entry(g: Graph, x: Node, place: int) -> Node:
+    return _index(g, x, row_key(x.shape, place))
+
+
+@rule
+def _pack(g: Graph, *xs: Node) -> Node:
+    rows = [g.reshape(x, (1, *x.shape)) for x in reversed(xs)]
+    return _concatenate(g, *rows, axis=0) if len(rows) > 1 else rows[0]
 
 
 @rule
