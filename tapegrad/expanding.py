@@ -13,8 +13,10 @@ from typing import Any
 
 from tapegrad import sweeps
 from tapegrad.errors import CompileError, DomainError
+from tapegrad.fission import taken_apart
 from tapegrad.nested import apply_nested
 from tapegrad.passes import prune
+from tapegrad.passes.slim import slim
 from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.rules import Primitive
 from tapegrad.tape.tape import Tape
@@ -53,6 +55,8 @@ class Expanding(RecorderReading):
                 else value
                 for name, value in params.items()
             }
+            if row.name == "scan" and params["length"]:
+                return taken_apart(self, row, xs, inner)
             return apply_nested(row, xs, inner)
         return row.run(self, xs, params)  # type: ignore[misc]
 
@@ -95,6 +99,8 @@ def bounded(tape: Tape) -> bool:
 
 
 def _expanded(base: Tape, error: type[Exception], room: int) -> Tape:
+    if error is CompileError:
+        base = slim(base)
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         inputs = inputs_onto(recorder, base)
