@@ -58,6 +58,7 @@ FLOORS = {
     "derivatives": 7,
     "eager": 7,
     "expanding": 7,
+    "fission": 7,
     "binding": 7,
     "calls": 8,
     "custom": 8,
@@ -92,6 +93,7 @@ TOGETHER = {
     "native.reading": "native.engine",
     "passing": "sweeps",
     "nested": "value",
+    "fission": "expanding",
     "jacobians": "calls",
 }
 

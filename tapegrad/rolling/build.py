@@ -1,0 +1,230 @@
+"""The tape with loops in place of the steps they stand for. Floor 10.
+
+    reads      window, pack         what each iteration reads of arrays and of slots
+    loop       scan                 one step with the iteration as its sub-tape
+    behind     entry                slots of single iterations, for who asks for them
+
+An entry stands before each operand that reads it, so that contributions to its adjoint
+are added one by one, as they were before.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tapegrad.loops.rule import SCAN
+from tapegrad.rolling.body import Body
+from tapegrad.rolling.order import SLOTS, Access
+from tapegrad.rolling.plan import Planned, Sizes, planned
+from tapegrad.rolling.read import Loop, Made
+from tapegrad.rolling.work import Column, Work, params_of, work_of
+from tapegrad.rules import TABLE
+from tapegrad.rules.stacks import ENTRY, PACK, WINDOW
+from tapegrad.sweeps import flat
+from tapegrad.tape.recorder import Columns
+from tapegrad.tape.tape import Aval, Tape
+
+
+def rolled(tape: Tape, sizes: Sizes, snapshots: int = 0) -> Tape:
+    """The same function with its repeats as loops; the tape itself if it has none.
+
+    Args:
+        tape: as it was recorded.
+        sizes: what counts as a loop.
+        snapshots: carries that a reverse sweep keeps at a time; 0 for all.
+    """
+    base = flat(tape)
+    if len(base) < sizes.steps:
+        return tape
+    work = work_of(base)
+    plan = planned(work, sizes)
+    return _Builder(work, plan, sizes, snapshots).tape() if plan else tape
+
+
+class _Builder:
+    """The new columns, and where the old slots are on them."""
+
+    def __init__(
+        self, work: Work, plan: list[Planned], sizes: Sizes, snapshots: int
+    ) -> None:
+        self.work, self.plan, self.sizes, self.snapshots = work, plan, sizes, snapshots
+        self.old = work.tape
+        self.out = Columns()
+        self.moved: dict[int, int] = {}
+        self.stacks: dict[tuple[int, Made], int] = {}
+        self.finals: dict[tuple[int, Made], int] = {}
+        self.begins = np.array([one.loop.start for one in plan])
+
+    def tape(self) -> Tape:
+        """Everything, in order."""
+        old, work = self.old, self.work
+        for slot in old.inputs:
+            self.moved[slot] = self.out.input(math.nan, old.aval_of(slot))
+        at = 0
+        for number, one in enumerate(self.plan):
+            self._steps(at, one.loop.start)
+            self._loop(number, one)
+            at = one.loop.end
+        self._steps(at, len(work))
+        outputs = tuple(self.slot(slot) for slot in old.outputs)
+        labels = {
+            self.moved[slot]: label
+            for slot, label in old.labels.items()
+            if slot in self.moved
+        }
+        inputs = tuple(self.moved[slot] for slot in old.inputs)
+        return self.out.freeze(inputs, outputs, labels, old.structure, old.example)
+
+    def _steps(self, low: int, high: int) -> None:
+        """Steps that are in no loop."""
+        old = self.old
+        for at in range(low, high):
+            step = int(self.work.steps[at])
+            reads = old.operands[old.offsets[step] : old.offsets[step + 1]].tolist()
+            slots = range(int(old.first[step]), int(old.first[step + 1]))
+            made = self.out.append(
+                TABLE[old.operations[old.opcode[step]]],
+                self.operands(reads),
+                params_of(old, step),
+                [old.aval_of(slot) for slot in slots],
+            )
+            self.moved.update(zip(slots, made, strict=True))
+
+    def operands(self, slots: list[int]) -> list[int]:
+        """Operands on the new tape; the last one's entry stands first."""
+        return [self.slot(slot) for slot in reversed(slots)][::-1]
+
+    def slot(self, slot: int) -> int:
+        """Where an old slot is; a slot of an iteration is read out of its stack."""
+        if self.work.const[slot]:
+            if slot not in self.moved:
+                params = params_of(self.old, self.old.owner(slot))
+                self.moved[slot] = self.out.constant(params["value"])
+            return self.moved[slot]
+        if slot in self.moved:
+            return self.moved[slot]
+        number, turn, made = self._home(slot)
+        if (number, made) in self.stacks:
+            stack = self.stacks[number, made]
+            return self._put(ENTRY, [stack], {"place": turn}, self.old.aval_of(slot))
+        return self.finals[number, made]
+
+    def _home(self, slot: int) -> tuple[int, int, Made]:
+        """Loop, iteration and slot of the body."""
+        step = int(self.work.owner[slot])
+        number = int(np.searchsorted(self.begins, step, side="right")) - 1
+        loop = self.plan[number].loop
+        turn, place = divmod(step - loop.start, loop.period)
+        return number, turn, (place, int(self.work.within[slot]))
+
+    def _put(self, row: Any, reads: list[int], params: Any, aval: Aval) -> int:
+        return self.out.append(row, reads, params, [aval])[0]
+
+    # -- a loop ----------------------------------------------------------------
+
+    def _loop(self, number: int, one: Planned) -> None:
+        work, loop = self.work, one.loop
+        body = Body(work, one)
+        moving = [self._read(access, loop) for access in one.reads]
+        tables = [self.out.constant(values) for values in body.tables]
+        inits = [
+            self.out.constant(_zero(aval)) if slot is None else self.slot(slot)
+            for slot, aval in body.inits
+        ]
+        fixed = [self.slot(slot) for slot in body.fixed]
+        inner = rolled(body.tape, self.sizes)
+        carry = len(inits)
+        avals = [inner.aval_of(slot) for slot in inner.outputs]
+        params = {
+            "tape": inner,
+            "carry": carry,
+            "xs": len(moving) + len(tables),
+            "length": loop.trips,
+            "reverse": False,
+            "snapshots": self.snapshots,
+            "name": "loop",
+            "ordered": True,
+        }
+        stacked = [((loop.trips, *shape), dtype) for shape, dtype in avals[carry:]]
+        made = self.out.append(
+            SCAN, [*inits, *moving, *tables, *fixed], params, avals[:carry] + stacked
+        )
+        for place, of in body.finals:
+            self.finals[number, of] = made[place]
+        for of, slot in zip(body.stacked, made[carry:], strict=True):
+            self.stacks[number, of] = slot
+            if of in loop.lags:
+                self.stacks[number, of] = self._shifted(number, of, slot, loop.trips)
+
+    def _shifted(self, number: int, of: Made, stack: int, trips: int) -> int:
+        """The values of a carry behind each iteration, of those before each."""
+        shape, dtype = self.out.aval_at(stack)
+        where = {"axes": 1, "start": 1, "stride": 1, "length": trips - 1}
+        most = ((trips - 1, *shape[1:]), dtype)
+        window = self._put(WINDOW, [stack], where | {"slots": True}, most)
+        one = ((1, *shape[1:]), dtype)
+        last = [self.finals[number, of]]
+        end = self._put(TABLE["reshape"], last, {"shape": one[0]}, one)
+        return self._put(
+            TABLE["concatenate"], [window, end], {"axis": 0}, (shape, dtype)
+        )
+
+    def _read(self, access: Access, loop: Loop) -> int:
+        """What the iterations read, as one array."""
+        if access.source == SLOTS:
+            return self._gathered(access.elements, loop.trips)
+        old, work = self.old, self.work
+        source = self.slot(access.source)
+        shape, dtype = old.aval_of(access.source)
+        turns = slice(loop.start + access.step, loop.end, loop.period)
+        rank = int(work.moving[turns][0])
+        aval = ((loop.trips, *shape[rank:]), dtype)
+        if access.stride:
+            where = _along(rank, access.elements, loop.trips)
+            return self._put(WINDOW, [source], where | {"slots": False}, aval)
+        entries = [
+            self._put(
+                TABLE["index"], [source], params_of(old, step), (shape[rank:], dtype)
+            )
+            for step in work.steps[turns].tolist()
+        ]
+        return self._put(PACK, entries[::-1], {}, aval)
+
+    def _gathered(self, slots: Column, trips: int) -> int:
+        """Slots as one array: a window of an earlier loop's stack, or one by one."""
+        shape, dtype = self.old.aval_of(int(slots[0]))
+        aval = ((trips, *shape), dtype)
+        homes = {self._stack_of(slot) for slot in {int(slots[0]), int(slots[-1])}}
+        stack = homes.pop()
+        if stack is not None and not homes:
+            found = [self._home(slot) for slot in slots.tolist()]
+            turns = np.array([turn for _, turn, _ in found])
+            strides = np.diff(turns)
+            alike = all(self.stacks.get((n, made)) == stack for n, _, made in found)
+            if alike and strides[0] and (strides == strides[0]).all():
+                where = _along(1, turns, trips) | {"slots": True}
+                return self._put(WINDOW, [stack], where, aval)
+        return self._put(PACK, self.operands(slots[::-1].tolist()), {}, aval)
+
+    def _stack_of(self, slot: int) -> int | None:
+        """The stack that a slot is in, if it is in one."""
+        if slot in self.moved or self.work.const[slot]:
+            return None
+        number, _, made = self._home(slot)
+        return self.stacks.get((number, made))
+
+
+def _along(axes: int, places: Column, trips: int) -> dict[str, Any]:
+    start, stride = int(places[0]), int(places[1] - places[0])
+    return {"axes": axes, "start": start, "stride": stride, "length": trips}
+
+
+def _zero(aval: Aval) -> Any:
+    """A number or array that nobody reads."""
+    shape, dtype = aval
+    if shape or dtype not in {"float64", "bool"}:
+        return np.zeros(shape, dtype)
+    return False if dtype == "bool" else 0.0
