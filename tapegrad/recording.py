@@ -28,6 +28,8 @@ from tapegrad.value import Value
 
 # Arguments of these types become inputs; everything else is static.
 FLOATS = (float, np.floating, Value)
+# Steps from which a tape is looked through for loops unasked.
+ROLLED = 4096
 
 
 class Recording:
@@ -108,6 +110,7 @@ def record(
     *args: Any,
     check: bool = False,
     lines: bool = False,
+    roll: bool | None = None,
     **kwargs: Any,
 ) -> Tape:
     """Record a function at example arguments.
@@ -122,6 +125,9 @@ def record(
             (random numbers, clocks, global state).
         lines: note the source line of every step, for reports that name lines. A
             recorded step then takes some three times as long.
+        roll: make loops of steps that repeat (see `Tape.rolled`). By default that is
+            done where it pays: on tapes of thousands of steps whose lines are not
+            asked for. False keeps every step.
         **kwargs: as args, by keyword.
 
     Returns:
@@ -143,6 +149,8 @@ def record(
         second = _record(f, args, kwargs, Recorder(lines=lines))
         if tape != second:
             raise _differs(f, args, kwargs, (tape, second))
+    if roll or (roll is None and len(tape) >= ROLLED and not lines):
+        tape = tape.rolled()
     tape._known["function"] = f
     return tape
 

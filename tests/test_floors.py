@@ -71,6 +71,7 @@ FLOORS = {
     "batching": 10,
     "paths": 10,
     "primitives": 10,
+    "rolling": 10,
     "proof": 10,
     "series": 10,
     "": 11,

@@ -8,6 +8,7 @@ none, and no iteration gets an adjoint that it did not have.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -97,7 +98,7 @@ def _sound(loop: Loop, work: Work, sizes: Sizes) -> Iterator[Planned]:
 def _twice(loop: Loop, work: Work, begun: dict[tuple[Made, int], int]) -> bool:
     """Whether one slot starts two carries, or is read besides."""
     slots = [slot for slot in begun.values() if not work.const[slot]]
-    fixed = {slot for slot in fixed_operands(loop, work).values()}
+    fixed = set(fixed_operands(loop, work).values())
     return len(set(slots)) < len(slots) or not fixed.isdisjoint(slots)
 
 
@@ -130,7 +131,7 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
             if len(cuts) >= PIECES:
                 continue
             edges = [0, *cuts, one.loop.trips]
-            for low, high in zip(edges, edges[1:], strict=False):
+            for low, high in itertools.pairwise(edges):
                 kept += _sound(one.loop.part(low, high), work, sizes)
         found = kept
         if not changed:
@@ -139,7 +140,7 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
 
 
 def _asked(found: list[Planned], work: Work) -> list[dict[Made, np.ndarray]]:
-    """For each loop the slots of its body that are read elsewhere, and in which turns."""
+    """For each loop the slots of its body that are read elsewhere, and when."""
     asked: list[dict[Made, np.ndarray]] = [{} for _ in found]
     if not found:
         return asked

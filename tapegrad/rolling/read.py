@@ -1,4 +1,4 @@
-"""What the operands of a repeated stretch are, from one iteration to the next. Floor 10.
+"""What operands are, from one iteration to the next. Floor 10.
 
     local     made earlier in the same iteration
     carried   made `lag` iterations before; the first ones come from outside
@@ -101,7 +101,8 @@ def loops(work: Work, begin: int, end: int, period: int, trips: int) -> Iterator
 
     Args:
         work: all steps.
-        begin, end: the stretch.
+        begin: the first step of the stretch.
+        end: the first step behind it.
         period: in steps.
         trips: least number of iterations.
     """
@@ -286,4 +287,4 @@ def starts(loop: Loop, work: Work) -> dict[tuple[Made, int], int] | None:
 def step_of(loop: Loop, work: Work) -> list[Any]:
     """For each operand position the step of the body that it belongs to."""
     counts = np.diff(work.offsets[loop.start : loop.start + loop.period + 1])
-    return np.repeat(np.arange(loop.period), counts).tolist()  # type: ignore[no-any-return]
+    return np.repeat(np.arange(loop.period), counts).tolist()

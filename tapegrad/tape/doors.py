@@ -144,6 +144,20 @@ class Doors:
 
         return simplify(self, arithmetic)
 
+    def rolled(
+        self: Any, *, trips: int = 8, steps: int = 512, checkpoint: int = 0
+    ) -> Tape:
+        """The same function with repeated steps as loops, bit for bit."""
+        from tapegrad.rolling import Sizes, rolled
+
+        return rolled(self, Sizes(trips, steps), checkpoint)
+
+    def unrolled(self: Any) -> Tape:
+        """The same function with the loops of `rolled` written out again."""
+        from tapegrad.rolling.unroll import unrolled
+
+        return unrolled(self)
+
     # -- native ----------------------------------------------------------------
 
     def compile(self: Any, level: str | int = "auto", **options: Any) -> Compiled:
