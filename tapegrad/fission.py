@@ -142,7 +142,11 @@ class _Loop:
         return [step for step in self.steps if step.number in self.core]
 
     def pays(self) -> bool:
-        """Whether what leaves the loop is worth the arrays that go to and fro."""
+        """Whether what leaves the loop is worth the arrays that go to and fro.
+
+        Where more stays than leaves, a processor does the one while it waits for the
+        other.
+        """
         if not self.core:
             return True
         given = {*self.body.inputs}
@@ -152,13 +156,12 @@ class _Loop:
         ]
         seen = {*self.body.outputs}
         between += [slot for slot in stacked if slot not in seen]
-        work = sum(
-            _work(step.primitive)
-            for step in self.steps
-            if step.number not in self.core
-            and any(self.kind[slot] != FIXED for slot in step.slots)
-        )
-        return work >= max(1, CROSSING * len(between))
+        work = [0, 0]
+        for step in self.steps:
+            if any(self.kind[slot] != FIXED for slot in step.slots):
+                work[step.number in self.core] += _work(step.primitive)
+        leaves, stays = work
+        return leaves >= max(1, CROSSING * len(between), stays)
 
     # -- the parts -------------------------------------------------------------
 

@@ -50,7 +50,7 @@ def bodies(f, *args):
 
 
 @pytest.mark.parametrize(
-    ("f", "loops"), [(last, 2), (energy, 2), (twice, 3), (different, 4)]
+    ("f", "loops"), [(last, 2), (energy, 2), (twice, 3), (different, 3)]
 )
 def test_a_scan_and_its_stored_carries_are_one_loop(f, loops) -> None:
     forces = np.linspace(0.5, 1.5, LENGTH)
