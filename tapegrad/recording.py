@@ -173,7 +173,9 @@ def with_lines(tape: Tape) -> Tape:
         again = _record(f, built[: structure.positional], kwargs, Recorder(lines=True))
     except Exception:  # noqa: BLE001 - the user's code, which need not work twice
         return tape
-    return dataclasses.replace(tape, lines=again.lines) if again == tape else tape
+    if again == tape:
+        return dataclasses.replace(tape, lines=again.lines)
+    return again if again.rolled() == tape else tape
 
 
 def record_inside(
