@@ -24,8 +24,10 @@ Wrong = Callable[[LoopProgram], bool]
 
 
 def kind(words: str) -> str:
-    """What sort of disagreement it is: its first words, without numbers."""
-    return re.sub(r"[^a-z ]+.*", "", words)[:24]
+    """What sort of disagreement it is: the check, and its words without numbers."""
+    check, _, rest = words.partition(": ")
+    place = check.startswith("at ")
+    return f"{'' if place else check} {re.sub(r'[^A-Za-z: ].*', '', rest)[:60]}"
 
 
 def minimal(made: LoopProgram, wrong: Wrong) -> LoopProgram:

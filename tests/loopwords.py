@@ -146,7 +146,9 @@ class Writer:
 
     def place(self, length: int) -> str:
         """An index of a row of some length: affine in the loop variables."""
-        moving = [text for i in self.indices for text in _affine(i, length)]
+        # an array that is read in two directions at once is seldom rolled
+        odd = self.chance(0.2)
+        moving = [text for i in self.indices for text in _affine(i, length, odd=odd)]
         if len(self.indices) >= 2:
             a, b = self.indices[-2:]
             if a.low + b.low >= 0 and a.high + b.high < length:
@@ -265,16 +267,21 @@ class Writer:
         return part if low >= 0 else f"({part} - 0.5)"
 
 
-def _affine(i: Index, length: int) -> list[str]:
-    """Indices that move with a loop variable and stay within a length."""
+def _affine(i: Index, length: int, *, odd: bool) -> list[str]:
+    """Indices that move with a loop variable and stay within a length.
+
+    Args:
+        i: the variable.
+        length: what they stay below.
+        odd: backwards, and at longer strides.
+    """
     found = []
     for factor, offsets in ((1, (0, 0, 0, 1, 2, -1, -2)), (2, (0, 1)), (3, (0,))):
-        for offset in offsets:
+        for offset in offsets if factor == 1 or odd else ():
             if i.low * factor + offset >= 0 and i.high * factor + offset < length:
                 text = i.name if factor == 1 else f"{factor} * {i.name}"
-                found.append(
-                    f"{text} {'+-'[offset < 0]} {abs(offset)}" if offset else text
-                )
-    if i.low >= 0 and i.high < length:
+                sign = "+-"[offset < 0]
+                found.append(f"{text} {sign} {abs(offset)}" if offset else text)
+    if odd and i.low >= 0 and i.high < length:
         found += [f"{length - 1} - {i.name}", f"-1 - {i.name}"]
     return found

@@ -1,0 +1,178 @@
+"""What is judged on a share of the random loop programs: files, tiers, other modes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tapegrad as tg
+from tapegrad import sweeps
+from tapegrad.errors import BranchChanged, TapegradError
+from tapegrad.native.machine.choice import forced
+from tapegrad.readings import SCALAR
+from tapegrad.readings.mixed import MIXED
+from tapegrad.tape.differing import difference
+from tapegrad.tape.tape import Tape
+
+if TYPE_CHECKING:
+    from loopwords import LoopProgram
+
+# Programs that get a check: one in so many.
+SHARES = {
+    "unrolled": 1,
+    "forward": 7,
+    "again": 5,
+    "file": 11,
+    "machine": 9,
+    "native": 61,
+}
+
+
+def bits(x: Any) -> bytes:
+    """A number or an array; all NaN are one."""
+    array = np.asarray(x)
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), np.nan, array)
+    return array.dtype.str.encode() + repr(array.shape).encode() + array.tobytes()
+
+
+def interpreted(tape: Tape, inputs: Any, seeds: Any) -> Any:
+    """Outputs and input adjoints by the plain sweeps; what a flipped guard tells."""
+    base = sweeps.flat(tape)
+    m: Any = MIXED if base.arrays else SCALAR
+    given = [m.number(x) for x in inputs]
+    try:
+        values = sweeps.replay(base, m, given)
+    except BranchChanged as flipped:
+        return flipped
+    bars = sweeps.adjoint(base, m, values, sweeps.summed(base.outputs, seeds))
+    return (
+        [values[slot] for slot in base.outputs],
+        [
+            np.zeros(np.shape(x)) if bars[slot] is None else bars[slot]
+            for slot, x in zip(base.inputs, given, strict=True)
+        ],
+    )
+
+
+def near(one: Any, other: Any, digits: float) -> bool:
+    """Equal to some digits of the largest; where one is not finite, neither is."""
+    a, b = np.asarray(one, float).ravel(), np.asarray(other, float).ravel()
+    if a.shape != b.shape:
+        return False
+    finite = np.isfinite(a) & np.isfinite(b)
+    scale = np.max(np.abs(b[finite]), initial=1e-300)
+    apart = np.max(np.abs(a - b)[finite], initial=0.0)
+    return bool(apart <= digits * scale)
+
+
+def flat_numbers(found: Any) -> Any:
+    """All numbers of nested results."""
+    if isinstance(found, tuple | list):
+        parts = [flat_numbers(x) for x in found]
+        return np.concatenate(parts) if parts else np.zeros(0)
+    return np.ravel(np.asarray(found, float))
+
+
+def unrolled(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """Written out again, it is the tape that was recorded."""
+    del made
+    again = rolled.unrolled()
+    return [] if again == tape else [f"two tapes {difference(tape, again)}"]
+
+
+def forward(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """Forward mode, and Hessian-vector products, to tight tolerance."""
+    rng = np.random.default_rng([made.seed, 22])
+    dots = tuple(_direction(rng, x) for x in made.inputs)
+    one, other = (flat_numbers(t.jvp(made.inputs, dots)) for t in (tape, rolled))
+    failures = []
+    if not near(other, one, 1e-12):
+        failures.append(f"jvp: {other} rolled, {one} unrolled")
+    if len(tape.outputs) == 1 and not tape.aval_of(tape.outputs[0])[0]:
+        one, other = (flat_numbers(t.hvp(made.inputs, dots)) for t in (tape, rolled))
+        if not near(other, one, 1e-9):
+            failures.append(f"hvp: {other} rolled, {one} unrolled")
+    return failures
+
+
+def _direction(rng: Any, x: Any) -> Any:
+    if isinstance(x, list):
+        return [_direction(rng, entry) for entry in x]
+    made = rng.normal(size=np.shape(x))
+    return made if np.shape(x) else float(made)
+
+
+def again(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """The gradient's tape: the bits of the sweep's gradient."""
+    del made
+    if len(tape.outputs) != 1 or tape.aval_of(tape.outputs[0])[0]:
+        return []
+    inputs = [tape.example[place] for place in range(len(tape.inputs))]
+    found = []
+    for one in (tape, rolled):
+        grown = one.adjoint_tape()
+        grown.check()
+        found.append(interpreted(grown, inputs, [None] * len(grown.outputs))[0])
+    same = list(map(bits, found[0])) == list(map(bits, found[1]))
+    return [] if same else [f"adjoint tape: {found[1]} rolled, {found[0]} unrolled"]
+
+
+def file(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """A file of it is it."""
+    del made, tape
+    read = tg.from_bytes(rolled.to_bytes())
+    return [] if read == rolled else ["another tape in the file"]
+
+
+def machine(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """The tape machine, and NumPy's sweeps in bulk, by the public names."""
+    if len(tape.outputs) != 1 or tape.aval_of(tape.outputs[0])[0]:
+        return []
+    failures = []
+    for use in (True, False):
+        with forced(use):
+            one, other = (_called(t, made.inputs) for t in (tape, rolled))
+        name = "machine" if use else "public names"
+        failures += _judge(made, name, one, other)
+    return failures
+
+
+def native(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """Compiled code of the rolled tape."""
+    if len(tape.outputs) != 1 or tape.aval_of(tape.outputs[0])[0]:
+        return []
+    compiled = rolled.compile(level=0)
+    one, other = _called(tape, made.inputs), _called(compiled, made.inputs)
+    return _judge(made, "native code", one, other)
+
+
+def _called(f: Any, inputs: Any) -> Any:
+    try:
+        value, gradient = f.value_and_gradient(*inputs)
+    except BranchChanged as flipped:
+        return flipped
+    return flat_numbers([value, *(gradient if len(inputs) > 1 else [gradient])])
+
+
+def _judge(made: LoopProgram, name: str, one: Any, other: Any) -> list[str]:
+    """The same bits for exact rows; else close, and guards may flip within ulps."""
+    flips = [isinstance(x, TapegradError) for x in (one, other)]
+    if any(flips):
+        fine = flips[0] is flips[1] or made.flavour != "exact"
+        return [] if fine else [f"{name}: {other!r}, and {one!r}"]
+    exact = made.flavour == "exact"
+    # the sign of a zero that nothing reaches is nobody's promise
+    same = bits(one + 0.0) == bits(other + 0.0) if exact else near(other, one, 1e-6)
+    return [] if same else [f"{name}: {other}, and {one} unrolled"]
+
+
+CHECKS = {
+    "unrolled": unrolled,
+    "forward": forward,
+    "again": again,
+    "file": file,
+    "machine": machine,
+    "native": native,
+}
