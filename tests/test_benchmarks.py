@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import beside  # noqa: E402
+import rolling  # noqa: E402
 from harness import measure, page  # noqa: E402
 from harness.work import Ready, Work, flat  # noqa: E402
 
@@ -61,6 +62,50 @@ def test_a_missing_answer_is_not_timed():
     work = small(lambda n: [n])
     with pytest.raises(ValueError, match="zip"):
         measure.figure(work, work.ways["other: odd"], 5, seconds=0.0)
+
+
+def test_the_value_alone_is_compared_where_no_slopes_are_made():
+    work = small(lambda n: [n])
+    work.by("C by hand", "value alone", ahead=True, value=True)(
+        lambda n: Ready("f()", {"f": lambda: n})
+    )
+    work.by("C by hand", "wrong value", ahead=True, value=True)(
+        lambda n: Ready("f()", {"f": lambda: n + 0.001})
+    )
+    found = measure.figure(work, work.ways["C by hand: value alone"], 5, seconds=0.0)
+    assert found["run"] > 0.0
+    with pytest.raises(ArithmeticError, match="result 0"):
+        measure.figure(work, work.ways["C by hand: wrong value"], 5, seconds=0.0)
+
+
+def test_ratios_are_to_c_its_value_and_the_quickest_other_way():
+    run = {"one": 2.0, "C": 4.0, "value": 1.0, "slow": 3.0, "fast": 0.5, "quick": 1.0}
+    ways = (
+        ("tapegrad", "one"),
+        ("C by hand", "C"),
+        ("C by hand", "value"),
+        ("a", "slow"),
+        ("a", "fast by hand"),
+        ("b", "quick"),
+    )
+    work = Work("w", "A work", "It is small.", (1,), "n = {}", lambda n: n)
+    for peer, form in ways:
+        work.by(peer, form, value=form == "value")(lambda n: Ready("0", {}))
+    figures = {
+        f"{peer}: {form}": {"1": {"build": 8.0, "run": run[form.split()[0]]}}
+        for peer, form in ways
+    }
+    found = rolling.row(work, 1, figures)
+    assert found[:4] == ["w", "1", "8.00 s", "2.00 s"]
+    assert found[4:] == ["0.50", "2.00", "2.00 b: quick: 1.00 s, build 8.00 s"]
+    del figures["tapegrad: one"]
+    assert rolling.row(work, 1, figures) is None
+
+
+def test_a_program_that_does_not_repeat_is_built_with_and_without_rolling():
+    assert len(list(rolling.without_loops([20], 1).rows)) == 1
+    tape = rolling.recorded(rolling.straight.loop(40), 1.0, 1.0, 1.0)
+    assert len(tape) > 40 * 70  # every step by itself
 
 
 def test_results_are_flattened_in_order():

@@ -4,7 +4,8 @@
 
 One thread of one core; caches that peers keep on disk are off, so what is built is
 built anew. A figure that exists is replaced by the lesser of both, unless ``--anew`` is
-given. Figures stand in ``results.json``; the page is made of them alone.
+given; ``--sizes`` measures some sizes alone, ``--page`` only writes the page. Figures
+stand in ``results.json``; the page is made of them alone.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 RESULTS = HERE / "results.json"
 PAGE = HERE.parent.parent / "docs" / "benchmarks.md"
-LIMIT = 60  # seconds for building, checking and timing
 WORKS = (
     "call",
     "rosenbrock",
@@ -39,11 +39,14 @@ WORKS = (
     "minors",
     "options",
     "lorenz",
+    "nbody",
+    "mixture_loops",
     "bundle",
     "chain",
     "layers",
     "mixture",
     "exponentials",
+    "distinct",
     "eager",
 )
 
@@ -66,8 +69,11 @@ def environment(scratch: str) -> dict[str, str]:
     }
 
 
-def measured(work: Work, way: Way, size: int, limit: float = LIMIT) -> dict[str, Any]:
+def measured(
+    work: Work, way: Way, size: int, limit: float | None = None
+) -> dict[str, Any]:
     """A figure, or why there is none."""
+    limit = limit or work.limit
     if way.most is not None and size > way.most:
         return {"left out": f"not tried beyond {way.most:,}"}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
@@ -112,9 +118,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", choices=WORKS, help="works")
     parser.add_argument("--peers", nargs="*", help="parts of names of ways")
+    parser.add_argument("--sizes", nargs="*", type=int, help="sizes of works")
     parser.add_argument("--anew", action="store_true", help="forget older figures")
     parser.add_argument("--page", action="store_true", help="write the page alone")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds a figure")
+    parser.add_argument("--limit", type=float, help="seconds a figure")
     given = parser.parse_args()
     results: dict[str, Any] = {}
     if RESULTS.exists():
@@ -124,27 +131,23 @@ def main() -> None:
         results["machine"] = described()
         for work in works:
             if not given.only or work.name in given.only:
-                update(results, work, given.peers, given.limit, anew=given.anew)
+                update(results, work, given)
     PAGE.write_text(page.written(works, results), encoding="utf-8")
 
 
-def update(
-    results: dict[str, Any],
-    work: Work,
-    peers: list[str] | None,
-    limit: float,
-    *,
-    anew: bool,
-) -> None:
+def update(results: dict[str, Any], work: Work, given: argparse.Namespace) -> None:
     """Measure the ways of a work, and keep each figure at once."""
     figures = results.setdefault("figures", {}).setdefault(work.name, {})
     for way in work.ways.values():
-        if peers and not any(part.lower() in way.name.lower() for part in peers):
+        words = given.peers or [""]
+        if not any(word.lower() in way.name.lower() for word in words):
             continue
         mine = figures.setdefault(way.name, {})
         for size in work.sizes:
-            found = measured(work, way, size, limit)
-            old = None if anew else mine.get(str(size))
+            if given.sizes and size not in given.sizes:
+                continue
+            found = measured(work, way, size, given.limit)
+            old = None if given.anew else mine.get(str(size))
             mine[str(size)] = merged(old, found)
             sys.stderr.write(f"{work.name} {size} {way.name}: {found}\n")
             RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

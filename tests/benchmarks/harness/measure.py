@@ -38,7 +38,7 @@ def figure(work: Work, way: Way, size: int, seconds: float = ALL) -> dict[str, A
     ready = way.make(size)
     found = eval(ready.statement, ready.names)  # noqa: S307 - a work's own text
     built = time.perf_counter() - start
-    work.check(ready.answer(found), size)
+    work.check(ready.answer(found), size, value=way.value)
     run = least(ready, seconds)
     return {"build": None if way.ahead else built, "run": run, "note": ready.note}
 

@@ -43,6 +43,7 @@ class Way:
         needs: modules, imported before the clock starts.
         most: the largest size that it is tried at, or None.
         ahead: whether it was made ahead, by hand: then there is no time of building.
+        value: whether it computes the first of the results alone, the value.
     """
 
     peer: str
@@ -51,6 +52,7 @@ class Way:
     needs: tuple[str, ...] = ()
     most: int | None = None
     ahead: bool = False
+    value: bool = False
 
     @property
     def name(self) -> str:
@@ -72,6 +74,7 @@ class Work:
         tolerance: of the largest entry of each array.
         per: divides the time, for a time a step; of a size.
         quick: the size at which tests do it.
+        limit: seconds for building, checking and timing one figure.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Work:
     tolerance: float = 1e-9
     per: Callable[[int], int] | None = None
     quick: int | None = None
+    limit: float = 60.0
     ways: dict[str, Way] = field(default_factory=dict)
 
     def by(
@@ -92,11 +96,12 @@ class Work:
         *needs: str,
         most: int | None = None,
         ahead: bool = False,
+        value: bool = False,
     ) -> Callable[[Make], Make]:
         """Register a way of doing it."""
 
         def register(make: Make) -> Make:
-            way = Way(peer, form, make, needs, most, ahead)
+            way = Way(peer, form, make, needs, most, ahead, value)
             if way.name in self.ways:
                 msg = f"{self.name} has two ways named {way.name!r}"
                 raise ValueError(msg)
@@ -105,9 +110,10 @@ class Work:
 
         return register
 
-    def check(self, found: Any, size: int) -> None:
-        """Stop where a way computes something else."""
-        pairs = zip(flat(found), flat(self.reference(size)), strict=True)
+    def check(self, found: Any, size: int, *, value: bool = False) -> None:
+        """Stop where a way computes something else; ``value``: something but slopes."""
+        reference = flat(self.reference(size))
+        pairs = zip(flat(found), reference[:1] if value else reference, strict=True)
         for number, (one, other) in enumerate(pairs):
             scale = np.max(np.abs(other), initial=1e-300)
             off = np.max(np.abs(one - other), initial=0.0) / scale

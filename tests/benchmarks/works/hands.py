@@ -14,8 +14,8 @@ import numpy as np
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
 
 
-def library() -> Any:
-    """``hand.c``, compiled.
+def library(name: str = "hand.c") -> Any:
+    """A file of C beside this one, compiled.
 
     Raises:
         ImportError: there is no C compiler.
@@ -23,7 +23,7 @@ def library() -> Any:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise ImportError(name="a C compiler")
-    source = Path(__file__).with_name("hand.c")
+    source = Path(__file__).with_name(name)
     target = Path(tempfile.mkdtemp()) / "hand.so"
     subprocess.run([compiler, *FLAGS, source, "-o", target, "-lm"], check=True)
     return ctypes.CDLL(str(target))

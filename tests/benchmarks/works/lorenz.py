@@ -1,26 +1,37 @@
-"""Lorenz' equations as a loop that libraries know: scan, fold."""
+"""Lorenz' equations as a plain Python loop, and as loops that libraries know."""
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
 from harness.work import HAND_C, Ready, Work
 
-from works.hands import JIT, buffered, zeros
-from works.straight import START, hand_c, pair, reference, stepped
+from works.hands import JIT, buffered, library, pointer, zeros
+from works.straight import START, STEP, hand_c, loop, pair, reference, stepped
 
 WORK = Work(
     "lorenz",
     "A loop kept as a loop: Lorenz' equations",
     "n steps of Runge and Kutta; the sum of the last state, and its slopes by the "
-    "first. Each library's own loop: `tg.scan`, `jax.lax.scan`, CasADi's `fold`.",
+    "first. tapegrad takes the plain Python loop; then each library's own loop: "
+    "`tg.scan`, `jax.lax.scan`, CasADi's `fold`.",
     (1_000, 10_000),
     "n = {:,}",
     reference,
     tolerance=1e-8,
     quick=7,
 )
+
+
+@WORK.by("tapegrad", "plain Python loop", "tapegrad", "tapegrad.native.compiled")
+def tapegrad_loop(n: int) -> Ready:
+    """Recorded and compiled."""
+    import tapegrad as tg
+
+    call = tg.compile(loop(n), *START).value_and_gradient
+    return Ready("f(1.0, 1.0, 1.0)", {"f": call}, pair)
 
 
 @WORK.by("tapegrad", "tg.scan", "tapegrad", "tapegrad.native.compiled")
@@ -37,6 +48,16 @@ def tapegrad(n: int) -> Ready:
 
 
 WORK.by(HAND_C, "adjoint by hand", ahead=True)(hand_c)
+
+
+@WORK.by(HAND_C, "value alone", ahead=True, value=True)
+def hand_c_value(n: int) -> Ready:
+    """C through ctypes, without slopes."""
+    f, x = library().lorenz, np.array(START)
+    f.restype = ctypes.c_double
+    args = ctypes.c_long(n), pointer(x), ctypes.c_double(STEP), None
+    names = {"f": f, "args": args, "kept": x}
+    return Ready("f(*args)", names, lambda value: [value])
 
 
 def _casadi(n: int, **options: Any) -> Ready:

@@ -40,7 +40,7 @@ WORK = Work(
     "A Python loop over an array: Rosenbrock's function",
     "`for i in range(len(x) - 1): total += 100 * (x[i + 1] - x[i] * x[i]) ** 2 + "
     "(1 - x[i]) ** 2`, the very loop handed to each library that takes Python.",
-    (100, 1_000, 10_000),
+    (100, 1_000, 10_000, 100_000),
     "n = {:,}",
     by_hand,
     quick=10,
