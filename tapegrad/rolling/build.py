@@ -17,6 +17,7 @@ import numpy as np
 
 from tapegrad.loops.rule import SCAN
 from tapegrad.rolling.body import Body
+from tapegrad.rolling.merge import Group, agreeing, dealt, grid, groups, without
 from tapegrad.rolling.order import SLOTS, Access
 from tapegrad.rolling.plan import Planned, Sizes, planned
 from tapegrad.rolling.read import Loop, Made
@@ -128,20 +129,19 @@ class _Builder:
     def _loop(self, number: int, one: Planned) -> None:
         work, loop = self.work, one.loop
         body = Body(work, one)
-        moving = [self._read(access, loop) for access in one.reads]
-        tables = [self.out.constant(values) for values in body.tables]
+        inner = rolled(body.tape, self.sizes)
+        inner, moving = self._moving(inner, body, one)
         inits = [
             self.out.constant(_zero(aval)) if slot is None else self.slot(slot)
             for slot, aval in body.inits
         ]
         fixed = [self.slot(slot) for slot in body.fixed]
-        inner = rolled(body.tape, self.sizes)
         carry = len(inits)
         avals = [inner.aval_of(slot) for slot in inner.outputs]
         params = {
             "tape": inner,
             "carry": carry,
-            "xs": len(moving) + len(tables),
+            "xs": len(moving),
             "length": loop.trips,
             "reverse": False,
             "snapshots": self.snapshots,
@@ -150,7 +150,7 @@ class _Builder:
         }
         stacked = [((loop.trips, *shape), dtype) for shape, dtype in avals[carry:]]
         made = self.out.append(
-            SCAN, [*inits, *moving, *tables, *fixed], params, avals[:carry] + stacked
+            SCAN, [*inits, *moving, *fixed], params, avals[:carry] + stacked
         )
         for place, of in body.finals:
             self.finals[number, of] = made[place]
@@ -158,6 +158,46 @@ class _Builder:
             self.stacks[number, of] = slot
             if of in loop.lags:
                 self.stacks[number, of] = self._shifted(number, of, slot, loop.trips)
+
+    def _moving(self, inner: Tape, body: Body, one: Planned) -> tuple[Tape, list[int]]:
+        """What moves with the iteration; what an inner loop reads is read at once."""
+        reads, trips = one.reads, one.loop.trips
+        first, count = len(body.inits), len(reads) + len(body.tables)
+        found = groups(inner, first, count)
+        grids: dict[int, Group] = {}
+        for group in agreeing(reads, [g for g in found if g.members[-1] < len(reads)]):
+            grids[min(group.members)] = group
+        laid = {}
+        for at, group in grids.items():
+            access = reads[group.members[0]]
+            shape, _ = self.old.aval_of(access.source)
+            rank = self._rank(access, one.loop)
+            places = np.stack([reads[k].elements for k in group.members], axis=1)
+            lines = grid(places, shape[:rank])
+            if lines is not None:
+                laid[at] = lines, rank
+        tables = [g for g in found if min(g.members) >= len(reads)]
+        made = [grids[at] for at in sorted(laid)]
+        gone = {k for group in [*made, *tables] for k in group.members}
+        singles: dict[int, int] = {}
+        arrays: list[int] = []
+        for at, access in enumerate(reads):
+            if at in laid:
+                slot = dealt(self.out, self.slot(access.source), *laid[at])
+                aval = self.out.aval_at(slot)
+                where = _along(1, np.arange(2), trips) | {"slots": False}
+                arrays.append(self._put(WINDOW, [slot], where, aval))
+            elif at not in gone:
+                singles[at] = self._read(access, one.loop)
+        for place, values in enumerate(body.tables, len(reads)):
+            if place not in gone:
+                singles[place] = self.out.constant(values)
+        for group in tables:
+            columns = [body.tables[k - len(reads)] for k in group.members]
+            arrays.append(self.out.constant(np.stack(columns, axis=1)))
+        if gone:
+            inner = without(inner, first, count, [*made, *tables])
+        return inner, [*(singles[k] for k in sorted(singles)), *arrays]
 
     def _shifted(self, number: int, of: Made, stack: int, trips: int) -> int:
         """The values of a carry behind each iteration, of those before each."""
@@ -180,7 +220,7 @@ class _Builder:
         source = self.slot(access.source)
         shape, dtype = old.aval_of(access.source)
         turns = slice(loop.start + access.step, loop.end, loop.period)
-        rank = int(work.moving[turns][0])
+        rank = self._rank(access, loop)
         aval = ((loop.trips, *shape[rank:]), dtype)
         if access.stride:
             where = _along(rank, access.elements, loop.trips)
@@ -192,6 +232,10 @@ class _Builder:
             for step in work.steps[turns].tolist()
         ]
         return self._put(PACK, entries[::-1], {}, aval)
+
+    def _rank(self, access: Access, loop: Loop) -> int:
+        """How many axes of an array a read names."""
+        return int(self.work.moving[loop.start + access.step])
 
     def _gathered(self, slots: Column, trips: int) -> int:
         """Slots as one array: a window of an earlier loop's stack, or one by one."""

@@ -134,8 +134,8 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
             for low, high in itertools.pairwise(edges):
                 kept += _sound(one.loop.part(low, high), work, sizes)
         found = kept
-        if not changed:
-            return found
+        if not changed:  # a loop that gives nothing would be a step without a slot
+            return [x for x in found if x.stacked or x.last or x.loop.lags]
     return []
 
 

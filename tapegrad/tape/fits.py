@@ -258,6 +258,8 @@ def _axes(given: list[Aval], params: Mapping[str, Any]) -> None:
         msg = "it reads nothing"
         raise ShapeError(msg)
     axes = params.get("axes", (params["axis"],) if "axis" in params else ())
+    if isinstance(axes, int):
+        return  # how many axes: the row looks at that itself
     ndim = len(given[0][0])
     if len(set(axes)) != len(axes) or not all(0 <= axis < ndim for axis in axes):
         msg = f"axes {axes} are not of shape {given[0][0]}"
