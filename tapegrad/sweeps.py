@@ -22,6 +22,7 @@ import numpy as np
 from tapegrad.masks import fit_mask
 from tapegrad.passing import (
     Sums,
+    absorbed,
     applied,
     contributions,
     fit,
@@ -302,6 +303,16 @@ def adjoint(
         reads = operands[low:high]
         xs = [values[i] for i in reads]
         params = statics[static[step]]
+        if row.absorbs:
+            slots = range(slot, end)
+            found = absorbed(sums, row, slots, values, xs, reads, live, params)
+            for operand, (share, mask, whole) in zip(reads, found, strict=True):
+                if share is None or not live[operand]:
+                    continue
+                if watch is not None:
+                    watch(step, operand, None, share)
+                (sums.put if whole else sums.add)(operand, share, mask)
+            continue
         if row.nested:
             slots = range(slot, first[step + 1])
             parts = pulled_nested(m, row, slots, values, xs, bars, params, sums.masks)

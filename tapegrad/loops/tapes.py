@@ -2,10 +2,10 @@
 
 A body takes ``carry, x, constants`` and gives ``carry, y``, each of several leaves:
 
-    stored    gives the carries that it got as further y
+    stored    gives carries that it got as its y
     ahead     takes tangents beside carry, x and constants; gives the tangent of y
-    back      its carry are the adjoints of carry and constants; it takes the stored
-              carry, x and the adjoint of y, and gives the adjoint of x
+
+(For adjoints see `turns`.)
 """
 
 from __future__ import annotations
@@ -57,12 +57,20 @@ class Layout:
         ]
 
 
-def stored(layout: Layout) -> Tape:
-    """The body with the carries that it got as further outputs."""
+def stored(layout: Layout, places: Sequence[int]) -> Tape:
+    """The body whose y are carries that it got.
+
+    Args:
+        layout: of the body.
+        places: of these carries.
+    """
     tape = sweeps.flat(layout.tape)
-    more = tape.inputs[: layout.carry]
-    kept = tape.outputs[: layout.carry]
-    return prune(dataclasses.replace(tape, outputs=(*kept, *more)))
+    key = f"stored {layout.carry} {places}"
+    if key not in tape._known:
+        more = tuple(tape.inputs[place] for place in places)
+        kept = tape.outputs[: layout.carry]
+        tape._known[key] = prune(dataclasses.replace(tape, outputs=(*kept, *more)))
+    return tape._known[key]  # type: ignore[no-any-return]
 
 
 def reached(layout: Layout, moving: Sequence[int]) -> list[int]:
@@ -149,63 +157,6 @@ def needed(layout: Layout, places: Sequence[int], seeded: Sequence[int]) -> list
         if more <= found:
             return sorted(found)
         found |= more
-
-
-def back(
-    layout: Layout, carries: Sequence[int], seeded: Sequence[int]
-) -> tuple[Tape, list[int], list[int]]:
-    """The adjoint of the body, as a body.
-
-    Args:
-        layout: of the body.
-        carries: places of the carries that have an adjoint (see `needed`).
-        seeded: places of the y that have an adjoint.
-
-    Returns:
-        A body. Its carry: adjoints of these carries, and sums of the adjoints of the
-        constants. Its x: the carries, x, the adjoints of the seeded y. Its constants:
-        the constants. Its y: adjoints of x. And the places of the constants and of the
-        x that have one: the others have none, or 0 times an infinite partial further up
-        would be NaN.
-    """
-    base, carry = sweeps.flat(layout.tape), layout.carry
-    known = base._known
-    key = f"back {carry} {carries} {seeded}"
-    if key in known:
-        return known[key]  # type: ignore[no-any-return]
-    constants = carry + layout.xs
-    recorder = Recorder(derives=True)
-    with recording_onto(recorder):
-        m = RecorderReading(recorder)
-        inputs = inputs_onto(recorder, base)
-        slots = sweeps.replay(base, m, inputs)
-
-        def zero(i: int, name: str) -> Any:
-            return recorder.variable(MIXED.like(0, slots[i]._data), name)
-
-        bars = [zero(base.outputs[place], "bar") for place in carries]
-        seeds = [zero(base.outputs[place], "y_bar") for place in seeded]
-        places = [base.outputs[place] for place in (*carries, *seeded)]
-        given = sweeps.summed(places, [*bars, *seeds])
-        found = sweeps.adjoint(base, m, slots, given)
-
-        def bar_of(place: int) -> Any:
-            slot = base.inputs[place]
-            return m.like(0, slots[slot]) if found[slot] is None else found[slot]
-
-        outputs = [bar_of(place) for place in carries]
-        smooth = layout.smooth(constants)
-        summed = [place for place in smooth if found[base.inputs[place]] is not None]
-        sums = [zero(base.inputs[place], "sum") for place in summed]
-        for place, total in zip(summed, sums, strict=True):
-            outputs.append(total + found[base.inputs[place]])
-        entries = layout.smooth(carry, constants)
-        told = [place for place in entries if found[base.inputs[place]] is not None]
-        outputs += [bar_of(place) for place in told]
-        made = tuple(recorder.slot_of(output) for output in outputs)
-    order = [*bars, *sums, *inputs[:constants], *seeds, *inputs[constants:]]
-    known[key] = _frozen(recorder, order, made), summed, told
-    return known[key]  # type: ignore[no-any-return]
 
 
 def _frozen(recorder: Recorder, order: Sequence[Any], outputs: tuple[int, ...]) -> Tape:

@@ -1,4 +1,4 @@
-"""Walking along the first axis of the arrays that a loop reads. Floor 9.
+"""Walking along the first axis of the arrays that a loop reads or makes. Floor 9.
 
 Entries of arrays of floats become Python floats a block at a time: one by one they
 would take longer than a short body.
@@ -7,7 +7,7 @@ would take longer than a short body.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,3 +74,31 @@ class _Column:
             return [plain(entry) for entry in part]
         rest = [(0, size, 1) for size in self.m.shape(leaf)[1:]]
         return [self.m.index(leaf, key=(i, *rest)) for i in places]
+
+
+def in_turn(params: Mapping[str, Any]) -> range:
+    """The place of each iteration along the first axis of what a loop reads."""
+    length = params["length"]
+    return range(length - 1, -1, -1) if params["reverse"] else range(length)
+
+
+def piled(m: Any, entries: Sequence[Any], aval: Any) -> Any:
+    """Entries as one array, along a new first axis."""
+    shape, dtype = aval
+    if not entries:
+        return m.like(0, np.empty((0, *shape), dtype))
+    if all(map(_plain, entries)):
+        return plain(np.array(entries, _dtype(m, dtype)))
+    parts = [m.reshape(y, shape=(1, *shape)) for y in entries]
+    return m.concatenate(*parts, axis=0)
+
+
+def _plain(y: Any) -> bool:
+    if isinstance(y, np.ndarray):
+        return bool(y.dtype.kind != "O")
+    return isinstance(y, float | bool | np.generic)
+
+
+def _dtype(m: Any, dtype: str) -> Any:
+    """What arrays of a dtype are made of in a reading."""
+    return np.float32 if m.name == "float32" and dtype == "float64" else dtype

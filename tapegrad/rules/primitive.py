@@ -151,6 +151,9 @@ class Primitive:
             predicate, they are compared as such); else ints become floats first.
         masks: of a step with sub-tapes: ``pull`` takes a mask for each slot besides, or
             None, and gives pairs of adjoint and mask.
+        absorbs: one with masks whose ``pull`` also takes what its operands have
+            received so far, or None (see `passing.Before`), and gives triples: whether
+            the adjoint is the whole sum by now, or another part of it.
         digest: of a user's row, SHA-256 of its definition; empty for the table's own.
         told: of a user's row, its definition in one line, for people.
         ulps: what values and first partials are held to by the verifier.
@@ -187,6 +190,7 @@ class Primitive:
     lanes: str = ""
     run: Rule | None = None
     masks: bool = False
+    absorbs: bool = False
     digest: str = ""
     told: str = ""
     ulps: float = 4.0

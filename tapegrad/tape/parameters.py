@@ -86,6 +86,7 @@ VALID: dict[str, Callable[[Any], bool]] = {
     "length": lambda value: _integer(value) and value >= 0,
     "lower": _truth,
     "name": lambda value: isinstance(value, str),
+    "ordered": _truth,
     "n": lambda value: _integer(value) and 0 <= value <= HIGHEST,
     "ops": _sweeps,
     "place": lambda value: _integer(value) and value >= 0,

@@ -1,0 +1,188 @@
+"""Which turns a reverse loop takes: runs of turns that are alike. Floor 9.
+
+What is structurally 0 in some turns stays so: the turns that differ from the ones
+before are done apart, until they repeat. Nothing of this hangs on a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad.loops.tapes import Layout
+from tapegrad.loops.turns import ABSENT, MASKED, THERE, Have, Port, Turn, turn
+
+# So many turns in a row are done apart before zeros are put in the place of nothing.
+APART = 8
+# So many stretches of turns with the same adjoints of y are told apart.
+STRETCHES = 16
+
+
+class Run(NamedTuple):
+    """Turns that are alike.
+
+    Args:
+        turn: what they do.
+        first: the number of the first one; 0 is the last iteration.
+        count: how many.
+        loop: they are a loop; else there is one, and its steps stand by themselves.
+    """
+
+    turn: Turn
+    first: int
+    count: int
+    loop: bool
+
+
+class Stretch(NamedTuple):
+    """Turns in which the same adjoints of y are there: up to a number of one."""
+
+    stop: int
+    seeds: Have
+
+
+class Beginning(NamedTuple):
+    """What a reverse loop begins with.
+
+    Args:
+        have: what there is of the adjoints of the last carry, and of the constants.
+        stretches: what there is of the adjoints of y, in order.
+        starts: what the operands of the first carry have received already.
+        live: places of the inputs whose adjoints are wanted.
+        same: constants that are one operand.
+        joined: at the start of the loop, operands that are one.
+        apart: the last turn differs from the others: there are starts, or operands of
+            the first carry that are also something else.
+    """
+
+    have: Have
+    stretches: Sequence[Stretch]
+    starts: Have
+    live: Sequence[int]
+    same: Mapping[int, int]
+    joined: Mapping[int, int]
+    apart: bool
+
+
+def plan(layout: Layout, begin: Beginning) -> tuple[list[Run], bool]:
+    """The turns of a reverse loop, as runs of turns that are alike.
+
+    Returns:
+        The runs, and whether what is structurally 0 stays so in all of them.
+    """
+    runs: list[Run] = []
+    have, at, exact = dict(begin.have), 0, True
+    length = begin.stretches[-1].stop if begin.stretches else 0
+    last = length - begin.apart
+    for stretch in begin.stretches:
+        apart = 0
+        while at < min(stretch.stop, last):
+            stop = min(stretch.stop, last)
+            seeds = stretch.seeds
+            made = turn(layout, {**have, **seeds}, begin.live, begin.same)
+            if stop - at > 1 and (_alike(have, made.after) or apart >= APART):
+                exact = exact and apart < APART
+                made = lifted(layout, {**have, **seeds}, begin.live, begin.same)
+                runs.append(Run(made, at, stop - at, loop=True))
+                at = stop
+            else:
+                runs.append(Run(made, at, 1, loop=False))
+                apart, at = apart + 1, at + 1
+            have = dict(made.after)
+    if begin.apart and length:
+        every = {**have, **begin.stretches[-1].seeds, **begin.starts}
+        made = turn(layout, every, begin.live, begin.joined)
+        runs.append(Run(made, last, 1, loop=False))
+    return runs, exact
+
+
+def _carries(have: Have) -> set[Port]:
+    return {port for port, what in have.items() if what and port.word == "bar"}
+
+
+def _alike(have: Have, after: Have) -> bool:
+    """Whether the same adjoints of the carry are there after a turn."""
+    return _carries(have) == _carries(after)
+
+
+def lifted(
+    layout: Layout,
+    have: Have,
+    live: Sequence[int],
+    same: Mapping[int, int],
+    *,
+    marks: bool = True,
+) -> Turn:
+    """The turn that gives what it takes.
+
+    An adjoint that is there is one under a mask that is set. A sum that is not there
+    yet begins with -0.0, to which everything may be added; under a mask, with an empty
+    one.
+    """
+    now = dict(have)
+    while True:
+        made = turn(layout, now, live, same, marks=marks, again=True)
+        grown = now | {
+            port: max(now.get(port, ABSENT), what) for port, what in made.after.items()
+        }
+        if grown == now:
+            return made
+        now = grown
+
+
+# -- what is there in which turns --------------------------------------------------
+
+
+def stretches(
+    length: int, order: range, seeds: Mapping[int, Any], masks: Mapping[int, Any]
+) -> list[Stretch]:
+    """Which adjoints of y are there in which turns.
+
+    Args:
+        length: number of iterations.
+        order: the place of each iteration in the arrays.
+        seeds: adjoints of y, by place.
+        masks: theirs. One that is an array is known: what it leaves out is absent.
+    """
+    always: dict[Port, int] = {}
+    known: dict[Port, Any] = {}
+    for place in seeds:
+        port, mask = Port("seed", place), masks.get(place)
+        rows = _rows(mask, length)
+        if rows is not None:
+            known[port] = rows[list(order)][::-1]
+        else:
+            always[port] = THERE if mask is None else MASKED
+    if not known:
+        return [Stretch(length, always)]
+    table = np.stack(list(known.values()))
+    changes = np.flatnonzero((table[:, 1:] != table[:, :-1]).any(0)) + 1
+    if len(changes) >= STRETCHES:
+        return [Stretch(length, always | dict.fromkeys(known, MASKED))]
+    found = []
+    for stop in (*changes.tolist(), length):
+        there = {
+            port: THERE for port, row in zip(known, table, strict=True) if row[stop - 1]
+        }
+        found.append(Stretch(stop, always | there))
+    return found
+
+
+def _rows(mask: Any, length: int) -> Any:
+    """Of a mask that is known, which iterations it leaves in; else None."""
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool:
+        return None
+    flat = mask.reshape(length, -1)
+    every = flat.all(1)
+    return every if bool((every == flat.any(1)).all()) else None
+
+
+def together(m: Any, masks: Sequence[Any]) -> Any:
+    """Masks one after the other; what is known stays known."""
+    if all(isinstance(mask, np.ndarray) for mask in masks):
+        made = np.concatenate(masks)
+        made.flags.writeable = False
+        return made
+    return m.concatenate(*masks, axis=0)
