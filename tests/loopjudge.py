@@ -66,7 +66,7 @@ def _judged(made: LoopProgram, counts: Counts, *, whole: bool) -> list[str]:
     tape = recorded(made)
     tape.check()
     rolled = rolled_of(tape)
-    _tally(made, tape, rolled, counts)
+    tally(made, tape, rolled, counts)
     failures = _tried("check", rolled.check)
     rng = np.random.default_rng([made.seed, 21])
     for name, inputs in _points(made, rng):
@@ -122,7 +122,7 @@ def loops(tape: Tape, depth: int = 1) -> Iterator[tuple[int, Any]]:
             yield from loops(step.params["tape"], depth + 1)
 
 
-def _tally(made: LoopProgram, tape: Tape, rolled: Tape, counts: Counts) -> None:
+def tally(made: LoopProgram, tape: Tape, rolled: Tape, counts: Counts) -> None:
     counts["steps"] += len(tape)
     counts["steps when rolled"] += len(rolled)
     found = list(loops(rolled))
@@ -176,8 +176,17 @@ def compared(
         counts[f"{what}s"] += len(ys)
         for place, (y, z) in enumerate(zip(ys, zs, strict=True)):
             if bits(y) != bits(z):
-                failures.append(f"{what} {place} is {z!r} rolled, {y!r} unrolled")
+                sort = f"{_sort(y, z)}{what} {place}"
+                failures.append(f"{sort} is {z!r} rolled, {y!r} unrolled")
     return failures[:2]
+
+
+def _sort(y: Any, z: Any) -> str:
+    """What of two numbers differs: signs of zeros, or that one is NaN alone."""
+    if bits(y + 0.0) == bits(z + 0.0):
+        return "zero of "
+    both = np.isnan(y) | np.isnan(z)
+    return "NaN of " if bits(np.where(both, 0, y)) == bits(np.where(both, 0, z)) else ""
 
 
 def _flip(found: Any) -> Any:
