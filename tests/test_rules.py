@@ -17,7 +17,9 @@ from tapegrad.rules import TABLE, Primitive, Table
 from tapegrad.value import Value
 
 COMPUTING = {"math", "numpy", "scipy", "sympy", "mpmath"}
-SHAPED = {"shapes", "movement", "reductions", "products", "linalg", "factors"}
+SHAPED = {
+    *("shapes", "movement", "reductions", "products", "linalg", "factors", "stacks"),
+}
 MODULES = sorted(Path(tapegrad.rules.__file__).parent.glob("*.py"))
 ROWS = list(TABLE)
 FUNCTIONS = [row for row in ROWS if row.kind != "structure" and not row.whole]

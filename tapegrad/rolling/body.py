@@ -46,6 +46,7 @@ class Body:
         self._carries: dict[tuple[Made, int], int] = {}
         self._operands: dict[int, int] = {}  # by position
         self._made: dict[Made, int] = {}
+        self._late: dict[int, int] = {}  # steps that read an entry: input's place
         self._take_carries()
         self._take_moving()
         self._take_fixed()
@@ -78,8 +79,9 @@ class Body:
     def _take_moving(self) -> None:
         for access in self.one.reads:
             if access.step in self.loop.moving and access.operand == 0:
-                aval = self._aval((access.step, 0))
-                self._made[access.step, 0] = self._input(aval)
+                # where it was read, for who writes the loop out again
+                self._late[access.step] = len(self.inputs)
+                self.inputs.append(-1)
             else:
                 aval = self.old.aval_of(int(access.elements[0]))
                 self._operands[access.position] = self._input(aval)
@@ -141,6 +143,9 @@ class Body:
                     [old.aval_of(slot) for slot in slots],
                 )
                 self._made |= {(place, k): slot for k, slot in enumerate(made)}
+            if place in self._late:
+                slot = self.columns.input(math.nan, self._aval((place, 0)))
+                self._made[place, 0] = self.inputs[self._late[place]] = slot
             position += count
 
     def _frozen(self) -> Tape:

@@ -133,7 +133,7 @@ def sign_of(row: Primitive, params: Mapping[str, Any], shape: Shape) -> str:
 
 
 def place_text(row: Primitive, params: Mapping[str, Any], shape: Shape) -> str:
-    """What a window, or an entry of a stack, reads: ``[1:]``, ``.flat[::4]``, ``[2]``."""
+    """What a window or an entry reads: ``[1:]``, ``.flat[::4]``, ``[2]``."""
     if row.name == "entry":
         return key_text(row_key(shape, params["place"]), shape)
     where = {name: value for name, value in params.items() if name != "slots"}
