@@ -119,7 +119,7 @@ class _Builder:
         number = int(np.searchsorted(self.begins, step, side="right")) - 1
         loop = self.plan[number].loop
         turn, place = divmod(step - loop.start, loop.period)
-        return number, turn, (place, int(self.work.within[slot]))
+        return number, turn, (place, int(self.work.within(np.array([slot]))[0]))
 
     def _put(self, row: Any, reads: list[int], params: Any, aval: Aval) -> int:
         return self.out.append(row, reads, params, [aval])[0]
@@ -235,7 +235,7 @@ class _Builder:
 
     def _rank(self, access: Access, loop: Loop) -> int:
         """How many axes of an array a read names."""
-        return int(self.work.moving[loop.start + access.step])
+        return self.work.rank(loop.start + access.step)
 
     def _gathered(self, slots: Column, trips: int) -> int:
         """Slots as one array: a window of an earlier loop's stack, or one by one."""

@@ -2,9 +2,12 @@
 
 Windows of a few steps are hashed and sorted; the distance from a window to the next
 equal one is the period wherever a loop runs (boundaries of inner loops tell the outer
-one's). A distance that is met three times in a row is a candidate. Whether steps
-repeat at that distance is then read off the column of kinds. Sorting is the only part
-that is not linear.
+one's). A distance that leads to the same distance is a candidate. Whether steps repeat
+at it is then read off the column of kinds.
+
+Long tapes are looked at block by block, for short periods; and once more as a whole, at
+those windows whose hash is one of a few: equal windows are all among them, or none is.
+Sorting is the only part that is not linear.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.rolling.work import MIX, Column
+from tapegrad.rolling.work import BLOCK, MIX, Column, Work, blocks, signature
 
 # Steps in a window.
 WINDOW = 6
@@ -22,46 +25,63 @@ WINDOW = 6
 TRIED = 40
 
 
-def periods(signature: npt.NDArray[np.uint64]) -> list[int]:
+def periods(work: Work) -> list[int]:
     """Distances at which windows repeat regularly, longest first."""
-    width = min(WINDOW, max(1, len(signature) // 4))
-    count = len(signature) - width + 1
-    if count < 2:
-        return []
-    hashed = signature[:count].copy()
-    for k in range(1, width):
-        hashed *= MIX
-        hashed += signature[k : count + k]
-    order = np.argsort(hashed, kind="stable")
-    ranked = hashed[order]
-    same = ranked[1:] == ranked[:-1]
-    ahead = np.zeros(count, np.int64)  # distance to the next equal window
-    ahead[order[:-1][same]] = np.diff(order)[same]
     found: dict[int, int] = {}
-    at = np.flatnonzero(ahead)
-    reach = at.copy()
-    for _ in range(3):  # where a window stands several times in an iteration: sums
-        live = ahead[reach] > 0
-        at, reach = at[live], (reach + ahead[reach])[live]
-        for distance, times in _regular(at, reach - at, count):
+    few = -(-len(work) // BLOCK)
+    places: list[Column] = []
+    hashes: list[npt.NDArray[np.uint64]] = []
+    for part in blocks(len(work)):
+        hashed = _windows(signature(work, part))
+        for distance, times in _distances(np.arange(len(hashed)), hashed):
             found[distance] = found.get(distance, 0) + times
-        if not len(at):
-            break
+        if few > 1:
+            kept = np.flatnonzero((hashed >> np.uint64(32)) % np.uint64(few) == 0)
+            places.append(kept + part.start)
+            hashes.append(hashed[kept])
+    if few > 1:
+        for distance, times in _distances(
+            np.concatenate(places), np.concatenate(hashes)
+        ):
+            found[distance] = found.get(distance, 0) + times
     best = sorted(found, key=lambda d: -found[d])[:TRIED]
     return sorted(best, reverse=True)
 
 
-def _regular(at: Column, distance: Column, count: int) -> Iterator[tuple[int, int]]:
-    """Distances that are met again where they lead to, and how often."""
-    table = np.zeros(count, np.int64)
-    table[at] = distance
-    there = at + distance
-    inside = there < count
-    steady = np.zeros(len(at), bool)
-    steady[inside] = table[there[inside]] == distance[inside]
-    if steady.any():
-        kinds, times = np.unique(distance[steady], return_counts=True)
+def _windows(signature: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The hash of the steps from each step on."""
+    width = min(WINDOW, max(1, len(signature) // 4))
+    count = len(signature) - width + 1
+    hashed = signature[:count].copy()
+    for k in range(1, width):
+        hashed *= MIX
+        hashed += signature[k : count + k]
+    return hashed
+
+
+def _distances(
+    places: Column, hashed: npt.NDArray[np.uint64]
+) -> Iterator[tuple[int, int]]:
+    """Distances from window to equal window that repeat, and how often they do."""
+    order = np.argsort(hashed, kind="stable")
+    same = hashed[order[1:]] == hashed[order[:-1]]
+    ahead = np.full(
+        len(hashed) + 1, len(hashed)
+    )  # the next equal one; the end for none
+    ahead[order[:-1][same]] = order[1:][same]
+    where = np.append(places, 0)
+    reach = ahead.copy()
+    for _ in range(3):  # a window may stand several times in an iteration: sums
+        live = np.flatnonzero(reach[:-1] < len(hashed))
+        if not len(live):
+            return
+        distance = where[reach[live]] - where[live]
+        table = np.zeros(len(hashed) + 1, np.int64)
+        table[live] = distance
+        steady = distance[table[reach[live]] == distance]
+        kinds, times = np.unique(steady, return_counts=True)
         yield from zip(kinds.tolist(), times.tolist(), strict=True)
+        reach = np.append(ahead[reach[:-1]], len(hashed))
 
 
 def runs(
@@ -77,8 +97,12 @@ def runs(
     """
     if period >= len(kind):
         return []
-    same = (kind[period:] == kind[:-period]) & free[period:] & free[:-period]
-    edges = np.flatnonzero(np.diff(same, prepend=False, append=False))
+    same = np.zeros(len(kind) - period + 2, bool)  # with an edge at both ends
+    inner = same[1:-1]
+    np.equal(kind[period:], kind[:-period], out=inner)
+    inner &= free[period:]
+    inner &= free[:-period]
+    edges = np.flatnonzero(same[1:] != same[:-1])
     begins, ends = edges[::2], edges[1::2]
     long = ends - begins >= (trips - 1) * period
     return list(zip(begins[long].tolist(), (ends[long] + period).tolist(), strict=True))

@@ -117,7 +117,7 @@ def _fixed(loop: Loop, work: Work, source: int) -> list[tuple[int, int, int]] | 
         step = steps[position]
         if slot != source or step in loop.moving:
             continue
-        if not work.moving[loop.start + step]:
+        if not work.rank(loop.start + step):
             return None
         found.append((int(work.place[loop.start + step]), step, 0))
     return found

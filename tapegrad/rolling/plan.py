@@ -17,7 +17,7 @@ import numpy as np
 from tapegrad.rolling.find import periods, runs
 from tapegrad.rolling.order import Access, ordered
 from tapegrad.rolling.read import Loop, Made, fixed_operands, loops, starts
-from tapegrad.rolling.work import Work, signature
+from tapegrad.rolling.work import Column, Work, blocks
 
 # Loops that one may be cut into.
 PIECES = 8
@@ -64,7 +64,7 @@ def planned(work: Work, sizes: Sizes) -> list[Planned]:
 
 def _found(work: Work, sizes: Sizes) -> Iterator[Loop]:
     free = np.ones(len(work), bool)
-    tried = periods(signature(work))
+    tried = periods(work)
     for period in tried:
         parts = [p for p in tried if p < period and period % p == 0]
         for begin, end in runs(work.kind, free, period, sizes.trips):
@@ -139,37 +139,42 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
     return []
 
 
-def _asked(found: list[Planned], work: Work) -> list[dict[Made, np.ndarray]]:
+def _asked(found: list[Planned], work: Work) -> list[dict[Made, Column]]:
     """For each loop the slots of its body that are read elsewhere, and when."""
-    asked: list[dict[Made, np.ndarray]] = [{} for _ in found]
+    asked: list[dict[Made, Column]] = [{} for _ in found]
     if not found:
         return asked
-    home = np.full(len(work), -1, np.int32)
-    for number, one in enumerate(found):
-        home[one.loop.start : one.loop.end] = number
-    readers = np.repeat(home, np.diff(work.offsets))
-    owners = work.owner[work.operands]
-    inside = owners >= 0
-    away = np.flatnonzero(inside)
-    away = away[(home[owners[away]] >= 0) & (home[owners[away]] != readers[away])]
-    slots = np.unique(work.operands[away])
-    outputs = np.array(work.tape.outputs, np.int64)
-    slots = np.unique(np.concatenate([slots, outputs]))
-    slots = slots[work.owner[slots] >= 0]
-    slots = slots[home[work.owner[slots]] >= 0]
-    numbers = home[work.owner[slots]]
+    begins = np.array([one.loop.start for one in found])
+    ends = np.array([one.loop.end for one in found])
+
+    def home(steps: Column) -> Column:
+        number = np.searchsorted(begins, steps, side="right") - 1
+        return np.where((number >= 0) & (steps < ends[number]), number, -1)
+
+    slots = np.array(work.tape.outputs, np.int64)
+    for part in blocks(len(work)):
+        counts = np.diff(work.offsets[part.start : part.stop + 1])
+        readers = np.repeat(home(np.arange(part.start, part.stop)), counts)
+        low, high = work.offsets[part.start], work.offsets[part.stop]
+        reads = work.operands[low:high]
+        away = home(work.owner[reads])
+        mine = np.unique(reads[(away >= 0) & (away != readers)])
+        slots = np.concatenate([slots, mine])
+    slots = np.unique(slots)
+    slots = slots[home(work.owner[slots]) >= 0]
+    numbers = home(work.owner[slots])
     for number in np.unique(numbers).tolist():
         loop = found[number].loop
         mine = slots[numbers == number]
         turn, step = np.divmod(work.owner[mine] - loop.start, loop.period)
-        within = work.within[mine]
+        within = work.within(mine)
         for made in set(zip(step.tolist(), within.tolist(), strict=True)):
             here = (step == made[0]) & (within == made[1])
             asked[number][made] = turn[here]
     return asked
 
 
-def _told(one: Planned, asked: dict[Made, np.ndarray]) -> list[int]:
+def _told(one: Planned, asked: dict[Made, Column]) -> list[int]:
     """Note what is asked for; the iterations before which to cut, if any."""
     trips, lags = one.loop.trips, one.loop.lags
     one.stacked, one.last = set(), set()

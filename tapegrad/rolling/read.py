@@ -128,7 +128,7 @@ def _phase(work: Work, begin: int, end: int, period: int) -> int:
     owners = work.owner[slots]
     inside = owners >= begin
     lags = (readers - owners)[inside]
-    made = ((owners[inside] - begin) % period) * 64 + work.within[slots[inside]]
+    made = ((owners[inside] - begin) % period) * 64 + work.within(slots[inside])
     known, which = np.unique(made, return_inverse=True)
     longest = np.zeros(len(known), np.int64)
     np.maximum.at(longest, which, lags)
@@ -174,7 +174,7 @@ class _Reading:
         step = self.begin + self.step[position]
         lags = step + np.arange(self.count) * self.period - owners
         if owners[late] >= self.begin and lags[late] == lags[late - 1]:
-            within = work.within[slots]
+            within = work.within(slots)
             fits = (lags == lags[late]) & (owners >= 0) & (within == within[late])
             iteration, made = divmod(int(owners[late]) - self.begin, self.period)
             lag = late - iteration
@@ -198,7 +198,8 @@ class _Reading:
         """Steps that read another entry in each iteration: at a stride, or not."""
         found: dict[int, bool] = {}
         late = self.late
-        ranks = self.work.moving[self.begin : self.begin + self.period]
+        kinds = self.work.kind[self.begin : self.begin + self.period]
+        ranks = self.work.ranks[np.minimum(kinds, len(self.work.ranks) - 1)]
         for step in np.flatnonzero(ranks).tolist():
             low = self.begin + step
             places = self.work.place[low : low + self.count * self.period : self.period]

@@ -5,10 +5,13 @@ of a loop (equal constants stand on it once). Of each step of work the *kind* is
 a number that is equal for steps that may be the same step of two iterations, and what
 may differ between them: its operands, and the place of the entry that it reads from an
 array (``x[3, 4]``).
+
+Tapes are long. So columns are as narrow as they may be, and made block by block.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +20,17 @@ import numpy.typing as npt
 
 from tapegrad.tape.tape import Tape
 
-Column = npt.NDArray[np.int64]
+# Whole numbers: of any width.
+Column = npt.NDArray[np.integer[Any]]
 
 LEAVES = ("const", "input")
-# Bits of a kind: row, parameters, number of operands, shapes of the slots.
+# Bits of what makes a kind: row, parameters, number of operands, shapes of the slots.
 ROW, PARAMS, COUNT, AVAL = 10, 28, 12, 12
+# Steps that are looked at at a time.
+BLOCK = 1 << 18
+MIX = np.uint64(0x9E3779B97F4A7C15)
+# Operands from further back do not count in what windows are told apart by.
+NEAR = 24
 
 
 @dataclass(frozen=True)
@@ -29,31 +38,48 @@ class Work:
     """The steps of work of a tape.
 
     Args:
-        tape: the flat tape.
-        steps: their numbers on the tape.
+        tape: the flat tape; leaves read nothing, so its operands are those of the work.
+        steps: the steps' numbers on the tape.
         kind: of each, what it has in common with the same step of another iteration.
-        moving: of each, how many integers name the entry that it reads; 0 for steps
-            that read no entry.
-        place: that entry's place, counted along the axes that are named.
-        offsets, operands: the slots that each reads, as on the tape.
+        ranks: for each kind, how many integers name the entry that such a step reads;
+            0 for steps that read no entry.
+        place: of each step, that entry's place, along the axes that are named; empty
+            where no step reads an entry.
+        offsets: where each step's operands begin.
         owner: of each slot of the tape, the step of work that owns it, or -1.
-        within: of each slot, which of its step's slots it is.
         const: of each slot, whether it is a constant.
     """
 
     tape: Tape
     steps: Column
     kind: Column
-    moving: Column
+    ranks: Column
     place: Column
     offsets: Column
-    operands: Column
     owner: Column
-    within: Column
     const: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    @property
+    def operands(self) -> Column:
+        """The slots that the steps read, all in one column."""
+        return self.tape.operands
+
+    def rank(self, step: int) -> int:
+        """How many integers name the entry that a step of work reads; 0 for none."""
+        return int(self.ranks[self.kind[step]])
+
+    def within(self, slots: Column) -> Column:
+        """Which of its step's slots each slot is, of those that steps of work own."""
+        return slots - self.tape.first[self.steps[self.owner[slots]]]
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """Ranges of steps, one after the other."""
+    for low in range(0, count, BLOCK):
+        yield slice(low, min(low + BLOCK, count))
 
 
 def work_of(tape: Tape) -> Work:
@@ -62,80 +88,156 @@ def work_of(tape: Tape) -> Work:
     Args:
         tape: without calls of sub-tapes; steps with labels are like no other.
     """
-    owns = np.diff(tape.first).astype(np.int64)
-    leaf = np.isin(np.array(tape.operations), LEAVES)[tape.opcode]
-    steps = np.flatnonzero(~leaf)
-    number = np.full(len(tape), -1, np.int64)
-    number[steps] = np.arange(len(steps))
-    maker = np.repeat(np.arange(len(tape)), owns)
+    leaf = np.isin(np.array(tape.operations), LEAVES)
     const = np.array([name == "const" for name in tape.operations] or [False])
-    counts = np.diff(tape.offsets).astype(np.int64)
-    kept = np.repeat(~leaf, counts)
-    offsets = np.zeros(len(steps) + 1, np.int64)
-    np.cumsum(counts[steps], out=offsets[1:])
-    rank, place, params = _moving(tape, steps)
-    first = np.minimum(tape.first[:-1][steps], max(tape.slot_count - 1, 0))
-    shapes = np.where(owns[steps] > 0, tape.aval[first], 0).astype(np.int64)
-    kind = _packed(tape, steps, params, counts[steps], shapes)
-    if tape.labels:
-        named = number[maker[list(tape.labels)]]
-        named = named[named >= 0]
-        kind[named] = -1 - named
+    steps = np.flatnonzero(~leaf[tape.opcode]).astype(np.int32)
+    owner = np.full(tape.slot_count, -1, np.int32)
+    fixed = np.zeros(tape.slot_count, bool)
+    for part in blocks(len(tape)):
+        owns = np.diff(tape.first[part.start : part.stop + 1])
+        mine = slice(int(tape.first[part.start]), int(tape.first[part.stop]))
+        number = np.searchsorted(steps, np.arange(part.start, part.stop))
+        number[leaf[tape.opcode[part]]] = -1
+        owner[mine] = np.repeat(number, owns)
+        fixed[mine] = np.repeat(const[tape.opcode[part]], owns)
+    entries = _Entries(tape)
+    kinds = _Kinds(tape, entries)
+    kind = np.zeros(len(steps), np.int32)
+    place = np.zeros(len(steps) if entries.any else 0, np.int64)
+    for part in blocks(len(steps)):
+        kind[part] = kinds.of(steps[part])
+        if entries.any:
+            place[part] = entries.places(steps[part])
+    last = int(tape.offsets[-1])
     return Work(
         tape=tape,
         steps=steps,
-        kind=kind,
-        moving=rank,
+        kind=_apart(kind, kinds.single, tape, owner),
+        ranks=kinds.ranks(),
         place=place,
-        offsets=offsets,
-        operands=tape.operands[kept].astype(np.int64),
-        owner=number[maker],
-        within=np.arange(tape.slot_count) - tape.first[:-1].astype(np.int64)[maker],
-        const=const[tape.opcode[maker]],
+        offsets=np.append(tape.offsets[steps], np.int32(last)),
+        owner=owner,
+        const=fixed,
     )
 
 
-def _packed(
-    tape: Tape, steps: Column, params: Column, counts: Column, shapes: Column
-) -> Column:
-    """Kinds, as one number a step; what does not fit is like no other step."""
-    parts = (tape.opcode[steps].astype(np.int64), params, counts, shapes)
-    kind = np.zeros(len(steps), np.int64)
-    fits = np.ones(len(steps), bool)
-    for part, bits in zip(parts, (ROW, PARAMS, COUNT, AVAL), strict=True):
-        kind = (kind << bits) | part
-        fits &= part < 1 << bits
-    return np.where(fits, kind, -1 - np.arange(len(steps)))
+def _apart(kind: Column, single: int, tape: Tape, owner: Column) -> Column:
+    """Kinds in which steps with labels, and those without a kind, are like no other."""
+    named = owner[list(tape.labels)] if tape.labels else np.zeros(0, np.int32)
+    alone = np.union1d(named[named >= 0], np.flatnonzero(kind == single))
+    kind[alone] = single + np.arange(len(alone))
+    return kind
 
 
-def _moving(tape: Tape, steps: Column) -> tuple[Column, Column, Column]:
-    """Of each step: integers in its key, the entry's place, number of its parameters.
+class _Entries:
+    """The steps that read one entry of an array, each perhaps another one."""
 
-    Steps that read one entry, each another one, have the parameters of the first such
-    step: the number of integers and the shape of the array tell the rest.
-    """
-    static = tape.static[steps].astype(np.int64)
-    rank, place = np.zeros(len(steps), np.int64), np.zeros(len(steps), np.int64)
-    if "index" not in tape.operations:
-        return rank, place, static
-    code = tape.operations.index("index")
-    mine = np.flatnonzero(tape.opcode[steps] == code)
-    arrays = tape.aval[tape.operands[tape.offsets[steps[mine]]]].astype(np.int64)
-    pairs = static[mine] * len(tape.avals) + arrays
-    known, which = np.unique(pairs, return_inverse=True)
-    ranks = np.zeros(len(known), np.int64)
-    places, classes = np.zeros(len(known), np.int64), np.zeros(len(known), np.int64)
-    alike: dict[tuple[int, int], int] = {}
-    for at, pair in enumerate(known.tolist()):
-        number, aval = divmod(pair, len(tape.avals))
-        key = dict(tape.statics[number])["key"]
-        classes[at] = number
-        if key and all(type(part) is int for part in key):
-            ranks[at] = len(key)
-            places[at] = _flat(key, tape.avals[aval][0])
-            classes[at] = alike.setdefault((len(key), aval), number)
-    rank[mine], place[mine], static[mine] = ranks[which], places[which], classes[which]
-    return rank, place, static
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.code = -1
+        if "index" in tape.operations:
+            self.code = tape.operations.index("index")
+        # by parameters and array: integers in the key, the entry's place
+        self.known: dict[int, tuple[int, int]] = {}
+        self.any = self.code >= 0
+
+    def _pairs(self, steps: Column) -> tuple[Column, Column]:
+        tape = self.tape
+        mine = np.flatnonzero(tape.opcode[steps] == self.code)
+        arrays = tape.aval[tape.operands[tape.offsets[steps[mine]]]].astype(np.int64)
+        return mine, tape.static[steps[mine]].astype(np.int64) * 65536 + arrays
+
+    def _told(self, pair: int) -> tuple[int, int]:
+        found = self.known.get(pair)
+        if found is None:
+            number, aval = divmod(pair, 65536)
+            key = dict(self.tape.statics[number])["key"]
+            found = 0, 0
+            if key and all(type(part) is int for part in key):
+                found = len(key), _flat(key, self.tape.avals[aval][0])
+            self.known[pair] = found
+        return found
+
+    def _each(self, steps: Column) -> tuple[Column, npt.NDArray[np.int64]]:
+        mine, pairs = self._pairs(steps)
+        distinct, which = np.unique(pairs, return_inverse=True)
+        told = [self._told(pair) for pair in distinct.tolist()]
+        return mine, np.array(told or [(0, 0)], np.int64)[which]
+
+    def places(self, steps: Column) -> Column:
+        """The entry that each step reads."""
+        found = np.zeros(len(steps), np.int64)
+        mine, each = self._each(steps)
+        found[mine] = each[:, 1] if len(mine) else 0
+        return found
+
+    def params(self, steps: Column) -> npt.NDArray[np.int64]:
+        """Numbers of parameters, the same for all reads of as many integers."""
+        found = self.tape.static[steps].astype(np.int64)
+        if self.any:
+            mine, each = self._each(steps)
+            if len(mine):
+                rank = each[:, 0]
+                moving = (1 << PARAMS) - 1 - rank
+                found[mine] = np.where(rank > 0, moving, found[mine])
+        return found
+
+
+class _Kinds:
+    """Kinds as small numbers, in the order in which they are met."""
+
+    def __init__(self, tape: Tape, entries: _Entries) -> None:
+        self.tape, self.entries = tape, entries
+        self.known = np.zeros(0, np.int64)
+        self.numbers = np.zeros(0, np.int32)
+        # what does not fit has this number, above all others
+        self.single = 1 << 30
+
+    def of(self, steps: Column) -> Column:
+        """The kinds of steps."""
+        packed = self._packed(steps)
+        found = np.searchsorted(self.known, packed)
+        new = np.ones(len(packed), bool)
+        inside = found < len(self.known)
+        new[inside] = self.known[found[inside]] != packed[inside]
+        if new.any():
+            fresh = np.unique(packed[new])
+            first = len(self.known)
+            self.known = np.concatenate([self.known, fresh])
+            numbers = np.arange(first, len(self.known), dtype=np.int32)
+            self.numbers = np.concatenate([self.numbers, numbers])
+            order = np.argsort(self.known, kind="stable")
+            self.known, self.numbers = self.known[order], self.numbers[order]
+            found = np.searchsorted(self.known, packed)
+        return np.where(packed < 0, self.single, self.numbers[found])
+
+    def _packed(self, steps: Column) -> npt.NDArray[np.int64]:
+        """What makes a kind in one number; -1 for what does not fit."""
+        tape = self.tape
+        first = np.minimum(tape.first[:-1][steps], max(tape.slot_count - 1, 0))
+        owns = tape.first[1:][steps] > tape.first[:-1][steps]
+        counts = tape.offsets[1:][steps] - tape.offsets[:-1][steps]
+        shapes = np.where(owns, tape.aval[first], 0)
+        params = self.entries.params(steps)
+        parts: list[Column] = [tape.opcode[steps], params, counts, shapes]
+        packed = np.zeros(len(steps), np.int64)
+        fits = np.ones(len(steps), bool)
+        for part, bits in zip(parts, (ROW, PARAMS, COUNT, AVAL), strict=True):
+            packed = (packed << bits) | part
+            fits &= part < 1 << bits
+        return np.where(fits, packed, -1)
+
+    def ranks(self) -> Column:
+        """For each kind the integers in the key of what it reads."""
+        found = np.zeros(len(self.known), np.int32)
+        if not self.entries.any:
+            return found
+        code = self.known >> (PARAMS + COUNT + AVAL)
+        params = (self.known >> (COUNT + AVAL)) & ((1 << PARAMS) - 1)
+        rank = (1 << PARAMS) - 1 - params
+        mine = (code == self.entries.code) & (rank <= 64)
+        found[self.numbers[mine]] = rank[mine]
+        return found
 
 
 def _flat(key: tuple[int, ...], shape: tuple[int, ...]) -> int:
@@ -146,23 +248,23 @@ def _flat(key: tuple[int, ...], shape: tuple[int, ...]) -> int:
     return found
 
 
-def signature(work: Work) -> npt.NDArray[np.uint64]:
+def signature(work: Work, part: slice) -> npt.NDArray[np.uint64]:
     """Kinds mixed with how far back near operands stand, to tell repeats by.
 
     It decides only where loops are looked for: whether steps repeat is read off the
     columns themselves.
     """
-    entries = np.repeat(np.arange(len(work)), np.diff(work.offsets))
-    back = entries - work.owner[work.operands]
-    near = np.where((work.owner[work.operands] >= 0) & (back <= NEAR), back, 0)
-    order = np.arange(len(entries)) - work.offsets[entries]
-    weight = (near * (2 * order + 3)).astype(np.uint64)
-    total = np.bincount(entries, weights=weight, minlength=len(work))
-    return work.kind.view(np.uint64) * MIX + total.astype(np.uint64)
-
-
-NEAR = 24
-MIX = np.uint64(0x9E3779B97F4A7C15)
+    low, high = work.offsets[part.start], work.offsets[part.stop]
+    counts = np.diff(work.offsets[part.start : part.stop + 1])
+    entries = np.repeat(np.arange(part.start, part.stop), counts)
+    owners = work.owner[work.operands[low:high]]
+    back = entries - owners
+    near = np.where((owners >= 0) & (back <= NEAR), back, 0)
+    order = np.arange(low, high) - work.offsets[entries]
+    total = np.bincount(
+        entries - part.start, weights=near * (2 * order + 3), minlength=len(counts)
+    )
+    return work.kind[part].astype(np.uint64) * MIX + total.astype(np.uint64)
 
 
 def params_of(tape: Tape, step: int) -> dict[str, Any]:
