@@ -132,7 +132,7 @@ class Backward:
         now.update(zip(made.gives, found, strict=False))
 
     def _as_loop(self, run: Run, now: Now, seeds: Now) -> None:
-        made, low, count = run.turn, self._low(run), run.count
+        made, low, count = run.turn, self._low(run), run.turns
         operands = [now[port] for port in made.takes]
         operands += [self._part(self.kept[p], low, count) for p in made.state]
         operands += [self._part(self.entries[p], low, count) for p in made.xs]
@@ -172,9 +172,9 @@ class Backward:
 
     def _low(self, run: Run) -> int:
         """The lowest entry of a run; its entries are consecutive."""
-        if not run.count:
+        if not run.turns:
             return 0
-        ends = run.first, run.first + run.count - 1
+        ends = run.first, run.first + run.turns - 1
         return min(self.order[self.length - 1 - turn] for turn in ends)
 
     def _part(self, x: Any, low: int, count: int) -> Any:
@@ -286,7 +286,7 @@ class Backward:
         gives = len(made.gives)
         taken = [now[port] for port in made.takes]
         rows: list[Any] = []
-        for _ in range(run.count):
+        for _ in range(run.turns):
             number, state = next(again)
             mine = [state[place] for place in made.state]
             found = back(*taken, *mine, *read(number), *fixed)
@@ -298,7 +298,7 @@ class Backward:
         avals = [made.tape.aval_of(slot) for slot in made.tape.outputs[gives:]]
         columns = list(zip(*rows, strict=True)) or [() for _ in avals]
         found = [piled(m, y, aval) for y, aval in zip(columns, avals, strict=True)]
-        self._tell(made, found, self._low(run), run.count)
+        self._tell(made, found, self._low(run), run.turns)
 
 
 def _entry(m: Any, x: Any, place: int) -> Any:

@@ -26,13 +26,13 @@ class Run(NamedTuple):
     Args:
         turn: what they do.
         first: the number of the first one; 0 is the last iteration.
-        count: how many.
+        turns: how many.
         loop: they are a loop; else there is one, and its steps stand by themselves.
     """
 
     turn: Turn
     first: int
-    count: int
+    turns: int
     loop: bool
 
 

@@ -298,5 +298,17 @@ class _Recorded:
             outputs=tuple(at[port] for port in (*gives, *told)),
             example=tuple(data[name] for name in flat),
         )
-        groups = [tuple(part) for part in parts]
-        return Turn(prune(tape), groups[0], gives, *groups[1:], told=told, after=after)
+        groups: list[tuple[Any, ...]] = [tuple(part) for part in parts]
+        return Turn(
+            prune(tape),
+            takes=groups[0],
+            gives=gives,
+            state=groups[1],
+            xs=groups[2],
+            seeds=groups[3],
+            fixed=groups[4],
+            starts=groups[5],
+            constants=groups[6],
+            told=told,
+            after=after,
+        )
