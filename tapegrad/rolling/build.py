@@ -42,7 +42,10 @@ def rolled(tape: Tape, sizes: Sizes, snapshots: int = 0) -> Tape:
         return tape
     work = work_of(base)
     plan = planned(work, sizes)
-    return _Builder(work, plan, sizes, snapshots).tape() if plan else tape
+    if not plan:
+        return tape
+    made = _Builder(work, plan, sizes, snapshots).tape()
+    return made if len(made) < len(base) else tape
 
 
 class _Builder:

@@ -9,6 +9,7 @@ none, and no iteration gets an adjoint that it did not have.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from tapegrad.rolling.find import periods, runs
 from tapegrad.rolling.order import Access, ordered
+from tapegrad.rolling.presence import Presence, Reached
 from tapegrad.rolling.read import Loop, Made, fixed_operands, loops, starts
 from tapegrad.rolling.work import Column, Work, blocks
 
@@ -120,30 +122,28 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
     """The loops with what is asked of them, cut where that changes."""
     for _ in range(PIECES):
         asked = _asked(found, work)
+        walk = Presence(work, [(one.loop, one.reads) for one in found], asked)
         kept: list[Planned] = []
-        changed = False
-        for one, mine in zip(found, asked, strict=True):
-            cuts = _told(one, mine)
+        for one, slots, reached in zip(found, asked, walk.found, strict=True):
+            _note(one, slots, work)
+            cuts = _cuts(one.loop, reached)
             if not cuts:
                 kept.append(one)
-                continue
-            changed = True
-            if len(cuts) >= PIECES:
-                continue
-            edges = [0, *cuts, one.loop.trips]
-            for low, high in itertools.pairwise(edges):
-                kept += _sound(one.loop.part(low, high), work, sizes)
-        found = kept
-        if not changed:  # a loop that gives nothing would be a step without a slot
+            elif len(cuts) < PIECES:
+                edges = [0, *cuts, one.loop.trips]
+                for low, high in itertools.pairwise(edges):
+                    kept += _sound(one.loop.part(low, high), work, sizes)
+        if len(kept) == len(found) and all(map(operator.is_, kept, found)):
+            # a loop that gives nothing would be a step without a slot
             return [x for x in found if x.stacked or x.last or x.loop.lags]
+        found = kept
     return []
 
 
-def _asked(found: list[Planned], work: Work) -> list[dict[Made, Column]]:
-    """For each loop the slots of its body that are read elsewhere, and when."""
-    asked: list[dict[Made, Column]] = [{} for _ in found]
+def _asked(found: list[Planned], work: Work) -> list[Column]:
+    """For each loop the slots that are read elsewhere."""
     if not found:
-        return asked
+        return []
     begins = np.array([one.loop.start for one in found])
     ends = np.array([one.loop.end for one in found])
 
@@ -161,36 +161,41 @@ def _asked(found: list[Planned], work: Work) -> list[dict[Made, Column]]:
         mine = np.unique(reads[(away >= 0) & (away != readers)])
         slots = np.concatenate([slots, mine])
     slots = np.unique(slots)
-    slots = slots[home(work.owner[slots]) >= 0]
     numbers = home(work.owner[slots])
-    for number in np.unique(numbers).tolist():
-        loop = found[number].loop
-        mine = slots[numbers == number]
-        turn, step = np.divmod(work.owner[mine] - loop.start, loop.period)
-        within = work.within(mine)
-        for made in set(zip(step.tolist(), within.tolist(), strict=True)):
-            here = (step == made[0]) & (within == made[1])
-            asked[number][made] = turn[here]
-    return asked
+    return [slots[numbers == number] for number in range(len(found))]
 
 
-def _told(one: Planned, asked: dict[Made, Column]) -> list[int]:
-    """Note what is asked for; the iterations before which to cut, if any."""
-    trips, lags = one.loop.trips, one.loop.lags
-    one.stacked, one.last = set(), set()
+def _note(one: Planned, slots: Column, work: Work) -> None:
+    """Note what is asked of a loop: in all iterations, or in the last one only."""
+    loop = one.loop
+    turns, steps = np.divmod(work.owner[slots] - loop.start, loop.period)
+    within = work.within(slots)
+    last: dict[Made, bool] = {}
+    for turn, step, place in zip(
+        turns.tolist(), steps.tolist(), within.tolist(), strict=True
+    ):
+        made = step, place
+        last[made] = last.get(made, True) and turn == loop.trips - 1
+    one.stacked = {made for made, only in last.items() if not only}
+    one.last = {made for made, only in last.items() if only and made not in loop.lags}
+
+
+def _cuts(loop: Loop, reached: Reached) -> list[int]:
+    """The iterations before which to cut a loop, so that each part is even.
+
+    A loop that no cut makes even is cut too often.
+    """
+    if not reached.steady:
+        return list(range(PIECES))
     cuts: set[int] = set()
-    for made, turns in asked.items():
-        if made in lags:
-            if turns.min() < trips - 1:
-                one.stacked.add(made)
+    for made, turns in reached.asked.items():
+        ending = len(turns) == 1 and turns[0] == loop.trips - 1
+        if made in loop.lags or ending or len(turns) == loop.trips:
             continue
-        if len(turns) == trips:
-            one.stacked.add(made)
-        elif len(turns) == 1 and turns[0] == trips - 1:
-            one.last.add(made)
-        else:
-            there = np.zeros(trips, bool)
-            there[turns] = True
-            edges = np.flatnonzero(np.diff(there)) + 1
-            cuts |= set(edges.tolist()) if len(edges) < PIECES else set(range(PIECES))
+        there = np.zeros(loop.trips, bool)
+        there[turns] = True
+        edges = (np.flatnonzero(np.diff(there)) + 1).tolist()
+        cuts |= set(edges[:PIECES])
+    if not cuts and reached.uneven:
+        cuts = {max(1, loop.trips - reached.before)}
     return sorted(cuts)
