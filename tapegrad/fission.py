@@ -1,4 +1,4 @@
-"""Loops taken apart for native code: what each turn can do alone, and the rest. Floor 7.
+"""Loops taken apart for native code: what turns can do alone, and the rest. Floor 7.
 
     before    steps that depend on no leaf of the carry that varies: array steps
     core      a scan of what leads from carry to carry, in order
@@ -239,7 +239,7 @@ class _Loop:
         return self.m.index(self.values[slot], key=(place, *rest))
 
     def _before(self, slot: int, made: int) -> Any:
-        """The entries of a leaf of the carry: what it begins with, then what is made."""
+        """Of a leaf of the carry: what it begins with, then what turns have made."""
         m, (shape, _) = self.m, self.body.aval_of(slot)
         first = m.reshape(self.start[slot], shape=(1, *shape))
         if self.length == 1:
@@ -329,4 +329,4 @@ def _plain(m: Any, row: Primitive, xs: Sequence[Any], params: Any) -> Sequence[A
     if row.nested:
         return apply_nested(row, xs, params)
     found = getattr(m, row.name)(*xs, **params)
-    return found if row.slots > 1 else [found]  # type: ignore[no-any-return]
+    return found if row.slots > 1 else [found]

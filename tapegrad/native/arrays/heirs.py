@@ -33,6 +33,7 @@ def put_in_outputs(plan: Plan) -> None:
                         and output not in taken
                         and node not in item.nodes
                         and last[node] == place
+                        and not any(node in each.reads for each in item.beside)
                         and _read_in_place(plan, node, parts, at)
                     ):
                         plan.same[node] = output

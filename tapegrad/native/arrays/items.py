@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from tapegrad.errors import CompileError
 from tapegrad.native.arrays import orders
+from tapegrad.native.arrays.cutting import (
+    beginning,
+    beside,
+    cut_out,
+    halves,
+    stack,
+)
 from tapegrad.native.arrays.entries import Entries, Linear
 from tapegrad.native.arrays.function import Functions
 from tapegrad.native.arrays.graph import Node
@@ -79,35 +85,11 @@ class Items(Functions):
         results: dict[Node, str],
         begun: set[Node],
     ) -> str:
-        """The nests over a box, which is cut until no selection has an edge in it."""
-        made = frozenset(node for node in nodes if node.op != "reduce")
-        todo: list[Box] = [box]
-        if any(node.op == "reduce" for node in nodes) and self.strip is None:
-            _, high = box[-1]
-            if high >= 2 * BLOCK and not block_of(high):  # a rest, and whole blocks
-                todo = _halves(box, Cut(len(box) - 1, high - high % BLOCK))
-        ready: list[tuple[Entries, list[list[int]]]] = []
-        while todo:
-            mine = todo.pop()
-            entries = Entries(self, mine, made)
-            try:
-                values = [self._defined(entries, node, mine) for node in nodes]
-            except Cut as cut:
-                todo += _halves(mine, cut)
-                if len(todo) + len(ready) > BOXES:
-                    raise Stored(*self._edges(nodes)) from None
-                continue
-            ready.append((entries, values))
+        """The nests over a box."""
+        ready = self._cut(nodes, box)
         out = []
         for entries, values in ready:
-            sinks = []
-            for node, several in zip(nodes, values, strict=True):
-                if len(box) != len(domain_of(node)):
-                    sinks += _stack(entries, node, several)
-                    continue
-                kind = node.params["kind"] if node.op == "reduce" else ""
-                place, before = self._target(entries, node), results.get(node, "")
-                sinks.append(Sink(node, several[0], place, kind, before))
+            sinks = self._sinks(entries, nodes, values, results)
             boxes = len(ready) > 1
             nest = Nest(entries, self, self.strip, sinks=sinks, boxes=boxes)
             out.append(nest.text())
@@ -115,6 +97,48 @@ class Items(Functions):
             begun |= nest.begun
             self.nests += 1
         return "".join(out)
+
+    def _cut(
+        self, nodes: Sequence[Node], box: Box
+    ) -> list[tuple[Entries, list[list[int]]]]:
+        """A box cut until no selection has an edge in it, and what is made there."""
+        made = frozenset(node for node in nodes if node.op != "reduce")
+        todo: list[Box] = [box]
+        if any(node.op == "reduce" for node in nodes) and self.strip is None:
+            _, high = box[-1]
+            if high >= 2 * BLOCK and not block_of(high):  # a rest, and whole blocks
+                todo = halves(box, Cut(len(box) - 1, high - high % BLOCK))
+        ready: list[tuple[Entries, list[list[int]]]] = []
+        while todo:
+            mine = todo.pop()
+            entries = Entries(self, mine, made)
+            try:
+                values = [self._defined(entries, node, mine) for node in nodes]
+            except Cut as cut:
+                todo += halves(mine, cut)
+                if len(todo) + len(ready) > BOXES:
+                    raise Stored(*self._edges(nodes)) from None
+                continue
+            ready.append((entries, values))
+        return ready
+
+    def _sinks(
+        self,
+        entries: Entries,
+        nodes: Sequence[Node],
+        values: Sequence[Sequence[int]],
+        results: Mapping[Node, str],
+    ) -> list[Sink]:
+        """Where the values of a box go."""
+        sinks = []
+        for node, several in zip(nodes, values, strict=True):
+            if len(entries.box) != len(domain_of(node)):
+                sinks += stack(entries, node, several)
+                continue
+            kind = node.params["kind"] if node.op == "reduce" else ""
+            place, before = self._target(entries, node), results.get(node, "")
+            sinks.append(Sink(node, several[0], place, kind, before))
+        return sinks
 
     def _edges(self, nodes: Sequence[Node]) -> set[Node]:
         """Selections that are read in a nest, to be stored instead."""
@@ -181,14 +205,14 @@ class Items(Functions):
     def _pieces(self, node: Node) -> None:
         """A concatenation part by part; a scatter or write: all, and then entries."""
         if node.op == "concat":
-            for part, view in zip(node.args, _beside(node), strict=True):
+            for part, view in zip(node.args, beside(node), strict=True):
                 self._one_nest(part, node, view)
             return
         if node.op == "scatter":
             self._fill(node, number(0, KINDS[node.dtype]))
         else:
             self._one_nest(node.args[0], node, View(node, 0, contiguous(node.shape)))
-        self._one_nest(node.args[-1], node, _cut_out(node, node.params["key"]))
+        self._one_nest(node.args[-1], node, cut_out(node, node.params["key"]))
 
     def _writes(self, node: Node) -> None:
         """A chain of writes; the array that it begins with may be this very one."""
@@ -202,7 +226,7 @@ class Items(Functions):
         )
         for value, key, add, plus in writes:
             kind = "add" if add else ""
-            self._one_nest(value, node, _cut_out(node, key), kind, settled=plus)
+            self._one_nest(value, node, cut_out(node, key), kind, settled=plus)
 
     def _one_nest(
         self,
@@ -233,7 +257,7 @@ class Items(Functions):
                 count += 1
                 if count > BOXES:
                     raise Stored(*self._edges([value]), value) from None
-                todo += _halves(box, cut)
+                todo += halves(box, cut)
                 continue
             place = entries.linear(terms, view.strides, view.offset)
             sink = Sink(target, made, place, kind, into=True)
@@ -297,51 +321,3 @@ class Items(Functions):
 
 
 _HERE = Linear(0, ())
-
-
-def beginning(node: Node) -> str:
-    """What a reduction begins with."""
-    return identity_of(node.params["kind"], KINDS[node.dtype])
-
-
-def _halves(box: Box, cut: Cut) -> list[Box]:
-    """A box cut in two, the lower part last."""
-    low, high = box[cut.loop]
-    parts = ((cut.at, high), (low, cut.at))
-    return [(*box[: cut.loop], part, *box[cut.loop + 1 :]) for part in parts]
-
-
-def _beside(node: Node) -> list[View]:
-    """Where the parts of a concatenation stand in it."""
-    axis, starts = node.params["axis"], node.params["starts"]
-    found = []
-    for part, start in zip(node.args, starts, strict=False):
-        key = [(0, size, 1) for size in part.shape]
-        key[axis] = (start, part.shape[axis], 1)
-        found.append(_cut_out(node, key))
-    return found
-
-
-def _stack(entries: Entries, node: Node, values: Sequence[int]) -> list[Sink]:
-    """Lanes that are written side by side."""
-    sinks = []
-    for part, view, value in zip(node.args, _beside(node), values, strict=True):
-        place = entries.linear(identity(part.shape), view.strides, view.offset)
-        sinks.append(Sink(node, value, place, into=True))
-    return sinks
-
-
-def _cut_out(node: Node, key: Any) -> View:
-    """The part of a stored array that a key cuts out."""
-    offset, strides = 0, contiguous(node.shape)
-    steps, axis = [], 0
-    for entry in key:
-        if entry is None:
-            steps.append(0)
-            continue
-        start = entry[0] if isinstance(entry, tuple) else entry
-        offset += start * strides[axis]
-        if isinstance(entry, tuple):
-            steps.append(entry[2] * strides[axis])
-        axis += 1
-    return View(node, offset, tuple(steps))

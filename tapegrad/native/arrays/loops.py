@@ -108,7 +108,7 @@ def _room(out: Text, size: int) -> str:
     return out.own(size) if size <= LOCAL else out.scratch(size)
 
 
-class _Turns:
+class Turns:
     """What the loops have in common: a carry, and the body's kernel.
 
     Args:
@@ -122,8 +122,8 @@ class _Turns:
         self, out: Text, tape: Tape, carry: int, arguments: Sequence[str]
     ) -> None:
         self.out, self.carry = out, carry
-        self.taken = [_size(tape, slot) for slot in tape.inputs]
-        self.given = [_size(tape, slot) for slot in tape.outputs]
+        self.taken = [size_of(tape, slot) for slot in tape.inputs]
+        self.given = [size_of(tape, slot) for slot in tape.outputs]
         self.now = [_room(out, size) for size in self.taken[:carry]]
         self.following = [_room(out, size) for size in self.taken[:carry]]
         for to, pointer, size in zip(self.now, arguments, self.taken, strict=False):
@@ -203,60 +203,13 @@ class _Kernel:
 
 
 @routine
-def _scanned(out: Text, node: Node, parts: Sequence[Node]) -> None:
-    """A scan: xs and ys are read and written along their first axis."""
-    tape = out.plan.graph.tapes[node.params["body"]]
-    carry, xs = node.params["carry"], node.params["xs"]
-    length, reverse = node.params["length"], node.params["reverse"]
-    gives = [
-        part(out, parts, k, _size(tape, slot) * (length if k >= carry else 1))
-        for k, slot in enumerate(tape.outputs)
-    ]
-    arguments = [_address(out, arg) for arg in node.args]
-    turns, last = str(length), str(length - 1)
-    if node.params["counted"]:
-        turns, last = _counted(out, arguments.pop(0), length)
-    loop = _Turns(out, tape, carry, arguments)
-
-    def turn(i: str) -> None:
-        at = i
-        if reverse:
-            at = out.fresh()
-            out.emit(f"{at} = sub i64 {last}, {i}")
-        inner = slice(carry, carry + xs)
-        taken = zip(arguments[inner], loop.taken[inner], strict=True)
-        given = zip(gives[carry:], loop.given[carry:], strict=True)
-        loop.turn(
-            [_entry(out, pointer, at, size) for pointer, size in taken],
-            [_entry(out, pointer, at, size) for pointer, size in given],
-        )
-
-    if length:
-        out.loop(turns, turn)
-    loop.end(gives)
-
-
-def _counted(out: Text, count: str, room: int) -> tuple[str, str]:
-    """The number of turns, and of the last one; leave where there is no room."""
-    number, turns, last, fits = (out.fresh() for _ in range(4))
-    out.emit(
-        f"{number} = load double, ptr {count}",
-        f"{turns} = fptosi double {number} to i64",
-        f"{last} = sub i64 {turns}, 1",
-        f"{fits} = icmp sle i64 {turns}, {room}",
-    )
-    out.leave(fits, FAILED)
-    return turns, last
-
-
-@routine
 def _repeated(out: Text, node: Node, parts: Sequence[Node]) -> None:
     """A loop as long as a condition holds."""
     body, cond = (out.plan.graph.tapes[node.params[k]] for k in ("body", "cond"))
     carry = len(body.outputs)
-    gives = [part(out, parts, k, _size(body, i)) for k, i in enumerate(body.outputs)]
-    arguments = [_address(out, arg) for arg in node.args]
-    loop = _Turns(out, body, carry, arguments)
+    gives = [part(out, parts, k, size_of(body, i)) for k, i in enumerate(body.outputs)]
+    arguments = [address_of(out, arg) for arg in node.args]
+    loop = Turns(out, body, carry, arguments)
     more, truth = _Kernel(out, cond), _room(out, 1)
     _fill(out, more.inputs, [*loop.now, *arguments[len(body.inputs) :]], 0)
     _fill(out, more.outputs, [truth], 0)
@@ -272,7 +225,7 @@ def _repeated(out: Text, node: Node, parts: Sequence[Node]) -> None:
     loop.end(gives)
 
 
-def _size(tape: Tape, slot: int) -> int:
+def size_of(tape: Tape, slot: int) -> int:
     """Bytes of a slot."""
     shape, dtype = tape.aval_of(slot)
     size = BYTES[KINDS[dtype]]
@@ -281,7 +234,7 @@ def _size(tape: Tape, slot: int) -> int:
     return size
 
 
-def _address(out: Text, node: Node) -> str:
+def address_of(out: Text, node: Node) -> str:
     """A pointer to an operand; a number in a register is put into memory."""
     name = out.register(out.plan.views[node].base)
     if name is None:
@@ -295,7 +248,7 @@ def _address(out: Text, node: Node) -> str:
     return cell
 
 
-def _entry(out: Text, pointer: str, at: str, size: int) -> str:
+def entry_at(out: Text, pointer: str, at: str, size: int) -> str:
     """Where the entry of an iteration stands."""
     by = out.fresh()
     out.emit(f"{by} = mul i64 {at}, {size}")

@@ -56,6 +56,8 @@ class Item:
         work: entrywise steps.
         parts: of a group (see `strips`), its nests in order.
         rows: of a group, entries of the first axis in a strip.
+        back: of a group with scans, whether they go from the last row to the first.
+        beside: of such a group, nests over other rows that run at the same time.
     """
 
     kind: str
@@ -65,6 +67,8 @@ class Item:
     work: int = 0
     parts: list[Item] = field(default_factory=list)
     rows: int = 0
+    back: bool | None = None
+    beside: list[Item] = field(default_factory=list)
 
 
 def domain_of(node: Node) -> Shape:

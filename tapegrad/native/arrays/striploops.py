@@ -1,16 +1,29 @@
 """Groups of nests as text: a loop over strips, and the nests of a strip in it. Floor 9.
 
-A reduction of all rows goes on from strip to strip in memory. (A strip is one of the
+A reduction of all rows goes on from strip to strip in memory, and so does the carry of
+a scan. (A strip is one of the
 blocks whose sums are summed, so that long sums round little.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tapegrad.native.arrays.cutting import beginning
+from tapegrad.native.arrays.entries import Entries
 from tapegrad.native.arrays.graph import Node
-from tapegrad.native.arrays.items import Items, beginning
+from tapegrad.native.arrays.items import Items
+from tapegrad.native.arrays.nest import Nest, Sink
 from tapegrad.native.arrays.plan import Item
 from tapegrad.native.arrays.registers import Strip
+from tapegrad.native.arrays.scanning import ScanLoop
+from tapegrad.native.arrays.strips import TURNS
 from tapegrad.native.arrays.words import KINDS, TRUTH, stored
+
+# A scan of a body of so many steps takes the turns of a strip without a loop: where
+# each waits for the one before, a wrong guess of the loop's end would cost as much.
+STRAIGHT = 8
 
 
 class StripLoops(Items):
@@ -20,6 +33,9 @@ class StripLoops(Items):
         """Write one item, or a group."""
         if not item.parts:
             super().item(item)
+            return
+        if item.back is not None:
+            self._in_turns(item)
             return
         numbers = [node for node in item.nodes if not node.shape]
         cells = {node: self._at(self.arena.cell()) for node in numbers}
@@ -77,3 +93,97 @@ class StripLoops(Items):
         self._registers[node] = name, len(self.done)
         if node in self.plan.home:
             self._result(node, name)
+
+    # -- groups with scans ------------------------------------------------------
+
+    def _in_turns(self, item: Item) -> None:
+        """Strips of whole turns, and then the rest; nests beside run along."""
+        (rows,), few = item.domain, item.rows
+        scans = {
+            part.nodes[0]: ScanLoop(self, part.nodes[0], part.nodes[1:])
+            for part in item.parts
+            if part.kind == "call"
+        }
+        boxes = [box for each in item.beside for box in self._boxes_beside(each)]
+        full = rows // few
+        both = min([full, *(box.rows // few for box in boxes)])
+        for start, count, along in ((0, both, boxes), (both, full - both, [])):
+
+            def turn(i: str, start: int = start, along: list[_Box] = along) -> None:
+                at, first = self.fresh(), self.fresh()
+                self.emit(
+                    f"{at} = add nuw nsw i64 {i}, {start}",
+                    f"{first} = mul nuw nsw i64 {at}, {few}",
+                )
+                for box in along:
+                    self._along(box, first, few)
+                if item.back:
+                    last, first = first, self.fresh()
+                    self.emit(f"{first} = sub nuw nsw i64 {rows - few}, {last}")
+                self._turned(item, scans, first, few)
+
+            if count:
+                self.loop(count, turn)
+        if rest := rows - full * few:
+            self._turned(item, scans, "0" if item.back else str(full * few), rest)
+        for box in boxes:
+            if rest := box.rows - both * few:
+                self._along(box, str(both * few), rest)
+        for scan in scans.values():
+            scan.end()
+
+    def _turned(
+        self, item: Item, scans: Mapping[Node, ScanLoop], first: str, count: int
+    ) -> None:
+        """The nests and scans of one strip."""
+        own = frozenset(node.number for node in self.arena.strips)
+        for part in item.parts:
+            scan = scans.get(part.nodes[0])
+            if scan is None:
+                self.strip = Strip(first, str(count), item.rows, own, {})
+                try:
+                    self._part(part)
+                finally:
+                    self.strip = None
+                continue
+
+            def turn(i: str, scan: ScanLoop = scan) -> None:
+                near, at = i, self.fresh()
+                if item.back:
+                    near = self.fresh()
+                    self.emit(f"{near} = sub nuw nsw i64 {count - 1}, {i}")
+                self.emit(f"{at} = add nuw nsw i64 {near}, {first}")
+                scan.turn(at, near, own)
+
+            if count == item.rows and scan.steps <= STRAIGHT:
+                for i in range(count):
+                    turn(str(i))
+            else:
+                self.loop(count, turn)
+
+    def _boxes_beside(self, item: Item) -> list[_Box]:
+        """The long boxes of a nest; the short ones, at edges, are written here."""
+        found = []
+        box = tuple((0, size) for size in item.domain)
+        for entries, values in self._cut(item.nodes, box):
+            sinks = self._sinks(entries, item.nodes, values, {})
+            low, high = entries.box[0]
+            if high - low >= TURNS:
+                found.append(_Box(entries, sinks, high - low))
+            else:
+                self.emit(Nest(entries, self, sinks=sinks).text())
+            self.nests += 1
+        return found
+
+    def _along(self, box: _Box, first: str, count: int) -> None:
+        """Some rows of a nest beside a group."""
+        strip = Strip(first, str(count), box.rows, frozenset(), {})
+        self.emit(Nest(box.entries, self, strip, sinks=box.sinks).text())
+
+
+class _Box(NamedTuple):
+    """A box of a nest that runs beside a group."""
+
+    entries: Entries
+    sinks: list[Sink]
+    rows: int

@@ -1,0 +1,237 @@
+"""Loops taken apart in native code give the interpreter's bits."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import sweeps
+from tapegrad.native.arraycalls import tape_of
+from tapegrad.native.arrays import lower_arrays
+from tapegrad.passes.slim import slim
+
+LENGTH = 300
+# Rows that are the same bits everywhere.
+WORDS = ("add", "sub", "mul", "div", "root", "larger", "choice", "flip")
+
+
+def word(rng, pool):
+    """A random step on two of a pool."""
+    a, b = rng.choice(pool), rng.choice(pool)
+    match rng.choice(WORDS):
+        case "add":
+            return a + b
+        case "sub":
+            return a - b
+        case "mul":
+            return a * b
+        case "div":
+            return a / (b * b + 1.5)
+        case "root":
+            return np.sqrt(a * a + 0.25)
+        case "larger":
+            return np.maximum(a, b)
+        case "choice":
+            return tg.where(a < b, a, 0.5 * b)
+        case _:
+            return -a
+
+
+def program(seed):
+    """A random loop, and where it is evaluated."""
+    rng = random.Random(seed)
+    carries, length = rng.randint(1, 3), rng.choice([67, 130, 257])
+    reverse, steps = rng.random() < 0.4, rng.randint(2, 12)
+    moved = rng.random() < 0.5
+    kinds = [rng.choice(["bound", "moved", "kept", "sum"]) for _ in range(carries)]
+
+    def body(state, entries, w):
+        pick = random.Random(seed)
+        fixed = [*entries, *w]
+        alone = [word(pick, fixed) for _ in range(pick.randint(0, 4))]
+        pool = [*fixed, *alone, *state]
+        for _ in range(steps):
+            pool.append(word(pick, pool))
+        made = []
+        for kind, own in zip(kinds, state, strict=True):
+            last = pick.choice(pool)
+            if kind == "bound":  # it cannot run away
+                last = last / (last * last + 1.0) + 0.25 * own
+            elif kind == "moved":
+                last = pick.choice(fixed + alone)
+            elif kind == "kept":
+                last = own
+            else:
+                last = own + 0.01 * (last / (last * last + 1.0))
+            made.append(last)
+        seen = pick.choice(pool)
+        return tuple(made), (seen / (seen * seen + 1.0), pick.choice(alone + fixed))
+
+    def f(x, start, w):
+        pair = (x[:-1], x[1:]) if moved else (x,)
+        ends, ys = tg.scan(
+            lambda s, e: body(s, e, [w[0], w[1]]),
+            tuple(start[k] for k in range(carries)),
+            pair,
+            reverse=reverse,
+        )
+        total, _ = tg.scan(lambda s, y: (s + y[0] * y[1], None), ends[0], ys)
+        for end in ends:
+            total = total + end
+        return total
+
+    data = np.random.default_rng(seed)
+    return f, (data.normal(size=length), data.normal(size=3), data.normal(size=2))
+
+
+def bits(values):
+    """Numbers and arrays as bytes, -0.0 told from 0.0."""
+    return [np.asarray(x).tobytes() for x in values]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_bodies(seed) -> None:
+    f, args = program(seed)
+    tape = tg.record(f, *args)
+    native = tape.compile()
+    wanted, slopes = tape.value_and_gradient(*args)
+    found, made = native.value_and_gradient(*args)
+    assert native.report.parts["gradient"].steps
+    assert bits([found, *made]) == bits([wanted, *slopes])
+
+
+def rosenbrock(x):
+    def body(s, p):
+        return s + 100.0 * (p[1] - p[0] * p[0]) ** 2 + (1.0 - p[0]) ** 2, None
+
+    return tg.scan(body, 0.0, (x[:-1], x[1:]))[0]
+
+
+def scans(f, *args, part="gradient"):
+    """The loops that native code keeps, and the steps of their bodies."""
+    tape = tape_of(sweeps.flat(tg.record(f, *args)), part)
+    found = [step for step in tape if step.primitive.name == "scan"]
+    bodies = [step.params["tape"] for step in found]
+    return found, [len(body) - len(body.inputs) for body in bodies]
+
+
+@pytest.mark.parametrize("size", [65, 66, 80, 81, 82, 97, 1001, 8193, 20_000])
+def test_a_sum_is_all_that_stays_in_order(size) -> None:
+    x = np.random.default_rng(size).normal(size=size)
+    _, steps = scans(rosenbrock, x)
+    assert steps == [2] or size < 80
+    tape = tg.record(rosenbrock, x)
+    native = tape.compile()
+    wanted, slopes = tape.value_and_gradient(x)
+    found, made = native.value_and_gradient(x)
+    assert bits([found, made]) == bits([wanted, slopes])
+
+
+def test_the_sum_runs_along_with_both_loops() -> None:
+    """One strip of terms, and the slopes are made in the same loop."""
+    x = np.linspace(-1.0, 1.0, 5000)
+    lowered = lower_arrays(tape_of(sweeps.flat(tg.record(rosenbrock, x)), "gradient"))
+    assert lowered.arena_bytes <= 64 * 8
+
+
+def test_what_only_reads_the_carry_leaves_the_loop() -> None:
+    def f(x):
+        def body(s, a):
+            s = 0.5 * s + a
+            return s, np.exp(-s * s) * np.sin(s) + a
+
+        end, ys = tg.scan(body, 0.0, x)
+        return end + np.sum(ys)
+
+    x = np.linspace(-1.0, 1.0, LENGTH)
+    _, steps = scans(f, x, part="value")
+    assert steps == [3]  # a constant, and two steps
+    tape = tg.record(f, x)
+    found, made = tape.compile().value_and_gradient(x)
+    wanted, slopes = tape.value_and_gradient(x)
+    assert found == pytest.approx(wanted, rel=1e-13)
+    np.testing.assert_allclose(made, slopes, rtol=1e-12, atol=1e-14)
+
+
+def test_a_leaf_that_is_only_moved_needs_no_loop() -> None:
+    def body(s, a):
+        before, twice, kept = s
+        return (a * a, before * kept, kept), before - a * twice
+
+    def f(x, c):
+        ends, ys = tg.scan(body, (x[0], c, c), x)
+        _, back = tg.scan(body, (x[0], c, c), x, reverse=True)
+        return ends[1] * ys[7] + back[3] + back[-1] * ends[2]
+
+    x = np.linspace(0.5, 1.5, LENGTH)
+    found, _ = scans(f, x, 0.75, part="value")
+    assert not found
+    tape = tg.record(f, x, 0.75)
+    wanted, slopes = tape.value_and_gradient(x, 0.75)
+    value, made = tape.compile().value_and_gradient(x, 0.75)
+    assert bits([value, *made]) == bits([wanted, *slopes])
+
+
+def test_a_branch_that_leaves_the_loop_is_still_seen() -> None:
+    def f(x):
+        def body(s, a):
+            square = a * a * a - a
+            if a < 0.9:
+                square = square + np.sqrt(a * a + 1.0)
+            return s + square, None
+
+        return tg.scan(body, 0.0, x)[0]
+
+    x = np.linspace(-0.5, 0.5, LENGTH)
+    tape = tg.record(f, x)
+    _, steps = scans(f, x)
+    assert steps == [1]
+    native = tape.compile()
+    assert native(x) == tape(x)
+    for place in (0, 123, LENGTH - 1):
+        y = x.copy()
+        y[place] = 1.0
+        with pytest.raises(tg.BranchChanged, match="a < 0.9|<"):
+            native.value_and_gradient(y)
+
+
+@pytest.mark.parametrize("size", [100, 200])
+def test_leaves_that_are_arrays(size) -> None:
+    def f(x, w):
+        def body(s, row):
+            a, b = s
+            spread = np.sqrt(row * row + w) * row[0] - row
+            return (a + spread, 0.5 * b + row[1]), None
+
+        (a, b), _ = tg.scan(body, (w, 0.25), x)
+        return a[0] * a[1] + a[2] * b
+
+    rng = np.random.default_rng(3)
+    x, w = rng.normal(size=(size, 3)), rng.random(3) + 0.5
+    tape = tg.record(f, x, w)
+    wanted, slopes = tape.value_and_gradient(x, w)
+    value, made = tape.compile().value_and_gradient(x, w)
+    assert bits([value, *made]) == bits([wanted, *slopes])
+
+
+def test_what_nobody_reads_of_a_loop_is_not_there() -> None:
+    def f(x):
+        def body(s, p):
+            a, b, c = s
+            return (a + p[0], b * p[1] + a, c + b), (a * c, p[0] * b)
+
+        (a, _, _), ys = tg.scan(body, (0.0, 1.0, 2.0), (x, 2.0 * x))
+        return a + ys[1][4]
+
+    x = np.linspace(-1.0, 1.0, LENGTH)
+    tape = sweeps.flat(tg.record(f, x))
+    less = slim(tape)
+    (before,) = [s for s in tape if s.primitive.name == "scan"]
+    (after,) = [s for s in less if s.primitive.name == "scan"]
+    assert (before.params["carry"], len(before.slots)) == (3, 5)
+    assert (after.params["carry"], len(after.slots)) == (2, 3)
+    less.check()
+    assert less(x) == tape(x)
