@@ -35,7 +35,9 @@ from tapegrad.recorder import VALUES, Recorder
 from tapegrad.rules.movement import ASTYPE
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.recorder import aval_of
+from tapegrad.tape.rolls import rolled, work
 from tapegrad.tape.structure import match
+from tapegrad.tape.tape import SCALAR as NUMBER
 from tapegrad.tape.tape import Tape
 from tapegrad.value import Value
 
@@ -82,7 +84,7 @@ def replay(
             )
             raise RecordError(msg)
         return tape.structure.result.build(on_values(tape, leaves))
-    base = sweeps.flat(tape)
+    base = sweeps.flat(tape) if replace else laid_out(tape, arithmetic)
     m = arithmetic_of(base, arithmetic)
     slots = values(base, m, numbers(base, m, leaves), replace_slots(base, replace, m))
     return tape.structure.result.build([result(m, slots[i]) for i in base.outputs])
@@ -212,12 +214,33 @@ def value_and_gradient(
 
 
 def _start(
-    tape: Tape, args: Any, kwargs: Any, arithmetic: str
+    tape: Tape, args: Any, kwargs: Any, arithmetic: str, own: bool = False
 ) -> tuple[Any, Tape, list[Any]]:
+    """Reading, flat tape and inputs of a sweep; `own` for the tape's own slots."""
     leaves = bind_for(tape, args, kwargs, arithmetic)
-    base = sweeps.flat(tape)
+    base = sweeps.flat(tape) if own else laid_out(tape, arithmetic)
     m = arithmetic_of(base, arithmetic)
     return m, base, numbers(base, m, plain(tape, leaves))
+
+
+def laid_out(tape: Tape, arithmetic: str = "float64") -> Tape:
+    """The flat tape as a sweep at numbers reads it.
+
+    The machine reads steps. So the loops of a tape of numbers are written out for it,
+    once it takes over; until then the interpreter runs them as loops.
+    """
+    base = sweeps.flat(tape)
+    known = base._known
+    if arithmetic != "float64" or not known.setdefault("rolled", rolled(base)):
+        return base
+    if any(base.aval_of(slot) != NUMBER for slot in base.inputs):
+        return base
+    if machine(work(base)) is None:
+        return base
+    if "laid out" not in known:
+        flat = base.unrolled()
+        known["laid out"] = base if flat.arrays else flat
+    return known["laid out"]  # type: ignore[no-any-return]
 
 
 def jacobian(tape: Tape, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -286,14 +309,14 @@ def hvp(tape: Tape, args: Any, direction: Any, arithmetic: str = "float64") -> A
 @guarded
 def slots(tape: Tape, args: Sequence[Any], arithmetic: str = "float64") -> list[Any]:
     """The value of every slot of the tape, sub-tapes expanded."""
-    m, base, inputs = _start(tape, args, {}, arithmetic)
+    m, base, inputs = _start(tape, args, {}, arithmetic, own=True)
     return [result(m, value) for value in values(base, m, inputs)]
 
 
 @guarded
 def adjoints(tape: Tape, args: Sequence[Any], arithmetic: str = "float64") -> list[Any]:
     """The adjoint of every slot for seed 1 on each output; 0 where none arrives."""
-    m, base, inputs = _start(tape, args, {}, arithmetic)
+    m, base, inputs = _start(tape, args, {}, arithmetic, own=True)
     seeds = [ones_of(base, m, slot) for slot in base.outputs]
     _, bars = sweep(base, m, inputs, seeds)
     # the quick tiers do not look at what depends on an input
