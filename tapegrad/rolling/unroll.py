@@ -41,10 +41,7 @@ def unrolled(tape: Tape) -> Tape:
     base = sweeps.flat(tape)
     if not ordered(base):
         return tape
-    known = base._known  # noqa: SLF001 - the notebook of the tape
-    if "unrolled" not in known:
-        known["unrolled"] = _Walk(base).tape()
-    found: Tape = known["unrolled"]
+    found = _Walk(base).tape()
     return dataclasses.replace(found, structure=tape.structure, example=tape.example)
 
 

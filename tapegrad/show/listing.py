@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tapegrad.binding import arithmetic_of
 from tapegrad.calls import sweep
 from tapegrad.errors import TapegradError
 from tapegrad.rules.shapes import FLOATING
+from tapegrad.show import loops
 from tapegrad.show.text import aval_text, keywords, number_text, sign_of
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.tape import SCALAR, Step, Tape
@@ -44,6 +45,8 @@ HEADINGS = (
 RIGHT = frozenset({"primal", "adjoint"})
 # Names of inputs in a headline; slots of one step in a cell.
 NAMED = 6
+# Operands of a step that are written out.
+MANY = 12
 
 
 def listing(tape: Tape) -> str:
@@ -65,13 +68,17 @@ def listing(tape: Tape) -> str:
     cut = total > HEAD + TAIL
     numbers = [*range(HEAD), *range(total - TAIL, total)] if cut else range(total)
     rows: list[Sequence[str]] = [columns]
-    for number in numbers:
-        cells = _cells(tape, tape.step(number), primals, adjoints)
-        rows.append([cells[name] for name in columns])
+    left_out = 0
+    for place, number in enumerate(numbers):
+        if cut and place == HEAD:
+            left_out = len(rows)
+        rows += [
+            [cells.get(name, "") for name in columns]
+            for cells in _shown(tape, tape.step(number), primals, adjoints)
+        ]
     lines = aligned(rows, [name in RIGHT for name in columns])
     if cut:
-        left_out = total - HEAD - TAIL
-        lines.insert(HEAD + 1, f"... {left_out:,} steps left out ...")
+        lines.insert(left_out, f"... {total - HEAD - TAIL:,} steps left out ...")
     outputs = ", ".join(map(_named_slot, tape.outputs[:NAMED]))
     more = f", ... ({len(tape.outputs)} in all)" if len(tape.outputs) > NAMED else ""
     word = "output" if len(tape.outputs) == 1 else "outputs"
@@ -88,8 +95,11 @@ def headline(tape: Tape) -> str:
         for label, slot in zip(labels[:NAMED], tape.inputs, strict=False)
     ]
     names = ", ".join(shown) + (", ..." if len(labels) > NAMED else "")
+    steps = _count(len(tape), "step")
+    if unrolled := loops.unrolled_text(tape):
+        steps += f" ({unrolled} unrolled)"
     parts = [
-        _count(len(tape), "step"),
+        steps,
         _count(len(labels), "input") + (f" ({names})" if names else ""),
         _count(len(tape.outputs), "output"),
     ]
@@ -158,11 +168,53 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
     return lines
 
 
+def _shown(
+    tape: Tape,
+    step: Step,
+    primals: Sequence[Any] | None,
+    adjoints: Sequence[Any] | None,
+) -> Iterator[dict[str, str]]:
+    """The lines of a step: one, or those of a loop that was found in steps."""
+    if not loops.found(step):
+        yield _cells(tape, step, primals, adjoints)
+        return
+    for line in loops.lines(tape, step, _named_slot):
+        if line.step is None or loops.found(line.step):
+            cells = {"operation": line.operation, "operands": line.operands}
+            if line.slot is not None:
+                cells["shape"] = aval_text(line.tape.aval_of(line.slot))
+            if line.step is not None:
+                cells["operation"] = line.step.sign
+                cells["label"] = _label(line.tape, line.step)
+        else:
+            cells = _cells(line.tape, line.step, None, None, line.names)
+        cells["slot"] = "  " * line.depth + line.name
+        if not line.depth and line.slot is not None:  # what it has given
+            (cells["primal"], cells["adjoint"]) = _ends(
+                tape, line.slot, primals, adjoints
+            )
+        yield cells
+
+
+def _ends(
+    tape: Tape,
+    slot: int,
+    primals: Sequence[Any] | None,
+    adjoints: Sequence[Any] | None,
+) -> tuple[str, str]:
+    smooth = tape.aval_of(slot)[1] in FLOATING
+    return (
+        "" if primals is None else number_text(primals[slot]),
+        number_text(adjoints[slot]) if adjoints is not None and smooth else "",
+    )
+
+
 def _cells(
     tape: Tape,
     step: Step,
     primals: Sequence[Any] | None,
     adjoints: Sequence[Any] | None,
+    named: Callable[[int], str] | None = None,
 ) -> dict[str, str]:
     slots = step.slots
     empty = not slots
@@ -172,7 +224,7 @@ def _cells(
     return {
         "slot": "-" if empty else _range(slots),
         "operation": sign_of(step.primitive, step.params, first),
-        "operands": _operands(step, len(first)),
+        "operands": _operands(step, len(first), named or _named_slot),
         "shape": _joined(avals),
         "label": _label(tape, step),
         "line": _line(tape, step),
@@ -210,12 +262,15 @@ def _range(slots: range) -> str:
     return first if len(slots) == 1 else f"{first}..v{slots.stop - 1}"
 
 
-def _operands(step: Step, ndim: int) -> str:
+def _operands(step: Step, ndim: int, named: Callable[[int], str]) -> str:
     """Operands and parameters; of a constant its number, of a guard the outcome."""
     if step.primitive.name == "const":
         return number_text(step.params["value"])
     words = keywords(step.primitive, step.params, ndim)
-    text = ", ".join([*(f"v{slot}" for slot in step.operands), *words])
+    names = [named(slot) for slot in step.operands]
+    if len(names) > MANY:
+        names = [*names[:2], f"... ({len(names)} in all)"]
+    text = ", ".join([*names, *words])
     guard = step.params.get("guard")
     return f"{text} is {guard.outcome}" if isinstance(guard, Guard) else text
 

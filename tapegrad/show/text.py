@@ -141,6 +141,40 @@ def place_text(row: Primitive, params: Mapping[str, Any], shape: Shape) -> str:
     return ("" if made == shape else ".flat") + key_text(key, made)
 
 
+def index_text(
+    shape: Shape, number: str, axes: int, start: int, stride: int, length: int
+) -> str:
+    """The entry that an iteration reads: ``[i + 1]``, ``[2, i]``, ``.flat[7*i]``.
+
+    Args:
+        shape: of the array.
+        number: the letter of the iteration's number.
+        axes: how many of its axes are counted along.
+        start: place of the first entry.
+        stride: from one to the next.
+        length: how many there are.
+    """
+    lead = shape[:axes]
+    places = np.unravel_index(start + stride * np.arange(length), lead)
+    parts = []
+    for index in places:
+        steps = np.diff(index)
+        if steps.size and (steps != steps[0]).any():
+            return f".flat[{_moving(number, start, stride)}]"
+        parts.append(_moving(number, int(index[0]), int(steps[0]) if steps.size else 0))
+    return f"[{', '.join(parts)}]"
+
+
+def _moving(number: str, start: int, stride: int) -> str:
+    """``i``, ``i + 1``, ``2*i``, ``9 - i``: a place by the iteration's number."""
+    if not stride:
+        return str(start)
+    if stride < 0:
+        return f"{start} - {number if stride == -1 else f'{-stride}*{number}'}"
+    text = number if stride == 1 else f"{stride}*{number}"
+    return f"{text} + {start}" if start else text
+
+
 def keywords(row: Primitive, params: Mapping[str, Any], ndim: int) -> list[str]:
     """Static parameters as NumPy's arguments, those that say nothing left out.
 

@@ -1,0 +1,196 @@
+"""Loops that were found in steps, as their bodies: what a reader sees of them. Floor 9.
+
+    v5        loop      49 times, i = 0 .. 48
+      a0      carried   v4, then a3
+      a1      [i + 1]   v0
+      a2      *         a1, a1
+      a3      +         a0, a2
+    v5        last      a3
+
+Slots of a body are a0, a1, ...; those of a loop inside of it b0, b1, ... What a loop
+reads of an array is written with the number of the iteration, i; slots of around have
+their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tapegrad.show.text import index_text
+from tapegrad.tape.tape import Step, Tape
+
+# Letters of slots, and of the numbers of iterations, by depth.
+LETTERS, NUMBERS = "abcdefgh", "ijklmnop"
+# Steps of a body that are shown at its head and at its tail.
+HEAD, TAIL = 40, 10
+
+Names = Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a loop.
+
+    Args:
+        name: of the slot, or slots; "-" for none.
+        tape: which it is of.
+        step: of the tape; None for lines that stand for no step.
+        operation: what is written for an input, or an end.
+        operands: the same.
+        names: names of the tape's slots.
+        depth: how far it stands in.
+        slot: the one that shape and dtype are of; None for none.
+    """
+
+    name: str
+    tape: Tape
+    step: Step | None
+    operation: str
+    operands: str
+    names: Names
+    depth: int
+    slot: int | None = None
+
+
+def found(step: Step) -> bool:
+    """Whether a step is a loop that was found in steps (see `Tape.rolled`)."""
+    return step.primitive.name == "scan" and bool(step.params.get("ordered", False))
+
+
+def trips_text(params: Mapping[str, Any], depth: int = 0) -> str:
+    """``49 times, i = 0 .. 48``."""
+    count, number = params["length"], NUMBERS[depth % len(NUMBERS)]
+    low, high = (count - 1, 0) if params["reverse"] else (0, count - 1)
+    return f"{count:,} times, {number} = {low:,} .. {high:,}"
+
+
+def read_text(tape: Tape, slot: int, names: Names, depth: int) -> tuple[str, str]:
+    """What an iteration reads of a stack or an array: its name, and ``[i + 1]``."""
+    number = NUMBERS[depth % len(NUMBERS)]
+    step = tape.step(tape.owner(slot))
+    if step.primitive.name != "window":
+        return names(slot), f"[{number}]"
+    (x,) = step.operands
+    where = {k: v for k, v in step.params.items() if k != "slots"}
+    return names(x), index_text(tape.aval_of(x)[0], number, **where)
+
+
+def lines(tape: Tape, step: Step, names: Names, depth: int = 0) -> Iterator[Line]:
+    """A loop and its body, line by line.
+
+    Args:
+        tape: which the step is of.
+        step: the loop.
+        names: names of the tape's slots.
+        depth: of the loop.
+    """
+    params, inner = step.params, step.params["tape"]
+    whole = names(step.slots[0]) if step.slots else "-"
+    if len(step.slots) > 1:
+        whole += f"..{names(step.slots[-1])}"
+    yield Line(whole, tape, step, "", trips_text(params, depth), names, depth)
+    told = body_names(inner, step, names, depth)
+    mine = [*body(tape, step, names, depth)]
+    if len(mine) > HEAD + TAIL:
+        left = len(mine) - HEAD - TAIL
+        note = Line("", inner, None, "...", f"{left:,} lines", told, depth + 1)
+        mine = [*mine[:HEAD], note, *mine[-TAIL:]]
+    yield from mine
+    for place, (slot, out) in enumerate(zip(step.slots, inner.outputs, strict=True)):
+        word = "last" if place < params["carry"] else "stack"
+        yield Line(names(slot), tape, None, word, told(out), names, depth, slot)
+
+
+def body_names(inner: Tape, step: Step, names: Names, depth: int) -> Names:
+    """Names of a body's slots: those of around for what stays the same."""
+    behind = step.params["carry"] + step.params["xs"]
+    fixed = dict(zip(inner.inputs[behind:], step.operands[behind:], strict=True))
+    kept = [slot for slot in range(inner.slot_count) if slot not in fixed]
+    letter = LETTERS[depth % len(LETTERS)]
+    own = {slot: f"{letter}{number}" for number, slot in enumerate(kept)}
+    return lambda slot: names(fixed[slot]) if slot in fixed else own[slot]
+
+
+def body(tape: Tape, step: Step, names: Names, depth: int) -> Iterator[Line]:
+    """The lines of a loop's body; inputs stand where the body has them."""
+    params, inner = step.params, step.params["tape"]
+    carry, behind = params["carry"], params["carry"] + params["xs"]
+    told = body_names(inner, step, names, depth)
+    place = {slot: k for k, slot in enumerate(inner.inputs)}
+    read = {*inner.operands.tolist(), *inner.outputs}
+    for one in inner:
+        if found(one):
+            yield from lines(inner, one, told, depth + 1)
+            continue
+        slot = one.slots.start if one.slots else None
+        name = "-" if slot is None else told(slot)
+        if len(one.slots) > 1:
+            name += f"..{told(one.slots[-1])}"
+        if one.primitive.name != "input":
+            yield Line(name, inner, one, "", "", told, depth + 1, slot)
+            continue
+        k = place[one.slots.start]
+        if k >= behind or slot not in read:
+            continue
+        if k < carry:
+            operation = "carried"
+            text = f"{names(step.operands[k])}, then {told(inner.outputs[k])}"
+        else:
+            text, operation = read_text(tape, step.operands[k], names, depth)
+        yield Line(name, inner, None, operation, text, told, depth + 1, slot)
+
+
+# -- how long it was ---------------------------------------------------------------
+
+# Up to so many steps are written out to be counted.
+COUNTED = 20_000
+# What makes and reads stacks leaves no step when loops are written out.
+STACKING = frozenset({"window", "entry", "pack"})
+
+
+def unrolled_text(tape: Tape) -> str:
+    """``592`` or ``about 960,000`` steps with loops written out; "" without loops."""
+    if not any(map(found, _loops(tape))):
+        return ""
+    known = tape._known  # noqa: SLF001 - the notebook of the tape
+    if "unrolled size" not in known:
+        count = _count(tape)
+        exact = count <= COUNTED
+        if not exact:
+            count = int(float(f"{count:.2g}"))
+        text = f"{len(tape.unrolled()):,}" if exact else f"about {count:,}"
+        known["unrolled size"] = text
+    return str(known["unrolled size"])
+
+
+def _loops(tape: Tape) -> Iterator[Step]:
+    if "scan" in tape.operations:
+        code = tape.operations.index("scan")
+        for number in np.flatnonzero(tape.opcode == code).tolist():
+            yield tape.step(number)
+
+
+def _count(tape: Tape, *, inner: bool = False) -> int:
+    """Steps with loops written out, up to a few constants."""
+    leaves = ("const", "input") if inner else ()
+    once = [name not in {*leaves, *STACKING, "scan"} for name in tape.operations]
+    total = int(np.array(once, bool)[tape.opcode].sum())
+    for step in _loops(tape):
+        params = step.params
+        if not found(step):
+            total += 1
+            continue
+        low = params["carry"]
+        reads = step.operands[low : low + params["xs"]]
+        entries = sum(_reads_entries(tape, slot) for slot in reads)
+        total += params["length"] * (_count(params["tape"], inner=True) + entries)
+    return total
+
+
+def _reads_entries(tape: Tape, slot: int) -> bool:
+    step = tape.step(tape.owner(slot))
+    return step.primitive.name == "window" and not step.params["slots"]
