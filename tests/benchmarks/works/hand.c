@@ -51,71 +51,72 @@ void options(long n, const double *restrict spot, const double *restrict strike,
 }
 
 /* Lorenz' equations by Runge and Kutta's fourth order rule. */
-static void slope(const double *s, double *d)
+typedef struct { double x, y, z; } state;
+
+static inline state slope(state s)
 {
-    d[0] = 10.0 * (s[1] - s[0]);
-    d[1] = s[0] * (28.0 - s[2]) - s[1];
-    d[2] = s[0] * s[1] - 8.0 / 3.0 * s[2];
+    return (state){10.0 * (s.y - s.x), s.x * (28.0 - s.z) - s.y,
+                   s.x * s.y - 8.0 / 3.0 * s.z};
 }
 
-static void slope_back(const double *s, const double *bar, double *back)
+static inline state moved(state s, double h, state k)
 {
-    back[0] += -10.0 * bar[0] + (28.0 - s[2]) * bar[1] + s[1] * bar[2];
-    back[1] += 10.0 * bar[0] - bar[1] + s[0] * bar[2];
-    back[2] += -s[0] * bar[1] - 8.0 / 3.0 * bar[2];
+    return (state){s.x + h * k.x, s.y + h * k.y, s.z + h * k.z};
 }
 
-static void stages(const double *s, double h, double k[4][3], double at[4][3])
+static inline double blend(double s, double h, double a, double b, double c, double d)
 {
-    static const double part[4] = {0.0, 0.5, 0.5, 1.0};
-    for (int j = 0; j < 4; j++) {
-        for (int i = 0; i < 3; i++)
-            at[j][i] = j ? s[i] + part[j] * h * k[j - 1][i] : s[i];
-        slope(at[j], k[j]);
-    }
+    return s + h / 6.0 * (a + 2.0 * b + 2.0 * c + d);
 }
 
-/* The sum of the last state, after n steps; kept has room for 3 n numbers. */
+/* What the adjoint of the slope at s passes on to s. */
+static inline state slope_back(state s, state bar)
+{
+    return (state){-10.0 * bar.x + (28.0 - s.z) * bar.y + s.y * bar.z,
+                   10.0 * bar.x - bar.y + s.x * bar.z,
+                   -s.x * bar.y - 8.0 / 3.0 * bar.z};
+}
+
+/* The sum of the last state, after n steps; kept has room for 3 n numbers, or is NULL. */
 double lorenz(long n, const double *restrict start, double h, double *restrict kept)
 {
-    double s[3] = {start[0], start[1], start[2]}, k[4][3], at[4][3];
+    state s = {start[0], start[1], start[2]};
     for (long m = 0; m < n; m++) {
-        stages(s, h, k, at);
-        for (int i = 0; i < 3; i++) {
-            if (kept)
-                kept[3 * m + i] = s[i];
-            s[i] += h / 6.0 * (k[0][i] + 2.0 * k[1][i] + 2.0 * k[2][i] + k[3][i]);
+        if (kept) {
+            kept[3 * m] = s.x;
+            kept[3 * m + 1] = s.y;
+            kept[3 * m + 2] = s.z;
         }
+        state a = slope(s), b = slope(moved(s, 0.5 * h, a));
+        state c = slope(moved(s, 0.5 * h, b)), d = slope(moved(s, h, c));
+        s.x = blend(s.x, h, a.x, b.x, c.x, d.x);
+        s.y = blend(s.y, h, a.y, b.y, c.y, d.y);
+        s.z = blend(s.z, h, a.z, b.z, c.z, d.z);
     }
-    return s[0] + s[1] + s[2];
+    return s.x + s.y + s.z;
 }
 
 /* The same, and its slopes by the first state. */
 double lorenz_gradient(long n, const double *restrict start, double h,
                        double *restrict kept, double *restrict g)
 {
-    double value = lorenz(n, start, h, kept), bar[3] = {1.0, 1.0, 1.0};
-    double k[4][3], at[4][3];
+    double value = lorenz(n, start, h, kept);
+    state bar = {1.0, 1.0, 1.0};
     for (long m = n - 1; m >= 0; m--) {
-        double kb[4][3], below[3];
-        stages(kept + 3 * m, h, k, at);
-        for (int i = 0; i < 3; i++) {
-            kb[0][i] = kb[3][i] = h / 6.0 * bar[i];
-            kb[1][i] = kb[2][i] = h / 3.0 * bar[i];
-        }
-        for (int j = 3; j >= 0; j--) {
-            for (int i = 0; i < 3; i++)
-                below[i] = 0.0;
-            slope_back(at[j], kb[j], below);
-            for (int i = 0; i < 3; i++) {
-                bar[i] += below[i];
-                if (j)
-                    kb[j - 1][i] += (j == 3 ? h : 0.5 * h) * below[i];
-            }
-        }
+        state s = {kept[3 * m], kept[3 * m + 1], kept[3 * m + 2]};
+        state s2 = moved(s, 0.5 * h, slope(s)), s3 = moved(s, 0.5 * h, slope(s2));
+        state s4 = moved(s, h, slope(s3)), none = {0.0, 0.0, 0.0};
+        state outer = moved(none, h / 6.0, bar), inner = moved(none, h / 3.0, bar);
+        state d = slope_back(s4, outer), c = slope_back(s3, moved(inner, h, d));
+        state b = slope_back(s2, moved(inner, 0.5 * h, c));
+        state a = slope_back(s, moved(outer, 0.5 * h, b));
+        bar.x += a.x + b.x + c.x + d.x;
+        bar.y += a.y + b.y + c.y + d.y;
+        bar.z += a.z + b.z + c.z + d.z;
     }
-    for (int i = 0; i < 3; i++)
-        g[i] = bar[i];
+    g[0] = bar.x;
+    g[1] = bar.y;
+    g[2] = bar.z;
     return value;
 }
 

@@ -68,7 +68,8 @@ static void kick_back(const double *mass, double h, const double *x, double *xb,
                 square += d[c] * d[c];
                 along += d[c] * w[c];
             }
-            double pull = h / (square * sqrt(square)), turn = -3.0 * pull * along / square;
+            double pull = h / (square * sqrt(square));
+            double turn = -3.0 * pull * along / square;
             for (int c = 0; c < 3; c++) {
                 double back = pull * w[c] + turn * d[c];
                 xb[3 * i + c] += back;
