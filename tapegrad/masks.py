@@ -7,10 +7,13 @@ entry by entry where a row goes so; here is what becomes of it in other rows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tapegrad.rules import Primitive
+import numpy as np
+
+from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.shapes import kept
 
 
@@ -58,6 +61,60 @@ def _letters(m: Any, mask: Any, subscripts: str) -> list[Any]:
         shape = tuple(next(sizes) if name in left else 1 for name in mine)
         found.append(m.reshape(under, shape=shape))
     return found
+
+
+def known(mask: Any) -> bool:
+    """Whether it is known which entries are selected, and not only when it is run."""
+    return isinstance(mask, np.ndarray | np.bool_ | bool)
+
+
+def either(m: Any, one: Any, other: Any) -> Any:
+    """What is in one of two masks; None where that is all."""
+    if not (known(one) and known(other)):
+        return m.logical_or(one, other)
+    return settled(np.logical_or(one, other))
+
+
+def settled(mask: Any) -> Any:
+    """A mask that is known: None where it leaves nothing out, False where all."""
+    if mask is None or np.all(mask):
+        return None
+    if np.ndim(mask) == 0:
+        return False
+    made = np.asarray(mask)
+    made.flags.writeable = False
+    return made
+
+
+class _Arrays:
+    """NumPy as a reading, of what moves entries."""
+
+    shape = staticmethod(np.shape)
+    number = staticmethod(np.asarray)
+
+    def like(self, value: int, other: Any) -> Any:
+        return np.full(np.shape(other), float(value))
+
+    def __getattr__(self, name: str) -> Any:
+        row = TABLE[name]
+        whole: Any = row.numpy
+        return functools.partial(whole, np) if row.whole else getattr(np, name)
+
+
+def through(
+    m: Any, row: Primitive, mask: Any, y: Any, xs: Sequence[Any], params: Any
+) -> list[Any]:
+    """The masks of what a linear row passes on, a known one or none given."""
+    if row.marks is not None:
+        shapes = [m.shape(x) for x in xs]
+        return [settled(under) for under in row.marks(np, mask, *shapes, **params)]
+    if mask is None:
+        return [None] * len(xs)
+    blank = [np.zeros(m.shape(x)) for x in xs]
+    marks = np.where(mask, 1.0, 0.0)
+    rule: Any = row.pull
+    seen = rule(_Arrays(), marks, np.zeros(m.shape(y)), *blank, **params)
+    return [mark if mark is None else settled(np.not_equal(mark, 0)) for mark in seen]
 
 
 def joined(m: Any, mask: Any, axes: tuple[int, ...]) -> Any:

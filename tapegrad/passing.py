@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad.errors import DomainError, IndexOutOfBounds
-from tapegrad.masks import fit_mask, masked, read, some_of
+from tapegrad.masks import either, fit_mask, known, masked, read, some_of, through
 from tapegrad.rules import Primitive
 from tapegrad.rules.movement import spread, unbroadcast
 from tapegrad.rules.shapes import FLOATING
@@ -187,7 +187,8 @@ class Sums:
             if under is None:
                 del self.masks[slot]
             else:
-                self.masks[slot] = self.m.logical_or(self.masks[slot], under)
+                under = either(self.m, self.masks[slot], under)
+                self.put(slot, self.bars[slot], under)
 
     def put(self, slot: int, total: Any, under: Any) -> None:
         """Set what a slot has received so far."""
@@ -246,10 +247,19 @@ def _pulled(
             part = m.where(mask, part, m.number(0))
         return [(partial, part, mask)]
     rule: Any = row.pull
-    parts = applied(functools.partial(rule, m, bar, y), row, xs, params, SLOPE)
-    if mask is None:
+    given = params
+    if row.marks is not None and known(mask):
+        given = {**params, "mask": mask}
+    parts = applied(functools.partial(rule, m, bar, y), row, xs, given, SLOPE)
+    if mask is None and row.marks is None:
         return [(None, part, None) for part in parts]
     if row.kind == "linear":
+        if (mask is None or known(mask)) and (row.marks is not None or m.records):
+            unders = through(m, row, mask, y, xs, params)
+            return [
+                (None, None if under is False else part, under)
+                for part, under in zip(parts, unders, strict=True)
+            ]
         marks = m.where(mask, m.like(1, y), m.like(0, y))
         seen = rule(m, marks, y, *xs, **params)
         unders = [None if mark is None else m.not_equal(mark, 0) for mark in seen]

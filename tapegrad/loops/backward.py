@@ -98,6 +98,9 @@ class Backward:
         if again is None:
             self._keep(runs)
         for run in runs:
+            if again is None and not run.turn.tape.outputs:
+                self._after(run.turn, now, [])
+                continue
             self._default(run, now, likes)
             if again is not None:
                 self._step_by_step(run, now, seeds, again)

@@ -151,6 +151,10 @@ class Primitive:
             predicate, they are compared as such); else ints become floats first.
         masks: of a step with sub-tapes: ``pull`` takes a mask for each slot besides, or
             None, and gives pairs of adjoint and mask.
+        marks: of a linear row between slots and stacks of slots, which of them get
+            something: ``marks(np, mask, *shapes, **params)``, one an operand or None
+            for all; a mask is an array of truth values, or None. Its ``pull`` is
+            given the mask, if it is known.
         absorbs: one with masks whose ``pull`` also takes what its operands have
             received so far, or None (see `passing.Before`), and gives triples: whether
             the adjoint is the whole sum by now, or another part of it.
@@ -189,6 +193,7 @@ class Primitive:
     integers: bool = False
     lanes: str = ""
     run: Rule | None = None
+    marks: Rule | None = None
     masks: bool = False
     absorbs: bool = False
     digest: str = ""

@@ -58,15 +58,47 @@ def _unread(m: Any, bar: Any, key: Key, shape: Shape) -> Any:
     return -m.scatter(-bar, key=key, shape=shape)
 
 
-def _window_pull(m: Any, bar: Any, y: Any, x: Any, slots: bool, **where: int) -> Any:
+def _window_pull(
+    m: Any,
+    bar: Any,
+    y: Any,
+    x: Any,
+    slots: bool,
+    mask: Any = None,
+    **where: int,
+) -> Any:
     del y
     shape, key = flat_key(m.shape(x), **where)
     if slots:
         found = _unread(m, bar, key, shape)
     else:  # each of several reads adds zeros to what the others give
-        share = bar + 0 if where["length"] > 1 else bar
+        reads = where["length"] if mask is None else _read(mask).sum()
+        share = bar + 0 if reads > 1 else bar
         found = m.scatter(share, key=key, shape=shape)
     return (found if shape == m.shape(x) else m.reshape(found, shape=m.shape(x)),)
+
+
+def _read(mask: Any) -> Any:
+    """Which iterations give something to what they read."""
+    return mask.reshape(len(mask), -1).any(1)
+
+
+def _window_marks(
+    np: Any, mask: Any, shape: Shape, slots: bool, **where: int
+) -> tuple[Any]:
+    """Slots are read or not; of an array that is read entry by entry all is there."""
+    flat, key = flat_key(shape, **where)
+    if not slots and (mask is None or mask.reshape(len(mask), -1).all(1).any()):
+        return (None,)
+    made = np.zeros(flat, bool)
+    made[to_slices(key)] = True if mask is None else mask
+    return (made.reshape(shape),)
+
+
+def _entry_marks(np: Any, mask: Any, shape: Shape, place: int) -> tuple[Any]:
+    made = np.zeros(shape, bool)
+    made[place] = True if mask is None else mask
+    return (made,)
 
 
 def _along(start: int, stride: int, length: int, **other: Any) -> dict[str, Any]:
@@ -83,6 +115,7 @@ WINDOW = row(
         numpy=_window,
         shape=_windowed,
         pull=_window_pull,
+        marks=_window_marks,
         samples=(
             Sample(((7,),), _along(1, 2, 3)),
             Sample(((5, 2),), _along(4, -1, 5, slots=True)),
@@ -110,8 +143,8 @@ def _packed(*avals: Aval) -> Aval:
     return (len(avals), *shape), dtype
 
 
-def _entry_pull(m: Any, bar: Any, y: Any, x: Any, place: int) -> Any:
-    del y
+def _entry_pull(m: Any, bar: Any, y: Any, x: Any, place: int, mask: Any = None) -> Any:
+    del y, mask
     shape = m.shape(x)
     return (_unread(m, bar, row_key(shape, place), shape),)
 
@@ -125,6 +158,7 @@ ENTRY = row(
         numpy=lambda np, x, place: x[place],
         shape=lambda x, place: (indexed(x[0], row_key(x[0], place)), x[1]),
         pull=_entry_pull,
+        marks=_entry_marks,
         samples=(
             Sample(((4,),), {"place": 2}),
             Sample(((3, 2),), {"place": 0}),
@@ -141,8 +175,11 @@ PACK = row(
         source="data movement; slots as a stack, the last one first",
         numpy=_stacked,
         shape=_packed,
-        pull=lambda m, bar, y, *xs: tuple(
+        pull=lambda m, bar, y, *xs, mask=None: tuple(
             m.entry(bar, place=place) for place in range(len(xs) - 1, -1, -1)
+        ),
+        marks=lambda np, mask, *shapes: (
+            (None,) * len(shapes) if mask is None else tuple(mask[::-1])
         ),
         samples=(Sample(((), (), ())), Sample(((2,), (2,)))),
     )
