@@ -19,6 +19,7 @@ from tapegrad.nested import apply_nested
 from tapegrad.passes.slim import copied
 from tapegrad.rules import Primitive
 from tapegrad.rules.structure import CONST, GUARD, INPUT
+from tapegrad.spreading import spread
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.recorder import Columns
 from tapegrad.tape.tape import Tape
@@ -45,6 +46,11 @@ def taken_apart(
         params: of the step; its body is flat.
     """
     loop = _Loop(m, xs, params)
+    more = spread(m, xs, params)
+    if more is not None:
+        wider = _Loop(m, more.xs, more.params)
+        if wider.pays():
+            return more.gathered(m, xs, wider.results(scan))
     if not loop.pays():
         return apply_nested(scan, xs, params)
     return loop.results(scan)

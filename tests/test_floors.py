@@ -59,6 +59,7 @@ FLOORS = {
     "eager": 7,
     "expanding": 7,
     "fission": 7,
+    "spreading": 7,
     "binding": 7,
     "calls": 8,
     "custom": 8,
@@ -95,6 +96,7 @@ TOGETHER = {
     "passing": "sweeps",
     "nested": "value",
     "fission": "expanding",
+    "spreading": "expanding",
     "jacobians": "calls",
 }
 
