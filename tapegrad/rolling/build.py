@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.errors import RecordError
 from tapegrad.loops.rule import SCAN
 from tapegrad.rolling.body import Body
+from tapegrad.rolling.homes import Homes
 from tapegrad.rolling.merge import Group, agreeing, dealt, grid, groups, without
 from tapegrad.rolling.order import SLOTS, Access
 from tapegrad.rolling.plan import Planned, Sizes, planned
@@ -60,7 +62,8 @@ class _Builder:
         self.moved: dict[int, int] = {}
         self.stacks: dict[tuple[int, Made], int] = {}
         self.finals: dict[tuple[int, Made], int] = {}
-        self.begins = np.array([one.loop.start for one in plan])
+        self.homes = Homes(work, [one.loop for one in plan])
+        self.through = self.homes.gone_through(a for one in plan for a in one.reads)
 
     def tape(self) -> Tape:
         """Everything, in order."""
@@ -113,16 +116,20 @@ class _Builder:
         number, turn, made = self._home(slot)
         if (number, made) in self.stacks:
             stack = self.stacks[number, made]
-            return self._put(ENTRY, [stack], {"place": turn}, self.old.aval_of(slot))
+            aval = self.old.aval_of(slot)
+            entry = self._put(ENTRY, [stack], {"place": turn}, aval)
+            if (number, made) not in self.through:
+                self.moved[slot] = entry
+            return entry
         return self.finals[number, made]
 
     def _home(self, slot: int) -> tuple[int, int, Made]:
         """Loop, iteration and slot of the body."""
-        step = int(self.work.owner[slot])
-        number = int(np.searchsorted(self.begins, step, side="right")) - 1
-        loop = self.plan[number].loop
-        turn, place = divmod(step - loop.start, loop.period)
-        return number, turn, (place, int(self.work.within(np.array([slot]))[0]))
+        home = self.homes.of(slot)
+        if home is None:
+            msg = f"slot {slot} is read before it is made"
+            raise RecordError(msg)
+        return home
 
     def _put(self, row: Any, reads: list[int], params: Any, aval: Aval) -> int:
         return self.out.append(row, reads, params, [aval])[0]

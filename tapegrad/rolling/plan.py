@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tapegrad.rolling.find import periods, runs
+from tapegrad.rolling.homes import Homes
 from tapegrad.rolling.order import Access, ordered
 from tapegrad.rolling.presence import Presence, Reached
 from tapegrad.rolling.read import Loop, Made, fixed_operands, loops, starts
@@ -133,6 +134,7 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
                 edges = [0, *cuts, one.loop.trips]
                 for low, high in itertools.pairwise(edges):
                     kept += _sound(one.loop.part(low, high), work, sizes)
+        kept = _without_clashes(kept, work)
         if len(kept) == len(found) and all(map(operator.is_, kept, found)):
             # a loop that gives nothing would be a step without a slot
             return [x for x in found if x.stacked or x.last or x.loop.lags]
@@ -140,17 +142,30 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
     return []
 
 
+def _without_clashes(found: list[Planned], work: Work) -> list[Planned]:
+    """The loops but those that hold on to a slot of a stack that others go through.
+
+    What such a loop adds to the slot's adjoint is one sum, and goes between what the
+    windows of the stack add.
+    """
+    homes = Homes(work, [one.loop for one in found])
+    through = homes.gone_through(access for one in found for access in one.reads)
+    if not through:
+        return found
+    kept = []
+    for one in found:
+        held = {*fixed_operands(one.loop, work).values(), *one.starts.values()}
+        known = [home for home in map(homes.of, held) if home is not None]
+        if through.isdisjoint({(number, made) for number, _, made in known}):
+            kept.append(one)
+    return kept
+
+
 def _asked(found: list[Planned], work: Work) -> list[Column]:
     """For each loop the slots that are read elsewhere."""
     if not found:
         return []
-    begins = np.array([one.loop.start for one in found])
-    ends = np.array([one.loop.end for one in found])
-
-    def home(steps: Column) -> Column:
-        number = np.searchsorted(begins, steps, side="right") - 1
-        return np.where((number >= 0) & (steps < ends[number]), number, -1)
-
+    home = Homes(work, [one.loop for one in found]).numbers
     slots = np.array(work.tape.outputs, np.int64)
     for part in blocks(len(work)):
         counts = np.diff(work.offsets[part.start : part.stop + 1])

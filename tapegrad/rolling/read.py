@@ -185,6 +185,10 @@ class _Reading:
             return Operand(LOCAL, (made, int(within[late])))
         if slots[late] == slots[late - 1]:
             self.bad |= slots != slots[late]
+            # one made in an early iteration is fixed for those behind that
+            self.bad[: max(0, (int(owners[late]) - self.begin) // self.period + 1)] = (
+                True
+            )
             return Operand(FIXED)
         self.bad |= owners >= self.begin
         # most at a stride: the others, such as the first of a list, are peeled
