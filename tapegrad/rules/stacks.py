@@ -72,8 +72,9 @@ def _window_pull(
     if slots:
         found = _unread(m, bar, key, shape)
     else:  # each of several reads adds zeros to what the others give
-        reads = where["length"] if mask is None else _read(mask).sum()
-        share = bar + 0 if reads > 1 else bar
+        share = bar + 0 if where["length"] > 1 else bar
+        if mask is not None and _read(mask).sum() == 1:
+            share = m.where(mask, bar, m.like(0, bar))
         found = m.scatter(share, key=key, shape=shape)
     return (found if shape == m.shape(x) else m.reshape(found, shape=m.shape(x)),)
 
