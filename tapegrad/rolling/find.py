@@ -27,7 +27,7 @@ TRIED = 40
 
 def periods(work: Work) -> list[int]:
     """Distances at which windows repeat regularly, longest first."""
-    found: dict[int, int] = {}
+    found = dict(_of_reads(work))
     few = -(-len(work) // BLOCK)
     places: list[Column] = []
     hashes: list[npt.NDArray[np.uint64]] = []
@@ -46,6 +46,21 @@ def periods(work: Work) -> list[int]:
             found[distance] = found.get(distance, 0) + times
     best = sorted(found, key=lambda d: -found[d])[:TRIED]
     return sorted(best, reverse=True)
+
+
+def _of_reads(work: Work) -> Iterator[tuple[int, int]]:
+    """Distances at which the same entries are read again.
+
+    Of loops in loops with nothing between them the steps repeat at the inner one's
+    period, and only what is read tells of the outer one.
+    """
+    if not len(work.place):
+        return
+    ranks = np.append(work.ranks, 0)[np.minimum(work.kind, len(work.ranks))]
+    places = np.flatnonzero(ranks)[:BLOCK]
+    read = work.place[places].astype(np.uint64)
+    hashed = work.kind[places].astype(np.uint64) * MIX + read * (MIX | np.uint64(2))
+    yield from _distances(places, hashed * MIX)
 
 
 def _windows(signature: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -69,14 +69,34 @@ def _found(work: Work, sizes: Sizes) -> Iterator[Loop]:
     free = np.ones(len(work), bool)
     tried = periods(work)
     for period in tried:
-        parts = [p for p in tried if p < period and period % p == 0]
+        parts = [p for p in reversed(tried) if p < period and period % p == 0]
         for begin, end in runs(work.kind, free, period, sizes.trips):
-            if any(_repeats(work, begin, end, part) for part in parts):
-                continue  # several iterations of a shorter one
-            for loop in loops(work, begin, end, period, sizes.trips):
-                if loop.period * loop.trips >= sizes.steps:
-                    free[loop.start : loop.end] = False
-                    yield loop
+            mine = [part for part in parts if _repeats(work, begin, end, part)]
+            for loop in _best(work, begin, end, [*mine, period], sizes):
+                free[loop.start : loop.end] = False
+                yield loop
+
+
+def _best(
+    work: Work, begin: int, end: int, tried: list[int], sizes: Sizes
+) -> list[Loop]:
+    """The loops of a stretch that repeats at several periods.
+
+    The shortest one at whose strides the reads go on, for most of the stretch; of loops
+    in loops with nothing between them that is the outer one.
+    """
+    for even in (True, False):
+        for period in tried:
+            found = [
+                loop
+                for loop in loops(work, begin, end, period, sizes.trips, even=even)
+                if loop.period * loop.trips >= sizes.steps
+            ]
+            if 2 * sum(loop.end - loop.start for loop in found) >= end - begin:
+                return found
+            if not even and period == tried[-1]:
+                return found
+    return []
 
 
 def _repeats(work: Work, begin: int, end: int, period: int) -> bool:

@@ -106,9 +106,8 @@ class Presence:
             told.append(read)
         found.steady = known[-1] == frozenset(state)
         found.before = len(known) - 1
-        moving = [a.position for a in reads if a.source == SLOTS]
         found.uneven = any(
-            len({position in read for read in told}) > 1 for position in moving
+            len({access.position in read for read in told}) > 1 for access in reads
         )
         self._pass_on(loop, reads, set().union(*told))
         return found

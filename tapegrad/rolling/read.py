@@ -96,7 +96,9 @@ class Loop:
         return found
 
 
-def loops(work: Work, begin: int, end: int, period: int, trips: int) -> Iterator[Loop]:
+def loops(
+    work: Work, begin: int, end: int, period: int, trips: int, *, even: bool
+) -> Iterator[Loop]:
     """The loops of a stretch whose kinds repeat.
 
     Args:
@@ -105,12 +107,15 @@ def loops(work: Work, begin: int, end: int, period: int, trips: int) -> Iterator
         end: the first step behind it.
         period: in steps.
         trips: least number of iterations.
+        even: only loops whose reads go on at strides.
     """
     begin += _phase(work, begin, end, period)
     count = (end - begin) // period
     if count < trips:
         return
     reading = _Reading(work, begin, period, count)
+    if even and not reading.even:
+        return
     for low, high in reading.stretches():
         if high - low >= trips:
             yield reading.loop(low, high)
@@ -149,6 +154,7 @@ class _Reading:
         # a late iteration shows what an operand is: the first ones read from outside
         self.late = count - 1 - count // 5
         self.bad = np.zeros(count, bool)
+        self.even = True
         self.started: dict[int, Truths] = {}  # carried: where they are what they are
         self.owners: dict[int, Column] = {}
         offsets = work.offsets[begin : begin + period + 1]
@@ -196,6 +202,8 @@ class _Reading:
         fits = _along(where, late)
         if fits.mean() >= MOST:
             self.bad |= ~fits
+        else:
+            self.even = False
         return Operand(OUTER)
 
     def _moving(self) -> dict[int, bool]:
@@ -214,7 +222,7 @@ class _Reading:
                 if stride:
                     found[step] = True
             else:
-                found[step] = False
+                found[step] = self.even = False
             source = self.operands[self.first[step]].kind
             if step in found and source != FIXED:
                 self.bad[:] = True  # another array each time, another entry each time
