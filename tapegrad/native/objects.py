@@ -64,16 +64,35 @@ def emitted(text: str, codegen: int, passes: int, tuning: Mapping[str, bool]) ->
     Raises:
         CompileError: LLVM refuses the text.
     """
+    code: bytes = _made(text, codegen, passes, tuning, "emit_object")
+    return code
+
+
+def listed(text: str, codegen: int, passes: int, tuning: Mapping[str, bool]) -> str:
+    """The same code as assembly, for people.
+
+    Raises:
+        CompileError: LLVM refuses the text.
+    """
+    code: str = _made(text, codegen, passes, tuning, "emit_assembly")
+    return code
+
+
+def _made(
+    text: str, codegen: int, passes: int, tuning: Mapping[str, bool], word: str
+) -> Any:
     # the objects of LLVM that are not closed in it go with its frame, under the lock
     with LOCK:
         try:
-            return _emitted(text, codegen, passes, tuning)
+            return _emitted(text, codegen, passes, tuning, word)
         except RuntimeError as problem:
             msg = f"LLVM refused the code that was made for it: {problem}"
             raise CompileError(msg) from problem
 
 
-def _emitted(text: str, codegen: int, passes: int, tuning: Mapping[str, bool]) -> bytes:
+def _emitted(
+    text: str, codegen: int, passes: int, tuning: Mapping[str, bool], word: str
+) -> Any:
     # own context: constants live as long as their context, so in the global one
     # each compilation would leave some behind for ever
     context = llvm.create_context()
@@ -100,7 +119,7 @@ def _emitted(text: str, codegen: int, passes: int, tuning: Mapping[str, bool]) -
             late.add_always_inliner_pass()
             late.add_simplify_cfg_pass()
             late.run(module, builder)
-    code: bytes = machine.emit_object(module)
+    code = getattr(machine, word)(module)
     module.close()
     context.close()
     return code

@@ -98,6 +98,13 @@ class Functions:
     def parallel(self, parts: int) -> tuple[str, str]:
         """New marks: of loads and stores, and of the loop they are independent in."""
         group = len(self.metadata)
+        if not parts:
+            self.metadata += [
+                f"!{group} = distinct !{{!{group}, !{group + 1}, !{group + 2}}}\n",
+                f'!{group + 1} = !{{!"llvm.loop.vectorize.enable", i1 false}}\n',
+                f'!{group + 2} = !{{!"llvm.loop.unroll.disable"}}\n',
+            ]
+            return "", f"!{group}"
         self.metadata += [
             f"!{group} = distinct !{{}}\n",
             f'!{group + 1} = !{{!"llvm.loop.parallel_accesses", !{group}}}\n',

@@ -100,7 +100,9 @@ class Nest(Registers):
             sums = any(sink.kind and not sink.into for sink in self.sinks)
             short = len(self.entries.operations) <= SHORT
             long = sums and short and self._extents[-1] >= LONG
-            self._mark, loop = self.out.parallel(PARTS if long else 1)
+            few = self.strip is not None and self.strip.few
+            parts = 0 if few else PARTS if long else 1
+            self._mark, loop = self.out.parallel(parts)
         running: list[Running] = []
         for sink in self.sinks:
             self._value(sink.value)

@@ -34,7 +34,8 @@ class Writer(Protocol):
     def parallel(self, parts: int) -> tuple[str, str]:
         """New marks: of loads and stores, and of the loop they are independent in.
 
-        The loop runs in so many parts at a time.
+        The loop runs in so many parts at a time; 0 is for one of few turns, of which
+        no vectors are made.
         """
 
     def declare(self, name: str, kind: str, takes: Sequence[str]) -> None:
@@ -54,6 +55,7 @@ class Strip:
         most: how many there are in all strips but the last.
         inner: numbers of nodes whose buffers hold the rows of this strip only.
         cells: addresses of numbers that all strips reduce to.
+        few: whether it is the short one that is left at the end.
     """
 
     first: str
@@ -61,6 +63,7 @@ class Strip:
     most: int
     inner: Container[int]
     cells: Mapping[Node, str]
+    few: bool = False
 
 
 @dataclass(slots=True)

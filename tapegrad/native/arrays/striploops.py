@@ -140,7 +140,8 @@ class StripLoops(Items):
         for part in item.parts:
             scan = scans.get(part.nodes[0])
             if scan is None:
-                self.strip = Strip(first, str(count), item.rows, own, {})
+                few = count < item.rows
+                self.strip = Strip(first, str(count), item.rows, own, {}, few=few)
                 try:
                     self._part(part)
                 finally:
@@ -177,7 +178,8 @@ class StripLoops(Items):
 
     def _along(self, box: _Box, first: str, count: int) -> None:
         """Some rows of a nest beside a group."""
-        strip = Strip(first, str(count), box.rows, frozenset(), {})
+        few = not first.startswith("%")
+        strip = Strip(first, str(count), box.rows, frozenset(), {}, few=few)
         self.emit(Nest(box.entries, self, strip, sinks=box.sinks).text())
 
 

@@ -31,7 +31,7 @@ MOST, NESTS, BACK = 600, 16, 4
 
 # Rows of a strip with a scan: both it and the nests fit into what a processor looks
 # ahead. Strips of the shortest such group; nests beside it.
-TURNS, FEWEST, BESIDE = 16, 4, 4
+TURNS, FEWEST, BESIDE = 8, 8, 4
 
 # At an entry they read their operand's entry of the same row, if anything tells rows.
 ROWWISE = frozenset({"map", "cast", "axes", "index", "reshape"})
