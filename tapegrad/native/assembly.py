@@ -44,7 +44,7 @@ def inner_loops(code: str) -> list[str]:
     inner = [
         (low, high)
         for low, high in loops
-        if not any(low < a and b <= high or low <= a and b < high for a, b in loops)
+        if not any((low < a and b <= high) or (low <= a and b < high) for a, b in loops)
     ]
     inner.sort(key=lambda loop: loop[0] - loop[1])
     return ["\n".join(lines[low : high + 1]) for low, high in inner]
