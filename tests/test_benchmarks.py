@@ -108,6 +108,16 @@ def test_a_program_that_does_not_repeat_is_built_with_and_without_rolling():
     assert len(tape) > 40 * 70  # every step by itself
 
 
+def test_a_loop_is_rolled_and_its_memory_is_counted():
+    found = rolling.long_loop(71 * 500)
+    assert found["steps"] > 71 * 499
+    assert found["left"] < 20
+    assert found["tape"] > 10 * found["steps"]  # bytes
+    assert 0 < found["before"] <= found["peak"] or not Path("/proc").exists()
+    (row,) = rolling.stages([("lorenz", 100)]).rows
+    assert row is not None
+
+
 def test_results_are_flattened_in_order():
     assert [list(x) for x in flat((1.0, [[2.0, 3.0], 4.0]))] == [[1], [2], [3], [4]]
 

@@ -2,12 +2,12 @@
 
     python tests/benchmarks/rolling.py [--figures] [--quick]
 
-Three tables. A program that does not repeat: recording with loops looked for and not,
+Four tables. A program that does not repeat: recording with loops looked for and not,
 in turn in one process, and building; processor's time, the least of several runs. A
 recorded loop of ten million steps: the seconds of ``rolled()``, and the memory that it
-takes while it runs. And the works of ``beside.py`` that are loops, as ratios to C by
-hand and to the quickest other library, from ``results.json``; ``--figures`` measures
-them anew before.
+takes while it runs. Where the time of building goes. And the works of ``beside.py``
+that are loops, as ratios to C by hand and to the quickest other library, from
+``results.json``; ``--figures`` measures them anew before.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +36,28 @@ from harness.page import span  # noqa: E402
 from harness.work import HAND_C, TAPEGRAD, Work  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
-from works import distinct, straight  # noqa: E402
+from works import (  # noqa: E402
+    distinct,
+    mixture_loops,
+    nbody,
+    rosenbrock,
+    straight,
+)
 from works.rolls import recorded  # noqa: E402
 
 import tapegrad as tg  # noqa: E402
 
 LOOPS = ("rosenbrock", "lorenz", "nbody", "mixture_loops", "minors", "distinct")
+BUILT = [
+    ("rosenbrock", 1_000),
+    ("rosenbrock", 10_000),
+    ("rosenbrock", 100_000),
+    ("lorenz", 1_000),
+    ("lorenz", 10_000),
+    ("nbody", 1_000),
+    ("mixture_loops", 500),
+]
+QUICK = [("rosenbrock", 1_000), ("lorenz", 100), ("nbody", 100), ("mixture_loops", 50)]
 REPEATS = 7
 LONG = 10_000_000
 
@@ -155,6 +173,40 @@ def long_table(steps: int) -> Table:
     return table
 
 
+PROGRAMS: dict[str, Callable[[int], tuple[Any, ...]]] = {
+    "rosenbrock": lambda n: (rosenbrock.loop, rosenbrock.start(n)),
+    "lorenz": lambda n: (straight.loop(n), *straight.START),
+    "nbody": lambda n: (nbody.motion(n, np.sqrt), nbody.start()),
+    "mixture_loops": lambda n: (
+        mixture_loops.loops(mixture_loops.data(n)[1], np),
+        *mixture_loops.data(n)[0],
+    ),
+}
+
+
+def stages(programs: list[tuple[str, int]]) -> Table:
+    """Where the time of building goes, in processor's seconds of one run."""
+    table = Table(title="building loops: value and gradient")
+    table.add_column("work")
+    for column in ("size", "steps", "left", "recording", "rolled()"):
+        table.add_column(column, justify="right")
+    for column in ("code and first call", "all"):
+        table.add_column(column, justify="right")
+    for name, size in programs:
+        f, *args = PROGRAMS[name](size)
+        times = [time.process_time()]
+        flat = recorded(f, *args)
+        times.append(time.process_time())
+        tape = flat.rolled()
+        times.append(time.process_time())
+        tape.compile().value_and_gradient(*args)
+        times.append(time.process_time())
+        spans = [b - a for a, b in itertools.pairwise(times)]
+        row = [name, *(f"{n:,}" for n in (size, len(flat), len(tape)))]
+        table.add_row(*row, *map(span, spans), span(sum(spans)))
+    return table
+
+
 def best(
     work: Work, size: int, figures: dict[str, Any], peers: set[str], *, value: bool
 ) -> tuple[str, float, float | None] | None:
@@ -228,6 +280,8 @@ def main() -> None:
     console.print(without_loops(sizes, repeats))
     if hasattr(tg.Tape, "rolled"):
         console.print(long_table(LONG // 100 if given.quick else LONG))
+        stages(QUICK)  # what a first time loads
+        console.print(stages(QUICK if given.quick else BUILT))
     else:
         console.print("This version has no Tape.rolled().")
     results = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
