@@ -29,6 +29,14 @@ SHARES = {
 }
 
 
+def leaves_of(inputs: Any) -> list[Any]:
+    """The numbers of arguments, one a tape's input."""
+    found: list[Any] = []
+    for x in inputs:
+        found += x if isinstance(x, list) else [x]
+    return found
+
+
 def bits(x: Any) -> bytes:
     """A number or an array; all NaN are one."""
     array = np.asarray(x)
@@ -76,10 +84,48 @@ def flat_numbers(found: Any) -> Any:
 
 
 def unrolled(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
-    """Written out again, it is the tape that was recorded."""
-    del made
+    """Written out again, it is the tape that was recorded.
+
+    Where a constant, or an entry that is read, stands among the other steps is not
+    kept: what is computed of what, and in which order, is.
+    """
     again = rolled.unrolled()
-    return [] if again == tape else [f"two tapes {difference(tape, again)}"]
+    if again == tape:
+        return []
+    if len(again) != len(tape) or computed(again) != computed(tape):
+        return [f"two tapes {difference(tape, again)}"]
+    inputs = leaves_of(made.inputs)
+    seeds = [1.0 if not tape.aval_of(slot)[0] else None for slot in tape.outputs]
+    one, other = (interpreted(t, inputs, seeds) for t in (tape, again))
+    if isinstance(one, BranchChanged):
+        return []
+    same = [*map(bits, one[0] + one[1])] == [*map(bits, other[0] + other[1])]
+    return [] if same else ["other adjoints"]
+
+
+def computed(tape: Tape) -> list[int]:
+    """What each step computes, in order, and the outputs; constants, entries apart."""
+    made: dict[int, int] = {}
+    found = []
+    for step in tape:
+        name, operands = step.primitive.name, tuple(made[i] for i in step.operands)
+        if name == "input":
+            operands = (step.number,)
+        params = tuple((key, _content(x)) for key, x in sorted(step.params.items()))
+        code = hash((name, operands, params))
+        made.update(
+            (slot, hash((code, slot - step.slots.start))) for slot in step.slots
+        )
+        if name not in {"const", "index", "input"}:
+            found.append(code)
+    return found + [made[slot] for slot in tape.outputs]
+
+
+def _content(x: Any) -> Any:
+    """A parameter as it counts: of a guard its place, too."""
+    if hasattr(x, "outcome"):
+        return x.outcome, x.file, x.line
+    return bits(x) if isinstance(x, float | np.ndarray) else x
 
 
 def forward(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from loopchecks import CHECKS, SHARES, bits, interpreted
+from loopchecks import CHECKS, SHARES, bits, interpreted, leaves_of
 from loopsource import program
 from loopwords import ODD, LoopProgram
 
@@ -85,14 +85,6 @@ def _tried(name: str, check: Callable[..., Any], *given: Any) -> list[str]:
         return [f"{name}: {words}" for words in check(*given) or []]
     except Exception as problem:  # noqa: BLE001 - the seed must be told
         return [f"{name}: raised {type(problem).__name__}: {problem}"]
-
-
-def leaves_of(inputs: Any) -> list[Any]:
-    """The numbers of arguments, one a tape's input."""
-    found: list[Any] = []
-    for x in inputs:
-        found += x if isinstance(x, list) else [x]
-    return found
 
 
 def _points(made: LoopProgram, rng: Any) -> Iterator[tuple[str, Any]]:
