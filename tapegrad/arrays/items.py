@@ -34,19 +34,26 @@ from tapegrad.arrays.lift import (
 from tapegrad.dtypes import DOUBLE
 from tapegrad.errors import RecordError, ShapeError
 from tapegrad.handle import ArrayHandle
-from tapegrad.rules import shapes
+from tapegrad.rules import TABLE, shapes
 from tapegrad.rules.indexing import INDEX
 from tapegrad.tape.guards import user_line
 from tapegrad.value import Value
 
+_INDEX = TABLE.opcode(INDEX)
 # The inverse of ``views`` is read off the steps: these may have made a view.
 _VIEWING = {"index", "reshape", "transpose", "broadcast_to"}
 
 
 def getitem(value: Any, given: Any) -> Any:
     """``value[given]``, as in NumPy, where one of the two may be plain."""
-    if type(value) is ArrayHandle and type(given) in {int, tuple}:
-        entry = _entry(value, given if type(given) is tuple else (given,))
+    if type(value) is ArrayHandle:
+        kind, places = type(given), None
+        if kind is int:
+            places = (given,)
+        elif kind is tuple and all(type(place) is int for place in given):
+            places = given
+        # True and 1 are equal, and not the same place
+        entry = None if places is None else _entry(value, places)
         if entry is not None:
             return entry
     key, arrays = canonical(shape_of(value), given)
@@ -57,25 +64,39 @@ def getitem(value: Any, given: Any) -> Any:
     return view("index", value, key=key)
 
 
-def _entry(value: ArrayHandle, places: tuple[Any, ...]) -> Any:
+def _entry(value: ArrayHandle, places: tuple[int, ...]) -> Any:
     """One entry of an array that is recorded, read the short way; None for all else.
 
     Loops over entries are recorded by the ten thousand.
     """
     data, columns = value._data, current()
-    if not places or len(places) != data.ndim or data.dtype is not DOUBLE:
-        return None
     if columns is not value._rec or columns.stale:
+        return None
+    known = columns.reads.get(places)
+    if known is None or known[1] != data.shape:
+        known = _place(columns, data, places)
+        if known is None:
+            return None
+    static, _, at = known
+    if data.dtype is not DOUBLE:
+        return None
+    primal = data.item(at)
+    return make(columns, columns.put(_INDEX, value._i, static, primal), primal)
+
+
+def _place(columns: Any, data: Any, places: tuple[int, ...]) -> Any:
+    """Static parameters of reading an entry, kept for the next time, or None."""
+    if not places or len(places) != data.ndim:
         return None
     key = []
     for place, size in zip(places, data.shape, strict=True):
-        if type(place) is not int or not -size <= place < size:
+        if not -size <= place < size:
             return None
         key.append(place % size)
     at = tuple(key)
-    primal = data.item(at)
-    slot = columns.push(INDEX, (columns.slot_of(value),), {"key": at}, primal)
-    return make(columns, slot, primal)
+    found = columns.intern({"key": at}), data.shape, at
+    columns.reads[places] = found
+    return found
 
 
 def setitem(value: Value, given: Any, new: Any) -> None:

@@ -49,6 +49,7 @@ class Columns:
         guards: (slot number it comes before, slot read, guard).
         avals: shape and dtype of slots that are not float64 scalars.
         arrays: values of slots that are no floats, where they are kept.
+        reads: what is known of the places of entries that were read.
         statics: distinct static parameters.
         views: slots that NumPy would have made as views of a slot's array.
         stale: views whose base was written since, and where.
@@ -66,6 +67,7 @@ class Columns:
         "limit",
         "many",
         "n",
+        "reads",
         "stale",
         "statics",
         "views",
@@ -89,6 +91,7 @@ class Columns:
         self.views: dict[int, list[int]] = {}
         self.stale: dict[int, tuple[str, int]] = {}
         self.labels: dict[int, str] = {}
+        self.reads: dict[Any, Any] = {}
         self.statics: list[Static] = [()]
         self._static_index: dict[Any, int] = {(): 0}
         self._constants: dict[Any, int] = {}
