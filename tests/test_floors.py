@@ -64,6 +64,7 @@ FLOORS = {
     "calls": 8,
     "custom": 8,
     "jacobians": 8,
+    "unrolling": 8,
     "loops": 9,
     "native": 9,
     "show": 9,

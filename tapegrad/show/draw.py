@@ -11,7 +11,6 @@ program ``dot``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,12 @@ from tapegrad import eager
 from tapegrad.binding import arithmetic_of, bind, numbers
 from tapegrad.errors import RecordError, ShapeError, TapegradError
 from tapegrad.handle import Handle
-from tapegrad.rules import Primitive
 from tapegrad.rules.shapes import FLOATING
+from tapegrad.show.boxes import Box, fields, loop_boxes, operation, windows
 from tapegrad.show.listing import known
-from tapegrad.show.text import array_text, aval_text, keywords, sign_of
 from tapegrad.tape.recorder import aval_of
-from tapegrad.tape.tape import BOOLEAN, SCALAR, Aval, Tape
+from tapegrad.tape.tape import Tape
+from tapegrad.unrolling import found
 from tapegrad.value import Value
 
 # Beyond this a picture shows nothing, and `dot` takes minutes.
@@ -67,6 +66,14 @@ _OPERATION = {
     **_FONT,
 }
 _EDGE = {"color": "#5b6b7b", "arrowsize": "0.6", "penwidth": "0.8"}
+_LOOP = {
+    "style": "rounded,filled",
+    "color": "#8a5a00",
+    "fillcolor": "#fff8ea",
+    "penwidth": "0.8",
+    "labeljust": "l",
+    **_FONT,
+}
 # Fill colours of boxes by their part in the picture.
 _FILL = {"input": "#dcebfa", "const": "#eeeeee", "output": "#dff2df", "step": "#ffffff"}
 
@@ -100,22 +107,6 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]
             return super().render(*args, **kwargs)
         except graphviz.ExecutableNotFound:
             raise DotMissingError from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Box:
-    """One slot as it is drawn."""
-
-    key: str
-    part: str
-    label: str
-    aval: Aval
-    data: Any
-    grad: Any
-    operation: str = ""
-    operands: tuple[str, ...] = ()
-    # the first slot of the step: its slots share one node for the operation
-    step: str = ""
 
 
 def draw(value_or_tape: Any, *args: Any) -> Drawing:
@@ -199,7 +190,7 @@ def render(drawing: graphviz.Digraph, path: str | Path) -> Path:
 # -- what is drawn -----------------------------------------------------------------
 
 
-def _boxes_of_value(root: Value) -> list[_Box]:
+def _boxes_of_value(root: Value) -> list[Box]:
     ordered = eager.history(root)
     _check_size(len(ordered))
     keys = {id(value): f"v{place}" for place, value in enumerate(ordered)}
@@ -218,14 +209,14 @@ def _boxes_of_value(root: Value) -> list[_Box]:
             shared = steps.setdefault(home, key)
         shape = np.shape(operands[0]._data) if operands else ()  # noqa: SLF001
         boxes.append(
-            _Box(
+            Box(
                 key,
                 part,
                 value.label,
                 aval_of(value._data),  # noqa: SLF001
                 value._data,  # noqa: SLF001
                 value.grad,
-                _operation(*made, shape) if made else "",
+                operation(*made, shape) if made else "",
                 tuple(keys[id(operand)] for operand in operands),
                 shared,
             )
@@ -233,7 +224,7 @@ def _boxes_of_value(root: Value) -> list[_Box]:
     return boxes
 
 
-def _boxes_of_tape(tape: Tape, args: Sequence[Any]) -> list[_Box]:
+def _boxes_of_tape(tape: Tape, args: Sequence[Any]) -> list[Box]:
     _check_size(tape.slot_count)
     if args:
         import dataclasses
@@ -243,9 +234,15 @@ def _boxes_of_tape(tape: Tape, args: Sequence[Any]) -> list[_Box]:
         tape = dataclasses.replace(tape, example=at)
         tape(*args)  # a guard that flips is an error here, not an empty picture
     primals, adjoints = known(tape)
-    boxes = []
+    boxes: list[Box] = []
+    framed = windows(tape)
     for step in tape:
         name = step.primitive.name
+        if step.number in framed:
+            continue
+        if found(step):
+            boxes += loop_boxes(tape, step, primals, adjoints)
+            continue
         shapes = [tape.aval_of(slot)[0] for slot in step.operands]
         for slot in step.slots:
             leaf = name in {"input", "const"}
@@ -256,7 +253,7 @@ def _boxes_of_tape(tape: Tape, args: Sequence[Any]) -> list[_Box]:
             aval = tape.aval_of(slot)
             hidden = adjoints is None or aval[1] not in FLOATING or name == "const"
             boxes.append(
-                _Box(
+                Box(
                     f"v{slot}",
                     part,
                     tape.labels.get(slot, ""),
@@ -265,17 +262,12 @@ def _boxes_of_tape(tape: Tape, args: Sequence[Any]) -> list[_Box]:
                     None if hidden or adjoints is None else adjoints[slot],
                     ""
                     if leaf
-                    else _operation(step.primitive, step.params, (*shapes, ())[0]),
+                    else operation(step.primitive, step.params, (*shapes, ())[0]),
                     tuple(f"v{operand}" for operand in step.operands),
                     f"v{step.slots.start}",
                 )
             )
     return boxes
-
-
-def _operation(row: Primitive, params: Any, shape: tuple[int, ...]) -> str:
-    """What stands in the round node: the sign, with parameters below it."""
-    return "\n".join([sign_of(row, params, shape), *keywords(row, params, len(shape))])
 
 
 def _check_size(boxes: int) -> None:
@@ -290,51 +282,42 @@ def _check_size(boxes: int) -> None:
 # -- as a graph --------------------------------------------------------------------
 
 
-def _drawing(boxes: Iterable[_Box]) -> Drawing:
+def _drawing(boxes: Iterable[Box]) -> Drawing:
     graph = Drawing(
         "tape", graph_attr=_GRAPH, node_attr=_BOX, edge_attr=_EDGE, format="svg"
     )
     drawn: set[str] = set()
+    clusters: dict[tuple[str, ...], graphviz.Digraph] = {(): graph}
+    later: list[tuple[str, str]] = []
     for box in boxes:
-        text = " | ".join(_fields(box) or [box.key])
-        graph.node(box.key, f"{{ {text} }}", fillcolor=_FILL[box.part])
+        text = " | ".join(fields(box) or [box.key.rpartition(".")[2]])
+        home = _cluster(clusters, box.loops)
+        home.node(box.key, f"{{ {text} }}", fillcolor=_FILL[box.part])
         if box.operation:
             made = f"{box.step}_op"
             if made not in drawn:
                 drawn.add(made)
-                graph.node(made, graphviz.escape(box.operation), **_OPERATION)
+                inside = _cluster(clusters, box.made_in or box.loops)
+                inside.node(made, graphviz.escape(box.operation), **_OPERATION)
                 for operand in box.operands:
                     graph.edge(operand, made)
+                if box.back:
+                    later.append((box.back, made))
             graph.edge(made, box.key)
+    for end, start in later:
+        graph.edge(end, start, style="dashed", constraint="false")
+    for path in sorted(clusters, key=len, reverse=True)[:-1]:
+        clusters[path[:-1]].subgraph(clusters[path])
     return graph
 
 
-def _fields(box: _Box) -> list[str]:
-    """Label, numbers; of an array its shape too, data above grad."""
-    numbers = [] if box.data is None else [f"data {_short(box.data)}"]
-    if box.grad is not None:
-        numbers.append(f"grad {_short(box.grad)}")
-    label = [_escaped(box.label)] if box.label else []
-    if box.aval in {SCALAR, BOOLEAN}:
-        return label + numbers
-    stacked = [f"{{ {' | '.join(numbers)} }}"] if numbers else []
-    return [*label, aval_text(box.aval), *stacked]
-
-
-def _short(value: Any) -> str:
-    """Four decimals as in the lessons, unless they would hide the number."""
-    if isinstance(value, np.ndarray):
-        return array_text(value)
-    if isinstance(value, bool | np.bool_ | np.integer):
-        return str(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return f"{value:.4f}"
-    return f"{value:.4g}"
-
-
-def _escaped(label: str) -> str:
-    """A label as text of a record's field: braces, bars and angles are its syntax."""
-    text = label.replace("\\", "\\\\")
-    for sign in "{}|<>[] ":
-        text = text.replace(sign, "\\" + sign)
-    return text.replace("\n", "\\n").replace("\r", "")
+def _cluster(clusters: dict[Any, graphviz.Digraph], path: Any) -> graphviz.Digraph:
+    """The subgraph of a loop in loops."""
+    for depth in range(1, len(path) + 1):
+        key = path[:depth]
+        if key not in clusters:
+            title = key[-1].partition("|")[2]
+            made = graphviz.Digraph(f"cluster_{key[-1]}", graph_attr=_LOOP)
+            made.attr(label=graphviz.escape(title))
+            clusters[key] = made
+    return clusters[path]

@@ -18,12 +18,16 @@ import numpy as np
 
 from tapegrad.rules.shapes import FLOATING
 from tapegrad.show.listing import known
+from tapegrad.show.loops import trips_text
 from tapegrad.show.text import keywords, number_text, sign_of
 from tapegrad.tape.tape import BOOLEAN, SCALAR, Step, Tape
+from tapegrad.unrolling import found, short
 
 # A tree of more nodes, unfolded, or deeper than this is written as a flat list.
 TREE_NODES = 500
 TREE_DEPTH = 50
+# Loops that were found in steps are written out up to so many steps.
+WRITTEN = 200_000
 # An array of more entries is written as the short text of the list.
 ENTRIES = 100
 
@@ -44,6 +48,8 @@ def to_json(tape: Tape) -> str:
         parameters ``parameters``, a list such as ["axis=0"]. For a small tape
         with several outputs, a list of these. For a large one,
         ``{"outputs": [ids], "nodes": [...]}`` with ids for children, in step order.
+        A loop that was found in steps, and is too long to be written out, is a node
+        with ``times`` and a ``body`` of ``inputs``, ``outputs`` and ``nodes``.
         NaN and infinities, which JSON has not, are the texts "nan", "inf", "-inf".
 
     Example:
@@ -52,6 +58,7 @@ def to_json(tape: Tape) -> str:
         >>> node["value"], node["operation"], len(node["children"])
         (9.0, '*', 2)
     """
+    tape = short(tape, WRITTEN)
     primals, adjoints = known(tape)
     needed = _needed(tape)
     nodes: dict[int, dict[str, Any]] = {}
@@ -107,6 +114,9 @@ def _node(
     shapes = [tape.aval_of(operand)[0] for operand in step.operands]
     first = shapes[0] if shapes else ()
     node["operation"] = sign_of(step.primitive, step.params, first)
+    if found(step):
+        node["times"] = trips_text(step.params)
+        node["body"] = _body(step.params["tape"])
     if words := keywords(step.primitive, step.params, len(first)):
         node["parameters"] = words
     aval = tape.aval_of(slot)
@@ -120,6 +130,19 @@ def _node(
             node["adjoint"] = _plain(adjoints[slot])
     node["children"] = list(step.operands)
     return node
+
+
+def _body(inner: Tape) -> dict[str, Any]:
+    """The body of a loop: its nodes, flat, without numbers."""
+    nodes = []
+    for step in inner:
+        for slot in step.slots:
+            node = _node(step, slot, inner, None, None)
+            node["children"] = [f"v{operand}" for operand in node["children"]]
+            nodes.append(node)
+    ends = {"inputs": inner.inputs, "outputs": inner.outputs}
+    names = {word: [f"v{slot}" for slot in slots] for word, slots in ends.items()}
+    return names | {"nodes": nodes}
 
 
 def _plain(value: Any) -> Any:

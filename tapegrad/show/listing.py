@@ -31,6 +31,7 @@ from tapegrad.show import loops
 from tapegrad.show.text import aval_text, keywords, number_text, sign_of
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.tape import SCALAR, Step, Tape
+from tapegrad.unrolling import found, unrolled_text
 
 # Steps listed at the head and at the tail of a long tape.
 HEAD, TAIL = 150, 50
@@ -96,7 +97,7 @@ def headline(tape: Tape) -> str:
     ]
     names = ", ".join(shown) + (", ..." if len(labels) > NAMED else "")
     steps = _count(len(tape), "step")
-    if unrolled := loops.unrolled_text(tape):
+    if unrolled := unrolled_text(tape):
         steps += f" ({unrolled} unrolled)"
     parts = [
         steps,
@@ -175,11 +176,11 @@ def _shown(
     adjoints: Sequence[Any] | None,
 ) -> Iterator[dict[str, str]]:
     """The lines of a step: one, or those of a loop that was found in steps."""
-    if not loops.found(step):
+    if not found(step):
         yield _cells(tape, step, primals, adjoints)
         return
     for line in loops.lines(tape, step, _named_slot):
-        if line.step is None or loops.found(line.step):
+        if line.step is None or found(line.step):
             cells = {"operation": line.operation, "operands": line.operands}
             if line.slot is not None:
                 cells["shape"] = aval_text(line.tape.aval_of(line.slot))

@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tapegrad.show.text import index_text
 from tapegrad.tape.tape import Step, Tape
+from tapegrad.unrolling import found
 
 # Letters of slots, and of the numbers of iterations, by depth.
 LETTERS, NUMBERS = "abcdefgh", "ijklmnop"
@@ -44,6 +43,8 @@ class Line:
         names: names of the tape's slots.
         depth: how far it stands in.
         slot: the one that shape and dtype are of; None for none.
+        reads: names of the slots that it reads.
+        back: of a carry, the name of what it is in the next iteration.
     """
 
     name: str
@@ -54,11 +55,8 @@ class Line:
     names: Names
     depth: int
     slot: int | None = None
-
-
-def found(step: Step) -> bool:
-    """Whether a step is a loop that was found in steps (see `Tape.rolled`)."""
-    return step.primitive.name == "scan" and bool(step.params.get("ordered", False))
+    reads: tuple[str, ...] = ()
+    back: str = ""
 
 
 def trips_text(params: Mapping[str, Any], depth: int = 0) -> str:
@@ -79,7 +77,9 @@ def read_text(tape: Tape, slot: int, names: Names, depth: int) -> tuple[str, str
     return names(x), index_text(tape.aval_of(x)[0], number, **where)
 
 
-def lines(tape: Tape, step: Step, names: Names, depth: int = 0) -> Iterator[Line]:
+def lines(
+    tape: Tape, step: Step, names: Names, depth: int = 0, *, apart: bool = False
+) -> Iterator[Line]:
     """A loop and its body, line by line.
 
     Args:
@@ -87,110 +87,71 @@ def lines(tape: Tape, step: Step, names: Names, depth: int = 0) -> Iterator[Line
         step: the loop.
         names: names of the tape's slots.
         depth: of the loop.
+        apart: give slots of the body names that no other loop's have.
     """
     params, inner = step.params, step.params["tape"]
     whole = names(step.slots[0]) if step.slots else "-"
     if len(step.slots) > 1:
         whole += f"..{names(step.slots[-1])}"
     yield Line(whole, tape, step, "", trips_text(params, depth), names, depth)
-    told = body_names(inner, step, names, depth)
-    mine = [*body(tape, step, names, depth)]
-    if len(mine) > HEAD + TAIL:
+    told = body_names(inner, step, names, depth, apart=apart)
+    mine = [*body(tape, step, names, depth, apart=apart)]
+    if not apart and len(mine) > HEAD + TAIL:
         left = len(mine) - HEAD - TAIL
         note = Line("", inner, None, "...", f"{left:,} lines", told, depth + 1)
         mine = [*mine[:HEAD], note, *mine[-TAIL:]]
     yield from mine
     for place, (slot, out) in enumerate(zip(step.slots, inner.outputs, strict=True)):
         word = "last" if place < params["carry"] else "stack"
-        yield Line(names(slot), tape, None, word, told(out), names, depth, slot)
+        end = told(out)
+        yield Line(names(slot), tape, None, word, end, names, depth, slot, (end,))
 
 
-def body_names(inner: Tape, step: Step, names: Names, depth: int) -> Names:
+def body_names(
+    inner: Tape, step: Step, names: Names, depth: int, *, apart: bool
+) -> Names:
     """Names of a body's slots: those of around for what stays the same."""
     behind = step.params["carry"] + step.params["xs"]
     fixed = dict(zip(inner.inputs[behind:], step.operands[behind:], strict=True))
     kept = [slot for slot in range(inner.slot_count) if slot not in fixed]
     letter = LETTERS[depth % len(LETTERS)]
+    if apart and step.slots:
+        letter = f"{names(step.slots[0])}.{letter}"
     own = {slot: f"{letter}{number}" for number, slot in enumerate(kept)}
     return lambda slot: names(fixed[slot]) if slot in fixed else own[slot]
 
 
-def body(tape: Tape, step: Step, names: Names, depth: int) -> Iterator[Line]:
+def body(
+    tape: Tape, step: Step, names: Names, depth: int, *, apart: bool
+) -> Iterator[Line]:
     """The lines of a loop's body; inputs stand where the body has them."""
     params, inner = step.params, step.params["tape"]
     carry, behind = params["carry"], params["carry"] + params["xs"]
-    told = body_names(inner, step, names, depth)
+    told = body_names(inner, step, names, depth, apart=apart)
     place = {slot: k for k, slot in enumerate(inner.inputs)}
     read = {*inner.operands.tolist(), *inner.outputs}
     for one in inner:
         if found(one):
-            yield from lines(inner, one, told, depth + 1)
+            yield from lines(inner, one, told, depth + 1, apart=apart)
             continue
         slot = one.slots.start if one.slots else None
         name = "-" if slot is None else told(slot)
         if len(one.slots) > 1:
             name += f"..{told(one.slots[-1])}"
         if one.primitive.name != "input":
-            yield Line(name, inner, one, "", "", told, depth + 1, slot)
+            reads = tuple(told(operand) for operand in one.operands)
+            yield Line(name, inner, one, "", "", told, depth + 1, slot, reads)
             continue
         k = place[one.slots.start]
         if k >= behind or slot not in read:
             continue
+        back = ""
         if k < carry:
-            operation = "carried"
-            text = f"{names(step.operands[k])}, then {told(inner.outputs[k])}"
+            source, operation = names(step.operands[k]), "carried"
+            back = told(inner.outputs[k])
         else:
-            text, operation = read_text(tape, step.operands[k], names, depth)
-        yield Line(name, inner, None, operation, text, told, depth + 1, slot)
-
-
-# -- how long it was ---------------------------------------------------------------
-
-# Up to so many steps are written out to be counted.
-COUNTED = 20_000
-# What makes and reads stacks leaves no step when loops are written out.
-STACKING = frozenset({"window", "entry", "pack"})
-
-
-def unrolled_text(tape: Tape) -> str:
-    """``592`` or ``about 960,000`` steps with loops written out; "" without loops."""
-    if not any(map(found, _loops(tape))):
-        return ""
-    known = tape._known  # noqa: SLF001 - the notebook of the tape
-    if "unrolled size" not in known:
-        count = _count(tape)
-        exact = count <= COUNTED
-        if not exact:
-            count = int(float(f"{count:.2g}"))
-        text = f"{len(tape.unrolled()):,}" if exact else f"about {count:,}"
-        known["unrolled size"] = text
-    return str(known["unrolled size"])
-
-
-def _loops(tape: Tape) -> Iterator[Step]:
-    if "scan" in tape.operations:
-        code = tape.operations.index("scan")
-        for number in np.flatnonzero(tape.opcode == code).tolist():
-            yield tape.step(number)
-
-
-def _count(tape: Tape, *, inner: bool = False) -> int:
-    """Steps with loops written out, up to a few constants."""
-    leaves = ("const", "input") if inner else ()
-    once = [name not in {*leaves, *STACKING, "scan"} for name in tape.operations]
-    total = int(np.array(once, bool)[tape.opcode].sum())
-    for step in _loops(tape):
-        params = step.params
-        if not found(step):
-            total += 1
-            continue
-        low = params["carry"]
-        reads = step.operands[low : low + params["xs"]]
-        entries = sum(_reads_entries(tape, slot) for slot in reads)
-        total += params["length"] * (_count(params["tape"], inner=True) + entries)
-    return total
-
-
-def _reads_entries(tape: Tape, slot: int) -> bool:
-    step = tape.step(tape.owner(slot))
-    return step.primitive.name == "window" and not step.params["slots"]
+            source, operation = read_text(tape, step.operands[k], names, depth)
+        text = f"{source}, then {back}" if back else source
+        yield Line(
+            name, inner, None, operation, text, told, depth + 1, slot, (source,), back
+        )

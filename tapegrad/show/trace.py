@@ -28,6 +28,7 @@ from tapegrad.show.contributions import Contributions
 from tapegrad.show.formulas import Formula, written
 from tapegrad.show.text import number_text
 from tapegrad.tape.tape import Step, Tape
+from tapegrad.unrolling import written_out
 
 # A longer trace is read by nobody; print(tape) shows head and tail.
 LONGEST = 2_000
@@ -83,6 +84,7 @@ def trace(tape: Tape, args: Sequence[Any] = (), *, symbolic: bool = False) -> Tr
           v1_bar += v2_bar * v0 = 2.0
     """
     scalar_output(tape)
+    tape = written_out(tape, LONGEST)
     base = sweeps.flat(tape)
     if len(base) > LONGEST:
         msg = (

@@ -32,8 +32,9 @@ from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.shapes import FLOATING, Shape
 from tapegrad.symbolic.budget import within
 from tapegrad.symbolic.constants import meant
-from tapegrad.symbolic.limits import MAX_ENTRIES, limited, limited_entries
+from tapegrad.symbolic.limits import MAX_ENTRIES, MAX_STEPS, limited, limited_entries
 from tapegrad.tape.tape import Tape
+from tapegrad.unrolling import written_out
 
 # Calls of functions that SymPy may make for one formula: some ten seconds.
 CALLS = 20_000_000
@@ -253,7 +254,7 @@ def expressions(
         ShapeError: the formula would be too long to be of use.
         DomainError: SymPy cannot write it.
     """
-    base = expanded(tape)
+    base = expanded(written_out(tape, MAX_STEPS))
     limited(base, derivative=derivative)
     slots = careful(lambda: sweeps.replay(base, FORMULAS, symbols), "the formula")
     return [each(sp.sympify, slots[slot]) for slot in base.outputs]

@@ -34,7 +34,10 @@ from tapegrad.symbolic.closed import (
     signed,
     symbols_of,
 )
+from tapegrad.symbolic.limits import MAX_STEPS
+from tapegrad.symbolic.sums import summed
 from tapegrad.tape.tape import Tape
+from tapegrad.unrolling import rolled, short
 
 # simplify() takes its time beyond this many operations, and seldom finds anything. Of
 # the many derivatives of an array each gets less.
@@ -87,6 +90,9 @@ def to_sympy(tape: Tape, *, derivative: bool | str = False) -> Any:
             'by each input, "jacobian" or "hessian" for a matrix of all'
         )
         raise ShapeError(msg)
+    tape = short(tape, MAX_STEPS)
+    if rolled(tape) and not derivative:
+        return summed(tape)
     symbols = symbols_of(tape)
     if derivative == "hessian":
         return _hessian(tape, symbols)

@@ -21,9 +21,10 @@ from tapegrad.errors import ShapeError
 from tapegrad.expanding import expanded
 from tapegrad.symbolic.closed import FORMULAS, careful, names_of, released, symbols_of
 from tapegrad.symbolic.export import smooth_symbols, to_sympy
-from tapegrad.symbolic.limits import limited
+from tapegrad.symbolic.limits import MAX_STEPS, limited
 from tapegrad.symbolic.shared import shared_formulas
 from tapegrad.tape.tape import Tape
+from tapegrad.unrolling import short, written_out
 
 # What a notebook shows beside a tape: a line or two.
 SHOWN_STEPS = 60
@@ -56,6 +57,7 @@ def latex(tape: Tape, *, derivative: bool | str = False) -> str:
         >>> tg.record(lambda x: x**0.5, 2.0).latex()
         '\\sqrt{x}'
     """
+    tape = short(tape, MAX_STEPS)
     scalar = tape.structure.result.bare and not tape.aval_of(tape.outputs[0])[0]
     if derivative is True and not scalar:
         derivative = "jacobian"
@@ -237,6 +239,7 @@ def latex_or_none(tape: Tape) -> str | None:
     if len(tape) > SHOWN_STEPS:
         return None
     try:
+        tape = short(tape, SHOWN_STEPS)
         if limited(expanded(tape)) > SHOWN_SIZE:
             return None
         text = latex(tape)
@@ -265,7 +268,7 @@ def _assumptions(tape: Tape) -> str:
     """The guards of a tape: where the formula is the function."""
     if not tape.guards:
         return ""
-    base = expanded(tape)
+    base = expanded(written_out(tape, MAX_STEPS))
     slots = sweeps.replay(base, FORMULAS, symbols_of(tape))
     found: list[Any] = []
     for step in base:

@@ -21,6 +21,10 @@ from tapegrad.symbolic.source import SourceReading, usable
 from tapegrad.symbolic.text import LONG, Lines, Numpy, Text, called, number
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.tape import Step, Tape
+from tapegrad.unrolling import written_out
+
+# Steps of loops that are written out line by line.
+LONGEST = 200_000
 
 # How a function takes its inputs: in their precision, or as what is being recorded.
 GIVEN = '''def given(x, kind):
@@ -46,6 +50,7 @@ def to_python(tape: Tape) -> str:
 
     Raises:
         DomainError: a row that NumPy has no words for.
+        ShapeError: loops that were found in the steps are too long to be written out.
 
     Example:
         >>> import numpy as np, tapegrad as tg
@@ -55,7 +60,7 @@ def to_python(tape: Tape) -> str:
         ...     + np.sin(0.5))
         np.True_
     """
-    base = sweeps.flat(tape)
+    base = sweeps.flat(written_out(tape, LONGEST))
     plain = expanded(base)
     names = _names(base)
     helpers: dict[str, str] = {"given": GIVEN} if base.inputs else {}
