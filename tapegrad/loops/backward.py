@@ -245,7 +245,8 @@ class Backward:
         }
         if wanted:
             places = sorted(wanted)
-            grown = dict(self.params) | {"tape": tapes.stored(self.layout, places)}
+            body = tapes.stored(self.layout, places, ys=self.m.records)
+            grown = dict(self.params) | {"tape": body}
             xs = [*self.first, *self.entries.values(), *self.constants.values()]
             found = self.m.nested(self.row, xs, grown)
             self.kept = dict(zip(places, found[-len(places) :], strict=True))

@@ -17,6 +17,7 @@ from typing import Any
 
 from tapegrad import sweeps
 from tapegrad.passes import prune, simplify
+from tapegrad.passes.grown import LESS
 from tapegrad.readings.mixed import MIXED
 from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.rules.shapes import FLOATING
@@ -57,19 +58,24 @@ class Layout:
         ]
 
 
-def stored(layout: Layout, places: Sequence[int]) -> Tape:
-    """The body whose y are carries that it got.
+def stored(layout: Layout, places: Sequence[int], *, ys: bool) -> Tape:
+    """The body whose last y are carries that it got.
 
     Args:
         layout: of the body.
         places: of these carries.
+        ys: give its own y before them. So the loop can stand in the place of the one
+            that it is made of, and both are one (`passes.grown`).
     """
     tape = sweeps.flat(layout.tape)
-    key = f"stored {layout.carry} {places}"
+    key = f"stored {layout.carry} {places} {ys}"
     if key not in tape._known:
         more = tuple(tape.inputs[place] for place in places)
-        kept = tape.outputs[: layout.carry]
-        tape._known[key] = prune(dataclasses.replace(tape, outputs=(*kept, *more)))
+        kept = tape.outputs if ys else tape.outputs[: layout.carry]
+        made = prune(dataclasses.replace(tape, outputs=(*kept, *more)))
+        if ys:
+            made._known[LESS] = tape
+        tape._known[key] = made
     return tape._known[key]  # type: ignore[no-any-return]
 
 

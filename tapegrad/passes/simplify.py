@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from tapegrad.errors import RecordError
 from tapegrad.passes.dead import prune
+from tapegrad.passes.grown import grown
 from tapegrad.passes.walk import Walk
 from tapegrad.tape.tape import Tape
 
@@ -30,6 +31,7 @@ def simplify(tape: Tape, arithmetic: str = "float64") -> Tape:
     if arithmetic not in {"float64", "any"}:
         msg = f'arithmetic is "float64" or "any", got {arithmetic!r}'
         raise RecordError(msg)
+    tape = grown(tape)
     while True:
         found = prune(Walk(tape, arithmetic).frozen(), labels=True)
         if len(found) == len(tape):
@@ -39,4 +41,4 @@ def simplify(tape: Tape, arithmetic: str = "float64") -> Tape:
 
 def tidy(tape: Tape) -> Tape:
     """One pass that holds in every arithmetic: for the tapes of derivatives."""
-    return prune(Walk(tape, "any").frozen())
+    return prune(Walk(grown(tape), "any").frozen())
