@@ -2,7 +2,8 @@
 
 Inputs: the carries (one that is read several iterations back is handed on from one to
 the next), what moves with the iteration, what stays. Outputs: the next carries, and the
-slots that are asked for in all iterations; of a carry, what it is before the iteration.
+slots that are asked for in all iterations; of a carry, what goes furthest back: so the
+adjoints from outside come first.
 """
 
 from __future__ import annotations
@@ -154,8 +155,9 @@ class Body:
             source = self._made[made] if back == 1 else self._carries[made, back - 1]
             carries.append(source)
         carries += [self._made[made] for made in sorted(self.one.last)]
+        lags = self.loop.lags
         given = [
-            self._carries[made, 1] if made in self.loop.lags else self._made[made]
+            self._carries[made, lags[made]] if made in lags else self._made[made]
             for made in self.stacked
         ]
         return self.columns.freeze(tuple(self.inputs), (*carries, *given))

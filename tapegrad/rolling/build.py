@@ -165,9 +165,10 @@ class _Builder:
         for place, of in body.finals:
             self.finals[number, of] = made[place]
         for of, slot in zip(body.stacked, made[carry:], strict=True):
-            self.stacks[number, of] = slot
-            if of in loop.lags:
-                self.stacks[number, of] = self._shifted(number, of, slot, loop.trips)
+            lag = loop.lags.get(of, 0)
+            place = {of: place for place, of in body.finals}.get(of, 0)
+            ends = made[place : place + lag][::-1]
+            self.stacks[number, of] = self._shifted(slot, ends) if lag else slot
 
     def _moving(self, inner: Tape, body: Body, one: Planned) -> tuple[Tape, list[int]]:
         """What moves with the iteration; what an inner loop reads is read at once."""
@@ -209,18 +210,23 @@ class _Builder:
             inner = without(inner, first, count, [*made, *tables])
         return inner, [*(singles[k] for k in sorted(singles)), *arrays]
 
-    def _shifted(self, number: int, of: Made, stack: int, trips: int) -> int:
-        """The values of a carry behind each iteration, of those before each."""
+    def _shifted(self, stack: int, ends: list[int]) -> int:
+        """A carry behind each iteration, of what it was `lag` iterations before.
+
+        Args:
+            stack: of the carry that goes furthest back.
+            ends: what the carry is behind the last iterations.
+        """
         shape, dtype = self.out.aval_at(stack)
-        where = {"axes": 1, "start": 1, "stride": 1, "length": trips - 1}
-        most = ((trips - 1, *shape[1:]), dtype)
-        window = self._put(WINDOW, [stack], where | {"slots": True}, most)
+        lag, count = len(ends), shape[0] - len(ends)
+        where = {"axes": 1, "start": lag, "stride": 1, "length": count}
+        most = ((count, *shape[1:]), dtype)
+        parts = [self._put(WINDOW, [stack], where | {"slots": True}, most)]
         one = ((1, *shape[1:]), dtype)
-        last = [self.finals[number, of]]
-        end = self._put(TABLE["reshape"], last, {"shape": one[0]}, one)
-        return self._put(
-            TABLE["concatenate"], [window, end], {"axis": 0}, (shape, dtype)
-        )
+        parts += [
+            self._put(TABLE["reshape"], [end], {"shape": one[0]}, one) for end in ends
+        ]
+        return self._put(TABLE["concatenate"], parts, {"axis": 0}, (shape, dtype))
 
     def _read(self, access: Access, loop: Loop) -> int:
         """What the iterations read, as one array."""

@@ -109,6 +109,8 @@ def _sound(loop: Loop, work: Work, sizes: Sizes) -> Iterator[Planned]:
     for _ in range(max(loop.lags.values(), default=0) + 2):
         if loop.trips < sizes.trips or loop.period * loop.trips < sizes.steps:
             return
+        if loop.trips <= max(loop.lags.values(), default=0):
+            return
         begun = starts(loop, work)
         if begun is not None and not _twice(loop, work, begun) and _alike(loop, work):
             reads = ordered(loop, work)

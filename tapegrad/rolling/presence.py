@@ -120,7 +120,7 @@ class Presence:
         lags = loop.lags
         live = always | {made for made, back in state if back == 1}
         before = {(made, back - 1) for made, back in state if back > 1}
-        before |= {(made, 1) for made in inner}
+        before |= {(made, lags[made]) for made in inner}
         read: set[int] = set()
         position = len(loop.operands)
         for place in range(loop.period - 1, -1, -1):
