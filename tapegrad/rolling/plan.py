@@ -17,7 +17,7 @@ import numpy as np
 
 from tapegrad.rolling.find import periods, runs
 from tapegrad.rolling.homes import Homes
-from tapegrad.rolling.order import Access, ordered
+from tapegrad.rolling.order import SLOTS, Access, ordered
 from tapegrad.rolling.presence import Presence, Reached
 from tapegrad.rolling.read import Loop, Made, fixed_operands, loops, starts
 from tapegrad.rolling.work import Column, Work, blocks
@@ -145,11 +145,12 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
     """The loops with what is asked of them, cut where that changes."""
     for _ in range(PIECES):
         asked = _asked(found, work)
+        homes = Homes(work, [one.loop for one in found])
         walk = Presence(work, [(one.loop, one.reads) for one in found], asked)
         kept: list[Planned] = []
         for one, slots, reached in zip(found, asked, walk.found, strict=True):
             _note(one, slots, work)
-            cuts = _cuts(one.loop, reached)
+            cuts = _cuts(one.loop, reached) or _seams(one, homes)
             if not cuts:
                 kept.append(one)
             elif len(cuts) < PIECES:
@@ -162,6 +163,20 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
             return [x for x in found if x.stacked or x.last or x.loop.lags]
         found = kept
     return []
+
+
+def _seams(one: Planned, homes: Homes) -> list[int]:
+    """Where what a loop reads goes from the slots of one loop to others; few of them.
+
+    So each part reads a window of one stack.
+    """
+    seams: set[int] = set()
+    for access in one.reads:
+        if access.source == SLOTS:
+            owners = homes.work.owner[access.elements]
+            numbers = np.where(owners < 0, -1, homes.numbers(owners))
+            seams |= set((np.flatnonzero(np.diff(numbers)) + 1).tolist())
+    return sorted(seams) if len(seams) < PIECES else []
 
 
 def _without_clashes(found: list[Planned], work: Work) -> list[Planned]:
