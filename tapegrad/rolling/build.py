@@ -10,18 +10,22 @@ are added one by one, as they were before.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tapegrad.errors import RecordError
 from tapegrad.loops.rule import SCAN
+from tapegrad.rolling import free
 from tapegrad.rolling.body import Body
+from tapegrad.rolling.free import Sum, sums
 from tapegrad.rolling.homes import Homes
 from tapegrad.rolling.merge import Group, agreeing, dealt, grid, groups, without
 from tapegrad.rolling.order import SLOTS, Access
-from tapegrad.rolling.plan import Planned, Sizes, planned
+from tapegrad.rolling.plan import Options, Planned, planned
 from tapegrad.rolling.read import Loop, Made
 from tapegrad.rolling.work import Column, Work, params_of, work_of
 from tapegrad.rules import TABLE
@@ -31,32 +35,29 @@ from tapegrad.tape.recorder import Columns
 from tapegrad.tape.tape import Aval, Tape
 
 
-def rolled(tape: Tape, sizes: Sizes, snapshots: int = 0) -> Tape:
+def rolled(tape: Tape, options: Options) -> Tape:
     """The same function with its repeats as loops; the tape itself if it has none.
 
     Args:
         tape: as it was recorded.
-        sizes: what counts as a loop.
-        snapshots: carries that a reverse sweep keeps at a time; 0 for all.
+        options: what counts as a loop, and how it runs.
     """
     base = flat(tape)
-    if len(base) < sizes.steps:
+    if len(base) < options.steps:
         return tape
     work = work_of(base)
-    plan = planned(work, sizes)
+    plan = planned(work, options)
     if not plan:
         return tape
-    made = _Builder(work, plan, sizes, snapshots).tape()
+    made = _Builder(work, plan, options).tape()
     return made if len(made) < len(base) else tape
 
 
 class _Builder:
     """The new columns, and where the old slots are on them."""
 
-    def __init__(
-        self, work: Work, plan: list[Planned], sizes: Sizes, snapshots: int
-    ) -> None:
-        self.work, self.plan, self.sizes, self.snapshots = work, plan, sizes, snapshots
+    def __init__(self, work: Work, plan: list[Planned], options: Options) -> None:
+        self.work, self.plan, self.options = work, plan, options
         self.old = work.tape
         self.out = Columns()
         self.moved: dict[int, int] = {}
@@ -137,38 +138,73 @@ class _Builder:
     # -- a loop ----------------------------------------------------------------
 
     def _loop(self, number: int, one: Planned) -> None:
-        work, loop = self.work, one.loop
-        body = Body(work, one)
-        inner = rolled(body.tape, self.sizes)
+        loop, options = one.loop, self.options
+        body = Body(self.work, one)
+        inner = rolled(body.tape, dataclasses.replace(options, checkpoint=0))
         inner, moving = self._moving(inner, body, one)
         inits = [
             self.out.constant(_zero(aval)) if slot is None else self.slot(slot)
             for slot, aval in body.inits
         ]
         fixed = [self.slot(slot) for slot in body.fixed]
-        carry = len(inits)
-        avals = [inner.aval_of(slot) for slot in inner.outputs]
+        taken: list[Sum] = []
+        if self.options.reassociate:
+            firsts = {place for place, made in body.finals if loop.lags.get(made) == 1}
+            asked = {place for place, made in body.finals if made in one.stacked}
+            other = frozenset(range(len(inits))) - (firsts - asked)
+            taken = sums(inner, len(inits), other)
+        made = self._scan(loop.trips, inner, inits, (moving, fixed), taken)
+        places = {of: place for place, of in body.finals}
+        for of, place in places.items():
+            self.finals[number, of] = made[place]
+        for of, slot in zip(body.stacked, made[len(inits) :], strict=True):
+            lag = loop.lags.get(of, 0)
+            ends = made[places[of] : places[of] + lag][::-1] if lag else []
+            self.stacks[number, of] = self._shifted(slot, ends) if lag else slot
+
+    def _scan(
+        self,
+        trips: int,
+        body: Tape,
+        inits: list[int],
+        reads: tuple[list[int], list[int]],
+        taken: list[Sum],
+    ) -> list[int]:
+        """The step itself: the slots of its carries, and of what it gives."""
+        count, given = len(inits), len(body.outputs)
+        if taken:
+            body = free.without(body, count, taken)
+        gone = {one.place for one in taken}
+        stay = [place for place in range(count) if place not in gone]
         params = {
-            "tape": inner,
-            "carry": carry,
-            "xs": len(moving),
-            "length": loop.trips,
+            "tape": body,
+            "carry": len(stay),
+            "xs": len(reads[0]),
+            "length": trips,
             "reverse": False,
-            "snapshots": self.snapshots,
+            "snapshots": self.options.checkpoint,
             "name": "loop",
             "ordered": True,
         }
-        stacked = [((loop.trips, *shape), dtype) for shape, dtype in avals[carry:]]
-        made = self.out.append(
-            SCAN, [*inits, *moving, *fixed], params, avals[:carry] + stacked
-        )
-        for place, of in body.finals:
-            self.finals[number, of] = made[place]
-        for of, slot in zip(body.stacked, made[carry:], strict=True):
-            lag = loop.lags.get(of, 0)
-            place = {of: place for place, of in body.finals}.get(of, 0)
-            ends = made[place : place + lag][::-1]
-            self.stacks[number, of] = self._shifted(slot, ends) if lag else slot
+        avals = [body.aval_of(slot) for slot in body.outputs]
+        whole = [((trips, *shape), dtype) for shape, dtype in avals[len(stay) :]]
+        operands = [*(inits[place] for place in stay), *reads[0], *reads[1]]
+        made = self.out.append(SCAN, operands, params, avals[: len(stay)] + whole)
+        slots = dict(zip(stay, made, strict=False))
+        ys = made[len(stay) : len(stay) + given - count]
+        terms = iter(made[len(stay) + given - count :])
+        for one in taken:
+            slots[one.place] = self._summed(inits[one.place], one, terms)
+        return [*(slots[place] for place in range(count)), *ys]
+
+    def _summed(self, start: int, one: Sum, terms: Iterator[int]) -> int:
+        """A sum whose terms are entries of arrays, in any order."""
+        aval = self.out.aval_at(start)
+        for _, minus in one.terms:
+            part = self._put(TABLE["sum"], [next(terms)], {"axes": (0,)}, aval)
+            row = TABLE["sub" if minus else "add"]
+            start = self._put(row, [start, part], {}, aval)
+        return start
 
     def _moving(self, inner: Tape, body: Body, one: Planned) -> tuple[Tape, list[int]]:
         """What moves with the iteration; what an inner loop reads is read at once."""

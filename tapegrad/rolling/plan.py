@@ -27,16 +27,20 @@ PIECES = 8
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """What counts as a loop.
+class Options:
+    """What counts as a loop, and how it runs.
 
     Args:
         trips: least number of iterations.
         steps: least number of steps of all iterations.
+        checkpoint: carries that a reverse sweep keeps at a time; 0 for all.
+        reassociate: whether sums may be added in any order.
     """
 
     trips: int = 8
     steps: int = 512
+    checkpoint: int = 0
+    reassociate: bool = False
 
 
 @dataclass
@@ -58,27 +62,29 @@ class Planned:
     last: set[Made] = field(default_factory=set)
 
 
-def planned(work: Work, sizes: Sizes) -> list[Planned]:
+def planned(work: Work, options: Options) -> list[Planned]:
     """The loops of a tape, in order; they do not overlap."""
-    found = [one for loop in _found(work, sizes) for one in _sound(loop, work, sizes)]
+    found = [
+        one for loop in _found(work, options) for one in _sound(loop, work, options)
+    ]
     found.sort(key=lambda one: one.loop.start)
-    return _cut(found, work, sizes)
+    return _cut(found, work, options)
 
 
-def _found(work: Work, sizes: Sizes) -> Iterator[Loop]:
+def _found(work: Work, options: Options) -> Iterator[Loop]:
     free = np.ones(len(work), bool)
     tried = periods(work)
     for period in tried:
         parts = [p for p in reversed(tried) if p < period and period % p == 0]
-        for begin, end in runs(work.kind, free, period, sizes.trips):
+        for begin, end in runs(work.kind, free, period, options.trips):
             mine = [part for part in parts if _repeats(work, begin, end, part)]
-            for loop in _best(work, begin, end, [*mine, period], sizes):
+            for loop in _best(work, begin, end, [*mine, period], options):
                 free[loop.start : loop.end] = False
                 yield loop
 
 
 def _best(
-    work: Work, begin: int, end: int, tried: list[int], sizes: Sizes
+    work: Work, begin: int, end: int, tried: list[int], options: Options
 ) -> list[Loop]:
     """The loops of a stretch that repeats at several periods.
 
@@ -89,8 +95,8 @@ def _best(
         for period in tried:
             found = [
                 loop
-                for loop in loops(work, begin, end, period, sizes.trips, even=even)
-                if loop.period * loop.trips >= sizes.steps
+                for loop in loops(work, begin, end, period, options.trips, even=even)
+                if loop.period * loop.trips >= options.steps
             ]
             if 2 * sum(loop.end - loop.start for loop in found) >= end - begin:
                 return found
@@ -104,10 +110,10 @@ def _repeats(work: Work, begin: int, end: int, period: int) -> bool:
     return bool((kind[period:] == kind[:-period]).all())
 
 
-def _sound(loop: Loop, work: Work, sizes: Sizes) -> Iterator[Planned]:
+def _sound(loop: Loop, work: Work, options: Options) -> Iterator[Planned]:
     """A loop whose operands are each one slot; an iteration more is peeled for that."""
     for _ in range(max(loop.lags.values(), default=0) + 2):
-        if loop.trips < sizes.trips or loop.period * loop.trips < sizes.steps:
+        if loop.trips < options.trips or loop.period * loop.trips < options.steps:
             return
         if loop.trips <= max(loop.lags.values(), default=0):
             return
@@ -141,7 +147,7 @@ def _alike(loop: Loop, work: Work) -> bool:
 # -- what is asked for from outside ------------------------------------------------
 
 
-def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
+def _cut(found: list[Planned], work: Work, options: Options) -> list[Planned]:
     """The loops with what is asked of them, cut where that changes."""
     for _ in range(PIECES):
         asked = _asked(found, work)
@@ -156,7 +162,7 @@ def _cut(found: list[Planned], work: Work, sizes: Sizes) -> list[Planned]:
             elif len(cuts) < PIECES:
                 edges = [0, *cuts, one.loop.trips]
                 for low, high in itertools.pairwise(edges):
-                    kept += _sound(one.loop.part(low, high), work, sizes)
+                    kept += _sound(one.loop.part(low, high), work, options)
         kept = _without_clashes(kept, work)
         if len(kept) == len(found) and all(map(operator.is_, kept, found)):
             # a loop that gives nothing would be a step without a slot

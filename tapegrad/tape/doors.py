@@ -145,12 +145,17 @@ class Doors:
         return simplify(self, arithmetic)
 
     def rolled(
-        self: Any, *, trips: int = 8, steps: int = 512, checkpoint: int = 0
+        self: Any,
+        *,
+        trips: int = 8,
+        steps: int = 512,
+        checkpoint: int = 0,
+        reassociate: bool = False,
     ) -> Tape:
-        """The same function with repeated steps as loops, bit for bit."""
-        from tapegrad.rolling import Sizes, rolled
+        """Repeated steps as loops, bit for bit unless sums may be reassociated."""
+        from tapegrad.rolling import Options, rolled
 
-        return rolled(self, Sizes(trips, steps), checkpoint)
+        return rolled(self, Options(trips, steps, checkpoint, reassociate))
 
     def unrolled(self: Any) -> Tape:
         """The same function with the loops of `rolled` written out again."""
