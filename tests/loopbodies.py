@@ -20,7 +20,7 @@ class Bodies(Writer):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.seed = seed
-        self.n = self.whole(5, 10) if self.chance(0.9) else self.whole(9, 30)
+        self.n = self.whole(4, 8) if self.chance(0.93) else self.whole(9, 24)
         self.m = self.whole(2, 4)
         self.trips = 1  # iterations of the loops around
         self.carried: list[str] = []

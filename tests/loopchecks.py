@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 # Programs that get a check: one in so many.
 SHARES = {
     "unrolled": 1,
-    "forward": 7,
-    "again": 5,
-    "file": 11,
-    "machine": 9,
-    "native": 61,
+    "forward": 13,
+    "again": 7,
+    "file": 17,
+    "machine": 19,
+    "native": 101,
 }
 
 

@@ -18,7 +18,7 @@ from loopbodies import STATEMENT, Bodies
 from loopwords import ODD, Index, LoopProgram, Term
 
 # Steps that a program may have, roughly.
-BUDGET = 400
+BUDGET = 300
 
 
 class Grower(Bodies):
