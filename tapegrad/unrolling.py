@@ -45,7 +45,8 @@ def written_out(tape: Tape, most: int) -> Tape:
     if count > most:
         msg = (
             f"written out, the loops of this tape are {about(count)} steps, which is "
-            f"too long (limit {most:,}); print(tape) shows them as loops"
+            f"too long (limit {most:,}); print(tape) shows them as loops, and fewer "
+            "iterations have a formula and a trace"
         )
         raise ShapeError(msg)
     return tape.unrolled()
