@@ -35,30 +35,50 @@ class Expanding(RecorderReading):
     Attributes:
         error: raised by a step that cannot be written out.
         room: iterations that the derivative of a while loop has room for.
+        apart: whether short loops become array steps, where all of them can: in the
+            body of a loop whose turns do not depend on each other.
     """
 
     records = False
 
     def __init__(
-        self, recorder: Recorder, error: type[Exception], room: int = ROOM
+        self,
+        recorder: Recorder,
+        error: type[Exception],
+        room: int = ROOM,
+        *,
+        apart: bool = False,
     ) -> None:
         super().__init__(recorder)
         self.error = error
         self.room = room
+        self.apart = apart
 
     def nested(self, row: Primitive, xs: Any, params: Any) -> Any:
         """The steps of its sub-tapes; for native code a long loop stays one."""
-        if self.error is CompileError and _stays(row, params):
-            inner = {
-                name: expanded(value, native=True, room=self.room)
-                if isinstance(value, Tape)
-                else value
-                for name, value in params.items()
-            }
-            if row.name == "scan" and params["length"]:
-                return taken_apart(self, row, xs, inner)
-            return apply_nested(row, xs, inner)
+        if self.error is not CompileError:
+            return row.run(self, xs, params)  # type: ignore[misc]
+        stays = _stays(row, params)
+        if row.name == "scan" and params["length"] and (stays or self.apart):
+            for apart in (True, False):
+                if apart and "scan" not in params["tape"].operations:
+                    continue
+                inner = self._inner(params, apart=apart)
+                found = taken_apart(self, row, xs, inner, whole=not stays)
+                if found is not None:
+                    return found
+        if stays:
+            return apply_nested(row, xs, self._inner(params))
         return row.run(self, xs, params)  # type: ignore[misc]
+
+    def _inner(self, params: Any, *, apart: bool = False) -> Any:
+        """The parameters of a step, its sub-tapes expanded."""
+        return {
+            name: expanded(value, native=True, room=self.room, apart=apart)
+            if isinstance(value, Tape)
+            else value
+            for name, value in params.items()
+        }
 
 
 def _stays(row: Primitive, params: Any) -> bool:
@@ -70,13 +90,16 @@ def _stays(row: Primitive, params: Any) -> bool:
     return row.name == "while_loop" and not params["ops"]
 
 
-def expanded(tape: Tape, *, native: bool = False, room: int = ROOM) -> Tape:
+def expanded(
+    tape: Tape, *, native: bool = False, room: int = ROOM, apart: bool = False
+) -> Tape:
     """The same function as a flat tape without nested steps.
 
     Args:
         tape: any tape; the one of a derivative, where a derivative is wanted.
         native: it is wanted for native code.
         room: there, iterations that the derivative of a while loop has room for.
+        apart: there, whether short loops become array steps (see `Expanding`).
 
     Raises:
         CompileError: a step cannot be written out, and native code was wanted.
@@ -86,9 +109,10 @@ def expanded(tape: Tape, *, native: bool = False, room: int = ROOM) -> Tape:
     if not sweeps.ruled(base):
         return base
     known = base._known
-    key = f"expanded native {room}" if native else "expanded"
+    key = f"expanded native {room} {apart}" if native else "expanded"
     if key not in known:
-        known[key] = _expanded(base, CompileError if native else DomainError, room)
+        error = CompileError if native else DomainError
+        known[key] = _expanded(base, error, room, apart=apart)
     return known[key]  # type: ignore[no-any-return]
 
 
@@ -98,13 +122,15 @@ def bounded(tape: Tape) -> bool:
     return "bounded_scan" in tape.operations or any(map(bounded, inner))
 
 
-def _expanded(base: Tape, error: type[Exception], room: int) -> Tape:
+def _expanded(base: Tape, error: type[Exception], room: int, *, apart: bool) -> Tape:
     if error is CompileError:
         base = slim(base)
     recorder = Recorder(derives=True)
     with recording_onto(recorder):
         inputs = inputs_onto(recorder, base)
-        slots = sweeps.replay(base, Expanding(recorder, error, room), inputs)
+        slots = sweeps.replay(
+            base, Expanding(recorder, error, room, apart=apart), inputs
+        )
         outputs = tuple(recorder.slot_of(slots[slot]) for slot in base.outputs)
         for slot, label in base.labels.items():
             recorder.labels.setdefault(recorder.slot_of(slots[slot]), label)

@@ -12,9 +12,11 @@ is added to a carry is added in the same order: only where the loop turns has ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
+from tapegrad.lifting import RULES, lifted, lifts
 from tapegrad.nested import apply_nested
 from tapegrad.passes.slim import copied
 from tapegrad.rules import Primitive
@@ -25,8 +27,6 @@ from tapegrad.tape.recorder import Columns
 from tapegrad.tape.tape import Tape
 
 FIXED, LANES, SERIAL = range(3)
-# Kinds of rows that go entry by entry.
-ENTRYWISE = frozenset({"elementwise", "select", "predicate", "cut"})
 
 # What a function takes, in additions, where turns are computed side by side and not.
 CALLED = 8
@@ -35,8 +35,13 @@ CROSSING = 2
 
 
 def taken_apart(
-    m: Any, scan: Primitive, xs: Sequence[Any], params: Mapping[str, Any]
-) -> list[Any]:
+    m: Any,
+    scan: Primitive,
+    xs: Sequence[Any],
+    params: Mapping[str, Any],
+    *,
+    whole: bool = False,
+) -> list[Any] | None:
     """The results of a scan, from array steps and a scan of its core.
 
     Args:
@@ -44,15 +49,19 @@ def taken_apart(
         scan: its row.
         xs: operands.
         params: of the step; its body is flat.
+        whole: only where no core is left.
+
+    Returns:
+        A value for each slot; None where it is better left as it is.
     """
-    loop = _Loop(m, xs, params)
-    more = spread(m, xs, params)
+    more = None if whole else spread(m, xs, params)
     if more is not None:
-        wider = _Loop(m, more.xs, more.params)
-        if wider.pays():
-            return more.gathered(m, xs, wider.results(scan))
-    if not loop.pays():
-        return apply_nested(scan, xs, params)
+        loop = _Loop(m, more.xs, more.params)
+        if loop.pays():
+            return more.gathered(m, xs, loop.results(scan))
+    loop = _Loop(m, xs, params)
+    if loop.core if whole else not loop.pays():
+        return None
     return loop.results(scan)
 
 
@@ -86,7 +95,7 @@ class _Loop:
             kind = dict(given)
             for step in self.steps:
                 most = max((kind[slot] for slot in step.operands), default=FIXED)
-                if most == LANES and not _lifts(step):
+                if most == LANES and not lifts(step):
                     most = SERIAL
                 kind |= dict.fromkeys(step.slots, most)
             moved = [
@@ -117,14 +126,14 @@ class _Loop:
         keep(self.following.values())
         guards = [step for step in self.steps if step.primitive is GUARD]
         for step in self.steps:
-            if any(kind[slot] == SERIAL for slot in step.slots) and not _lifts(step):
+            if any(kind[slot] == SERIAL for slot in step.slots) and not lifts(step):
                 keep(step.slots)
         for guard in guards:
-            if not _lifts(guard):
+            if not lifts(guard):
                 keep(guard.operands)
         for guard in guards:
             (slot,) = guard.operands
-            if kind[slot] != FIXED and (not _lifts(guard) or self._looped(slot, core)):
+            if kind[slot] != FIXED and (not lifts(guard) or self._looped(slot, core)):
                 core.add(guard.number)
         return core
 
@@ -164,10 +173,15 @@ class _Loop:
         between += [slot for slot in stacked if slot not in seen]
         work = [0, 0]
         for step in self.steps:
-            if any(self.kind[slot] != FIXED for slot in step.slots):
-                work[step.number in self.core] += _work(step.primitive)
+            moving = [slot for slot in step.slots if self.kind[slot] != FIXED]
+            each = _work(step.primitive) * sum(map(self._size, moving))
+            work[step.number in self.core] += each
         leaves, stays = work
-        return leaves >= max(1, CROSSING * len(between), stays)
+        return leaves >= max(1, CROSSING * sum(map(self._size, between)), stays)
+
+    def _size(self, slot: int) -> int:
+        """Entries of a slot in one turn."""
+        return math.prod(self.body.aval_of(slot)[0])
 
     # -- the parts -------------------------------------------------------------
 
@@ -216,7 +230,9 @@ class _Loop:
             self.values[slots.start] = self.m.number(step.params["value"])
         elif any(self.kind[slot] != FIXED for slot in slots):
             marks = [self.kind[slot] != FIXED for slot in step.operands]
-            self.values[slots.start] = _lifted(self.m, self.body, step, xs, marks)
+            self.values[slots.start] = lifted(
+                self.m, self.body, step, xs, self.length, marks
+            )
         else:
             found = _plain(self.m, row, xs, step.params)
             self.values |= zip(slots, found, strict=True)
@@ -296,38 +312,9 @@ class _Loop:
 
 def _work(row: Primitive) -> int:
     """Additions that a step takes as long as."""
+    if row.name in RULES:
+        return 0
     return 1 if row.operator or row.kind in {"predicate", "select"} else CALLED
-
-
-def _lifts(step: Any) -> bool:
-    """Whether there is one step for all turns."""
-    row = step.primitive
-    if row is GUARD:
-        return isinstance(step.params["guard"].outcome, bool)
-    return row.kind in ENTRYWISE or row.name in {"index", "reshape"}
-
-
-def _lifted(
-    m: Any, body: Tape, step: Any, xs: Sequence[Any], marks: Sequence[bool]
-) -> Any:
-    """A step of all turns: turns are the first axis, where an operand has them."""
-    name, params = step.primitive.name, step.params
-    shape, _ = body.aval_of(step.slots.start)
-    if name == "index":
-        turns = m.shape(xs[0])[0]
-        return m.index(xs[0], key=((0, turns, 1), *params["key"]))
-    if name == "reshape":
-        return m.reshape(xs[0], shape=(m.shape(xs[0])[0], *shape))
-    operands = []
-    for slot, x, mark in zip(step.operands, xs, marks, strict=True):
-        mine, _ = body.aval_of(slot)
-        short = len(shape) - len(mine)
-        if mark and short:
-            wide = (m.shape(x)[0], *(1,) * short, *mine)
-            operands.append(m.reshape(x, shape=wide))
-        else:
-            operands.append(x)
-    return getattr(m, name)(*operands, **params)
 
 
 def _plain(m: Any, row: Primitive, xs: Sequence[Any], params: Any) -> Sequence[Any]:

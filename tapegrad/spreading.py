@@ -1,49 +1,52 @@
-"""Arrays that a loop adds entries to, as a number for each entry. Floor 7.
+"""Arrays that a loop adds entries to, as a leaf of the carry for each part. Floor 7.
 
 The adjoint of an array that a body reads entry by entry is such a leaf of the carry:
 
     carry + scatter(a, place) + scatter(b, place) + ...
 
-Each entry is a running sum of its own, with the same additions in the same order. What
-another entry's step adds to it is 0.0, which changes -0.0 alone, and it does so once
-and for all: it is added when the loop begins.
+Each part is a running sum of its own, with the same additions in the same order. What
+another part's step adds to it is 0.0, which changes -0.0 alone, and it does so once and
+for all: it is added when the loop begins.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from tapegrad.passes import prune
 from tapegrad.passes.slim import copied
 from tapegrad.rules import TABLE
+from tapegrad.rules.indexing import to_slices
+from tapegrad.rules.shapes import Shape
 from tapegrad.rules.structure import INPUT
 from tapegrad.tape.recorder import Columns
 from tapegrad.tape.tape import Tape
 
-# Entries of a leaf that become numbers.
-MOST = 1024
-
-Place = tuple[int, ...]
+# Entries of a leaf that is taken apart.
+MOST = 4096
 
 
-@dataclass(frozen=True)
-class Chain:
-    """What a turn adds to a leaf of the carry.
+class Part(NamedTuple):
+    """Entries of an array made flat: a slice of them, and the shape they have."""
 
-    Args:
-        adds: for each entry the slots that are added to it, in order.
-        mixed: whether each of them is left alone by some step, which adds 0.0 to it.
-    """
+    start: int
+    length: int
+    step: int
+    shape: Shape
 
-    adds: dict[Place, list[int]]
-    mixed: bool
+
+# What a turn adds to a leaf of the carry: for each part the slots, in order.
+Chain = dict[Part, list[int]]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A loop with numbers in the place of some leaves of its carry.
+    """A loop with parts in the place of some leaves of its carry.
 
     Args:
         xs: its operands.
@@ -64,14 +67,13 @@ class Spread:
         for chain, x in zip(self.leaves, before, strict=False):
             if chain is None:
                 made.append(next(left))
-                continue
-            entries = {place: next(left) for place in chain.adds}
-            made.append(_whole(m, x, entries))
+            else:
+                made.append(_whole(m, x, {part: next(left) for part in chain}))
         return [*made, *left]
 
 
 def spread(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> Spread | None:
-    """The same scan with such leaves as numbers; None where there is none.
+    """The same scan with such leaves in parts; None where there is none.
 
     Args:
         m: the recorder's reading.
@@ -86,7 +88,7 @@ def spread(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> Spread | Non
         return None
     out, moved = Columns(), dict[int, int]()
     inputs: list[int] = []
-    entries: dict[tuple[int, Place], int] = {}
+    sums: dict[tuple[int, Part], int] = {}
     operands: list[Any] = []
     for place, (slot, x) in enumerate(zip(body.inputs, xs, strict=True)):
         chain = leaves[place] if place < carry else None
@@ -95,11 +97,12 @@ def spread(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> Spread | Non
             inputs.append(moved[slot])
             operands.append(x)
             continue
-        for at in chain.adds:
-            entries[place, at] = out.input(0.0, ((), body.aval_of(slot)[1]))
-            inputs.append(entries[place, at])
-            first = m.index(x, key=at)
-            operands.append(first + m.like(0, first) if chain.mixed else first)
+        for part in chain:
+            aval = part.shape, body.aval_of(slot)[1]
+            sums[place, part] = out.input(0.0, aval)
+            inputs.append(sums[place, part])
+            first = _taken(m, x, part)
+            operands.append(first + m.like(0, first) if len(chain) > 1 else first)
     dropped = set(_dropped(body, leaves))
     for step in body:
         if step.primitive is not INPUT and step.number not in dropped:
@@ -110,10 +113,10 @@ def spread(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> Spread | Non
         if chain is None:
             outputs.append(moved[slot])
             continue
-        for at, adds in chain.adds.items():
-            total = entries[place, at]
+        for part, adds in chain.items():
+            total = sums[place, part]
             for each in adds:
-                aval = out.avals.get(total, ((), "float64"))
+                aval = part.shape, body.aval_of(slot)[1]
                 reads = [total, moved[each]]
                 (total,) = out.append(TABLE["add"], reads, {}, [aval])
             outputs.append(total)
@@ -132,7 +135,7 @@ def _uses(body: Tape) -> dict[int, int]:
 
 
 def _links(body: Tape, place: int) -> Iterator[tuple[Any, Any]]:
-    """The additions to a leaf, the last one first, and the scatter of each.
+    """The additions to a leaf, the last one first, and what puts each into its place.
 
     The last pair holds None where they do not lead to the leaf.
     """
@@ -142,58 +145,103 @@ def _links(body: Tape, place: int) -> Iterator[tuple[Any, Any]]:
         if step.primitive.name != "add":
             yield step, None
             return
-        made = [body.step(body.owner(slot)) for slot in step.operands]
-        puts = [k for k, each in enumerate(made) if each.primitive.name == "scatter"]
-        if len(puts) != 1:
+        puts = [_put(body, slot) for slot in step.operands]
+        places = [k for k, put in enumerate(puts) if put is not None]
+        if len(places) != 1:
             yield step, None
             return
-        yield step, made[puts[0]]
-        now = step.operands[1 - puts[0]]
+        yield step, puts[places[0]]
+        now = step.operands[1 - places[0]]
+
+
+def _put(body: Tape, slot: int) -> Any:
+    """The scatter that makes a slot, in some shape."""
+    step = body.step(body.owner(slot))
+    while step.primitive.name == "reshape":
+        step = body.step(body.owner(step.operands[0]))
+    return step if step.primitive.name == "scatter" else None
 
 
 def _chain(body: Tape, place: int, uses: Mapping[int, int]) -> Chain | None:
     """What is added to a leaf, if that is all that happens to it."""
     start, made = body.inputs[place], body.outputs[place]
     shape, _ = body.aval_of(start)
-    size = 1
-    for extent in shape:
-        size *= extent
-    if not shape or size > MOST or made == start or uses.get(start) != 1:
+    size = math.prod(shape)
+    if not shape or not 0 < size <= MOST or made == start or uses.get(start) != 1:
         return None
-    found: list[tuple[Place, int]] = []
+    found: list[tuple[Part, int]] = []
     for step, put in _links(body, place):
-        if put is None or uses[step.slots.start] != 1:
+        aval = body.aval_of(step.slots.start)
+        if put is None or uses[step.slots.start] != 1 or aval[0] != shape:
             return None
-        key = put.params["key"]
-        if len(key) != len(shape) or not all(type(entry) is int for entry in key):
+        part = _part(body, put)
+        if part is None:
             return None
-        at = tuple(entry % extent for entry, extent in zip(key, shape, strict=True))
-        found.append((at, put.operands[0]))
-    adds: dict[Place, list[int]] = {}
-    for at, slot in reversed(found):
-        adds.setdefault(at, []).append(slot)
-    return Chain(adds, mixed=len(adds) > 1)
+        found.append((part, put.operands[0]))
+    chain: Chain = {}
+    for part, slot in reversed(found):
+        chain.setdefault(part, []).append(slot)
+    taken = np.zeros(size, np.int64)
+    for part in chain:
+        taken[_places(part)] += 1
+    return chain if taken.max() == 1 else None
+
+
+def _part(body: Tape, put: Any) -> Part | None:
+    """Where a scatter puts its operand; None where that is no slice."""
+    shape, _ = body.aval_of(put.operands[0])
+    whole = put.params["shape"]
+    if math.prod(whole) > MOST:
+        return None
+    flat = np.arange(math.prod(whole)).reshape(whole)[to_slices(put.params["key"])]
+    steps = np.unique(np.diff(flat.ravel()))
+    if flat.shape != shape or not flat.size or len(steps) > 1 or 0 in steps:
+        return None
+    return Part(
+        int(flat.ravel()[0]), flat.size, int(steps[0]) if len(steps) else 1, shape
+    )
+
+
+def _places(part: Part) -> list[int]:
+    """The entries of a part."""
+    return [part.start + k * part.step for k in range(part.length)]
 
 
 def _dropped(body: Tape, leaves: Sequence[Chain | None]) -> Iterator[int]:
-    """Numbers of the additions that are made entry by entry now."""
+    """Numbers of the additions that are made part by part now."""
     for place, chain in enumerate(leaves):
         if chain is not None:
             for step, _ in _links(body, place):
                 yield step.number
 
 
-def _whole(m: Any, x: Any, entries: Mapping[Place, Any]) -> Any:
-    """An array with some entries replaced; 0.0 is added to the others."""
+# -- arrays and parts --------------------------------------------------------------
+
+
+def _key(part: Part) -> Any:
+    """The key of a part in the array made flat."""
+    return ((part.start, part.length, part.step) if part.shape else part.start,)
+
+
+def _taken(m: Any, x: Any, part: Part) -> Any:
+    """A part of an array."""
+    found = m.index(m.reshape(x, shape=(math.prod(m.shape(x)),)), key=_key(part))
+    return m.reshape(found, shape=part.shape) if len(part.shape) > 1 else found
+
+
+def _whole(m: Any, x: Any, parts: Mapping[Part, Any]) -> Any:
+    """An array with some parts replaced; 0.0 is added to the other entries."""
     shape = m.shape(x)
-    size = 1
-    for extent in shape:
-        size *= extent
-    if len(entries) == size:
-        parts = [m.reshape(entries[at], shape=(1,)) for at in sorted(entries)]
-        joined = m.concatenate(*parts, axis=0) if len(parts) > 1 else parts[0]
-        return m.reshape(joined, shape=shape)
-    total = x + m.like(0, x)
-    for at, entry in entries.items():
-        total = m.index_set(total, entry, key=at)
-    return total
+    size = math.prod(shape)
+    flat = [m.reshape(y, shape=(part.length,)) for part, y in parts.items()]
+    if sum(part.length for part in parts) == size:
+        order = sorted(range(len(flat)), key=lambda k: list(parts)[k].start)
+        if all(part.step == 1 for part in parts):
+            joined = m.concatenate(*(flat[k] for k in order), axis=0)
+            return m.reshape(joined, shape=shape)
+    total = m.reshape(x, shape=(size,))
+    total = total + m.like(0, total)
+    for part, y in zip(parts, flat, strict=True):
+        key = ((part.start, part.length, part.step),)
+        total = m.index_set(total, y, key=key)
+    return m.reshape(total, shape=shape)

@@ -59,6 +59,7 @@ FLOORS = {
     "eager": 7,
     "expanding": 7,
     "fission": 7,
+    "lifting": 7,
     "spreading": 7,
     "binding": 7,
     "calls": 8,
@@ -97,6 +98,7 @@ TOGETHER = {
     "passing": "sweeps",
     "nested": "value",
     "fission": "expanding",
+    "lifting": "expanding",
     "spreading": "expanding",
     "jacobians": "calls",
 }

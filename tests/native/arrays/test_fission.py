@@ -203,7 +203,7 @@ def test_leaves_that_are_arrays(size) -> None:
     def f(x, w):
         def body(s, row):
             a, b = s
-            spread = np.sqrt(row * row + w) * row[0] - row
+            spread = np.sqrt(row * row + w) * row - w
             return (a + spread, 0.5 * b + row[1]), None
 
         (a, b), _ = tg.scan(body, (w, 0.25), x)
