@@ -1,4 +1,4 @@
-/* Loops by hand in C, one thread, IEEE arithmetic as written. */
+/* Loops by hand in C, one thread. A compiler may fuse a product and a sum. */
 
 #include <math.h>
 #include <stddef.h>
