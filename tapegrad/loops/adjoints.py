@@ -8,13 +8,14 @@ added one by one. Any other gives its share.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from tapegrad import sweeps
 from tapegrad.loops import exactly, tapes
 from tapegrad.loops.backward import Backward, Now, Part
+from tapegrad.loops.first import First, beginnings
 from tapegrad.loops.plan import Beginning, Run, lifted, plan, stretches
-from tapegrad.loops.turns import MASKED, THERE, Port
+from tapegrad.loops.turns import MASKED, THERE, Port, started
 from tapegrad.masks import masked, some_of
 from tapegrad.passing import Before
 from tapegrad.tape.tape import Tape
@@ -102,40 +103,6 @@ def _shares(loop: Backward, now: Now) -> list[Part]:
 # -- a loop that stands for recorded steps -----------------------------------------
 
 
-class Ends(NamedTuple):
-    """Operands that are one slot.
-
-    Args:
-        same: constants that are another constant, by place.
-        joined: those, and the first carries that are something else besides.
-        starts: first carries that have received something already.
-    """
-
-    same: dict[int, int]
-    joined: dict[int, int]
-    starts: list[int]
-
-
-def _ends(loop: Backward, before: Before | None, live: Sequence[int]) -> Ends:
-    carry, constants = loop.layout.carry, loop.layout.carry + loop.layout.xs
-    ends = Ends({}, {}, [])
-    if before is None:
-        return ends
-    first: dict[int, int] = {}
-    own = [place for place in live if place >= constants]
-    for place in (*own, *(place for place in live if place < carry)):
-        if not before.live[place]:  # its adjoint goes nowhere
-            continue
-        stands = first.setdefault(before.slots[place], place)
-        if stands != place:
-            ends.joined[place] = stands
-            if place >= constants:
-                ends.same[place] = stands
-        elif place < carry and before.bars[place] is not None:
-            ends.starts.append(place)
-    return ends
-
-
 def _recorded(
     loop: Backward,
     bars: Any,
@@ -145,7 +112,7 @@ def _recorded(
     live: Sequence[int],
 ) -> list[Part]:
     m, layout, carry = loop.m, loop.layout, loop.layout.carry
-    ends = _ends(loop, before, live)
+    first = beginnings(layout, loop.length, before, live)
     now: Now = {}
     for place in layout.smooth_out(0, carry):
         if place in live:
@@ -155,20 +122,22 @@ def _recorded(
         _put(seeds, Port("seed", place), bars[place], masks[place])
     if before is not None:
         for place in live:
-            if place >= carry + layout.xs and place not in ends.same:
+            if place >= carry + layout.xs and place not in first.same:
                 _put(now, Port("sum", place), before.bars[place], before.masks[place])
-        for place in ends.starts:
-            _put(seeds, Port("start", place), before.bars[place], before.masks[place])
+        for number, starts in enumerate(first.starts):
+            for place, operand in starts.items():
+                port = started(Port("start", place), number)
+                _put(seeds, port, before.bars[operand], before.masks[operand])
     if not m.records and not m.symbolic and _decides(loop, [*now, *seeds]):
-        now = exactly.through(loop, now, seeds, live, ends.same, ends.joined)
+        now = exactly.through(loop, now, seeds, live, first)
     else:
-        now = _planned(loop, now, seeds, live, ends, _likes(loop, ys))
+        now = _planned(loop, now, seeds, live, first, _likes(loop, ys))
     parts = _shares(loop, now)
     if before is None:
         return parts
     for place in live:
         if not carry <= place < carry + layout.xs and before.live[place]:
-            bar, mask, _ = parts[ends.joined.get(place, place)]
+            bar, mask, _ = parts[first.stands(place)]
             parts[place] = bar, mask, True
     return parts
 
@@ -187,26 +156,33 @@ def _planned(
     now: Now,
     seeds: Now,
     live: Sequence[int],
-    ends: Ends,
+    first: First,
     likes: Mapping[Port, Any],
 ) -> Now:
     """The adjoints by way of tapes of turns."""
     mine = {port.place: x for port, x in seeds.items() if port[::2] == ("seed", False)}
     marks = {port.place: x for port, x in seeds.items() if port[::2] == ("seed", True)}
-    carry = loop.layout.carry
     begin = Beginning(
         have=_have(now),
         stretches=stretches(loop.length, loop.order, mine, marks),
-        starts=_have({port: x for port, x in seeds.items() if port.word == "start"}),
+        starts=[
+            _have(
+                {
+                    port: seeds[started(port, number)]
+                    for place in starts
+                    for port in (Port("start", place), Port("start", place, mask=True))
+                    if started(port, number) in seeds
+                }
+            )
+            for number, starts in enumerate(first.starts)
+        ],
         live=live,
-        same=ends.same,
-        joined=ends.joined,
-        apart=bool(ends.starts) or any(place < carry for place in ends.joined),
+        first=first,
     )
     runs, exact = plan(loop.layout, begin)
     m = loop.m
     if not exact and not m.records and not m.symbolic:
-        return exactly.through(loop, now, seeds, live, ends.same, ends.joined)
+        return exactly.through(loop, now, seeds, live, first)
     return loop.through(runs, now, seeds, likes)
 
 

@@ -26,7 +26,7 @@ from tapegrad.loops import tapes
 from tapegrad.loops.plan import Run, together
 from tapegrad.loops.revolve import states
 from tapegrad.loops.tapes import Layout
-from tapegrad.loops.turns import MASKED, THERE, Port, Turn
+from tapegrad.loops.turns import MASKED, THERE, Port, Turn, started
 from tapegrad.loops.walker import Walker, in_turn, piled
 from tapegrad.passes import prune
 from tapegrad.programs import program
@@ -167,7 +167,7 @@ class Backward:
         operands += [_entry(m, self.entries[p], place) for p in made.xs]
         operands += [_entry(m, seeds[port], place) for port in made.seeds]
         operands += [now[port] for port in made.fixed]
-        operands += [seeds[port] for port in made.starts]
+        operands += [seeds[started(port, number)] for port in made.starts]
         operands += [self.constants[p] for p in made.constants]
         found = program(made.tape, m)(*operands)
         self._after(made, now, found)
@@ -285,7 +285,8 @@ class Backward:
         moving += [seeds[port] for port in made.seeds]
         read = Walker(m, moving, self.order).at
         fixed = [now[port] for port in made.fixed]
-        fixed += [seeds[port] for port in made.starts]
+        number = self.length - 1 - run.first
+        fixed += [seeds[started(port, number)] for port in made.starts]
         fixed += [self.constants[place] for place in made.constants]
         gives = len(made.gives)
         taken = [now[port] for port in made.takes]

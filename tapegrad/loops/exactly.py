@@ -14,6 +14,7 @@ import numpy as np
 
 from tapegrad import sweeps
 from tapegrad.loops.backward import Backward, Now, Piece, truths
+from tapegrad.loops.first import First
 from tapegrad.loops.turns import Port, merged
 from tapegrad.loops.walker import Walker, piled
 from tapegrad.passing import Sums
@@ -24,8 +25,7 @@ def through(
     now: Now,
     seeds: Now,
     live: Sequence[int],
-    same: Mapping[int, int],
-    joined: Mapping[int, int],
+    first: First,
 ) -> Now:
     """Take all turns.
 
@@ -34,12 +34,11 @@ def through(
         now: adjoints at first.
         seeds: adjoints of y, arrays; and what the starts have received.
         live: places of the inputs whose adjoints are wanted.
-        same: constants that are one operand.
-        joined: at the start of the loop, operands that are one.
+        first: what is one slot in the first iterations.
     """
     m, layout = loop.m, loop.layout
     base = sweeps.flat(layout.tape)
-    usual, first = merged(base, same), merged(base, joined)
+    usual = merged(base, first.same)
     wrt = [base.inputs[place] for place in live]
     ports = [port for port in seeds if port.word == "seed"]
     entries = Walker(m, list(loop.entries.values()), loop.order).at
@@ -47,11 +46,16 @@ def through(
     fixed = list(loop.constants.values())
     told: dict[int, list[Any]] = {place: [] for place in live if place in loop.entries}
     for number, state in loop.backwards():
-        tape = usual if number else first
+        early = number < len(first.joined)
+        tape = merged(base, first.joined[number]) if early else usual
         values = sweeps.replay(tape, m, [*state, *entries(number), *fixed])
         mine = dict(zip(ports, marks(number), strict=True))
-        if not number:
-            mine |= {port: x for port, x in seeds.items() if port.word == "start"}
+        if early:
+            mine |= {
+                port._replace(word="start"): x
+                for port, x in seeds.items()
+                if port.word == f"start {number}"
+            }
         sums = Sums(m, [None] * tape.slot_count)
         _add(sums, tape, {**now, **mine})
         given = {i: bar for i, bar in enumerate(sums.bars) if bar is not None}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tapegrad.loops.first import First
 from tapegrad.loops.tapes import Layout
 from tapegrad.loops.turns import ABSENT, MASKED, THERE, Have, Port, Turn, turn
 
@@ -49,21 +50,17 @@ class Beginning(NamedTuple):
     Args:
         have: what there is of the adjoints of the last carry, and of the constants.
         stretches: what there is of the adjoints of y, in order.
-        starts: what the operands of the first carry have received already.
+        starts: for each of the first iterations, what its carries have received as
+            slots from outside.
         live: places of the inputs whose adjoints are wanted.
-        same: constants that are one operand.
-        joined: at the start of the loop, operands that are one.
-        apart: the last turn differs from the others: there are starts, or operands of
-            the first carry that are also something else.
+        first: what is one slot in the first iterations.
     """
 
     have: Have
     stretches: Sequence[Stretch]
-    starts: Have
+    starts: Sequence[Have]
     live: Sequence[int]
-    same: Mapping[int, int]
-    joined: Mapping[int, int]
-    apart: bool
+    first: First
 
 
 def plan(layout: Layout, begin: Beginning) -> tuple[list[Run], bool]:
@@ -74,27 +71,26 @@ def plan(layout: Layout, begin: Beginning) -> tuple[list[Run], bool]:
     """
     runs: list[Run] = []
     have, at, exact = dict(begin.have), 0, True
+    live, first = begin.live, begin.first
     length = begin.stretches[-1].stop if begin.stretches else 0
-    last = length - begin.apart
+    last = max(0, length - len(first.joined))
     for stretch in begin.stretches:
         apart = 0
-        while at < min(stretch.stop, last):
+        while at < stretch.stop:
+            number, now = length - 1 - at, {**have, **stretch.seeds}
             stop = min(stretch.stop, last)
-            seeds = stretch.seeds
-            made = turn(layout, {**have, **seeds}, begin.live, begin.same)
+            if at >= last:
+                now |= begin.starts[number]
+            made = turn(layout, now, live, first.inputs(number))
             if stop - at > 1 and (_alike(have, made.after) or apart >= APART):
                 exact = exact and apart < APART
-                made = lifted(layout, {**have, **seeds}, begin.live, begin.same)
+                made = lifted(layout, now, live, first.same)
                 runs.append(Run(made, at, stop - at, loop=True))
                 at = stop
             else:
                 runs.append(Run(made, at, 1, loop=False))
                 apart, at = apart + 1, at + 1
             have = dict(made.after)
-    if begin.apart and length:
-        every = {**have, **begin.stretches[-1].seeds, **begin.starts}
-        made = turn(layout, every, begin.live, begin.joined)
-        runs.append(Run(made, last, 1, loop=False))
     return runs, exact
 
 

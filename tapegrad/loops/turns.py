@@ -49,6 +49,11 @@ class Port(NamedTuple):
     mask: bool = False
 
 
+def started(port: Port, number: int) -> Port:
+    """A start as the one of an iteration."""
+    return port._replace(word=f"start {number}")
+
+
 # What there is of each adjoint; what is not named is absent.
 Have = Mapping[Port, int]
 
