@@ -80,7 +80,7 @@ def hand_c(n: int) -> Ready:
 
 @WORK.by(HAND_C, "the loop's own arithmetic", ahead=True)
 def hand_c_ordered(n: int) -> Ready:
-    """Two additions an entry that wait for each other, as recorded: the same bits of the value."""
+    """Two additions an entry that wait for each other, as recorded."""
     return _hand(n, library().rosenbrock_ordered)
 
 
