@@ -42,6 +42,10 @@ LOOPS = {
     "loop_interleaving": False,
 }
 
+# A line of text that asks for steps on single numbers to be put together as vectors: it
+# gains where turns of a loop are hundreds of them, and takes its time.
+PAIRED = "; numbers side by side\n"
+
 # A level beside the optimiser's own: what code of branches and calls gains by, in a
 # tenth of the time. Loops there take a turn for each argument.
 BRANCHES = -1
@@ -110,6 +114,8 @@ def _emitted(
         options = llvm.create_pipeline_tuning_options(speed_level=passes)
         for name, value in tuning.items():
             setattr(options, name, value)
+        if PAIRED in text:
+            options.slp_vectorization = True
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
         if VECTORS in text:

@@ -31,12 +31,15 @@ from tapegrad.native.arrays.graph import Graph, Node
 from tapegrad.native.arrays.rules import rule
 from tapegrad.native.arrays.words import BYTES, KINDS, TRUTH, stored
 from tapegrad.native.engine import MEMORY, Outside
+from tapegrad.native.objects import PAIRED
 from tapegrad.tape.parameters import MOST
 from tapegrad.tape.tape import Aval, Tape
 
 # Bytes up to which memory is a function's own, and up to which a leaf of the carry is
 # copied from turn to turn: of a longer one there are two places that change roles.
 LOCAL, COPIED = 1024, 64
+# Steps of numbers in a turn that are put together as vectors.
+LONG = 200
 
 DEFINED = re.compile(r"^(?:define [^@]*)?@([\w.]+)(?: =|\()", re.MULTILINE)
 NAME = re.compile(r"@([\w.]+)")
@@ -185,6 +188,8 @@ class _Kernel:
 
         lowered = lower_arrays(tape, fast=out.reading.fast)
         self.out = out
+        if len(tape) >= LONG and not tape.arrays:
+            out.globals[PAIRED] = PAIRED
         self.name = _joined(out, lowered.body, lowered.calls)
         self.inputs = _room(out, 8 * max(len(tape.inputs), 1))
         self.outputs = _room(out, 8 * max(len(tape.outputs), 1))
