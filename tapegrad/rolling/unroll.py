@@ -89,13 +89,18 @@ class _Walk:
         base = self.base
         special = np.isin(base.operations, ["scan", "window", "entry", "pack"])
         makes = special[base.opcode]
-        made = np.repeat(makes, np.diff(base.first))
+        joins = np.isin(base.operations, ["concatenate"])[base.opcode]
         readers = np.repeat(np.arange(len(base)), np.diff(base.offsets))
-        makes[readers[made[base.operands]]] = True
+        made = makes
+        while made.any():  # what joins stacks makes another one
+            stacks = np.repeat(made, np.diff(base.first))
+            reads = np.zeros(len(base), bool)
+            reads[readers[stacks[base.operands]]] = True
+            made = reads & joins & ~makes
+            makes = makes | reads
         # the end of a stack is put behind it as a stack of one
-        join = np.isin(base.operations, ["concatenate"])[base.opcode] & makes
         joined = np.zeros(base.slot_count + 1, bool)
-        joined[base.operands[join[readers]]] = True
+        joined[base.operands[(joins & makes)[readers]]] = True
         turns = np.isin(base.operations, ["reshape"])[base.opcode]
         turns &= joined[base.first[:-1]]
         self.ends = {*np.flatnonzero(turns).tolist()}
