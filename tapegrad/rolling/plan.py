@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tapegrad.errors import RecordError
 from tapegrad.rolling.find import periods, runs
 from tapegrad.rolling.homes import Homes
 from tapegrad.rolling.order import SLOTS, Access, ordered
@@ -41,6 +42,13 @@ class Options:
     steps: int = 512
     checkpoint: int = 0
     reassociate: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("trips", 2), ("steps", 1), ("checkpoint", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                msg = f"{name} is an int of at least {least}, got {value!r}"
+                raise RecordError(msg)
 
 
 @dataclass
