@@ -73,7 +73,8 @@ def _line(base: Tape, m: Any, step: Step, names: dict[str, Any]) -> list[str]:
         if m.symbolic:
             return []
         guard = step.params["guard"]
-        text, compared = sweeps.condition(base, step.operands[0])
+        slot = step.operands[0]
+        text, compared = sweeps.condition(base, slot, varies=guard.varies)
         names[f"h{number}"] = guard.holds
         names[f"c{number}"] = functools.partial(guard.changed, number, text)
         shown = "".join(f"v{slot}, " for slot in compared)

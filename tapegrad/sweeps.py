@@ -129,7 +129,7 @@ def _structure(
         if m.guard is not None:
             m.guard(guard, values[slot])
         elif not guard.holds(values[slot]):
-            text, operands = condition(tape, slot)
+            text, operands = condition(tape, slot, varies=guard.varies)
             shown = tuple(values[i] for i in operands)
             raise guard.changed(step, text, shown)
 
@@ -150,9 +150,24 @@ def summed(slots: Sequence[int], seeds: Sequence[Any]) -> dict[int, Any]:
     return found
 
 
-def condition(tape: Tape, slot: int) -> tuple[str, tuple[int, ...]]:
-    """How a guarded slot reads (``a < b``), and the slots that it compares."""
+def condition(
+    tape: Tape, slot: int, *, varies: bool = False
+) -> tuple[str, tuple[int, ...]]:
+    """How a guarded slot reads (``a < b``), and the slots that it compares.
+
+    Args:
+        tape: with the guard.
+        slot: that it is on.
+        varies: whether that is ``condition xor recorded``; then the recorded outcome is
+            the last of the slots.
+    """
     made = tape.step(tape.owner(slot))
+    if varies:
+        inner, seen = slot, slot
+        if made.primitive.name == "logical_xor":
+            inner, seen = made.operands
+        text, operands = condition(tape, inner)
+        return text, (*operands, seen)
     names = [tape.label_of(i) for i in made.operands]
     if len(names) == 2:
         return f"{names[0]} {made.sign} {names[1]}", made.operands

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.rolling.outcomes import put, varying
 from tapegrad.rolling.plan import Planned
 from tapegrad.rolling.read import CARRIED, FIXED, LOCAL, TABLE, Made, step_of
 from tapegrad.rolling.work import Column, Work, params_of
 from tapegrad.rules import TABLE as ROWS
 from tapegrad.tape.recorder import Columns
-from tapegrad.tape.tape import Aval, Tape
+from tapegrad.tape.tape import BOOLEAN, Aval, Tape
 
 
 class Body:
@@ -28,7 +29,7 @@ class Body:
         tape: of carries, moving reads, tables, fixed slots.
         inits: for each carry the slot that starts it and its aval; None for one that
             no iteration reads.
-        tables: constants by iteration.
+        tables: constants by iteration, and the outcomes of guards that vary.
         fixed: slots that are the same in all iterations.
         finals: for each carry that is a slot of the body: its place, and that slot.
         stacked: the slots that are given for all iterations.
@@ -48,6 +49,7 @@ class Body:
         self._operands: dict[int, int] = {}  # by position
         self._made: dict[Made, int] = {}
         self._late: dict[int, int] = {}  # steps that read an entry: input's place
+        self._seen: dict[int, int] = {}  # guards that vary: what was seen
         self._take_carries()
         self._take_moving()
         self._take_fixed()
@@ -95,6 +97,9 @@ class Body:
                     known[key] = self._input(self.old.aval_of(int(slots[0])))
                     self.tables.append(self._values(slots))
                 self._operands[position] = known[key]
+        for place, outcomes in varying(self.loop, self.work).items():
+            self._seen[place] = self._input(BOOLEAN)
+            self.tables.append(outcomes)
 
     def _values(self, slots: Column) -> Any:
         """Constants by iteration, as one array."""
@@ -135,7 +140,10 @@ class Body:
         for place in range(loop.period):
             step = int(self.work.steps[loop.start + place])
             count = int(old.offsets[step + 1] - old.offsets[step])
-            if place not in loop.moving:
+            if place in self._seen:
+                slot, seen = self._operand(position), self._seen[place]
+                put(self.columns, slot, seen, params_of(old, step)["guard"])
+            elif place not in loop.moving:
                 slots = range(int(old.first[step]), int(old.first[step + 1]))
                 made = self.columns.append(
                     ROWS[old.operations[old.opcode[step]]],

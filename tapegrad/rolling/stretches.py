@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.rolling.told import with_outcomes
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.recorder import Columns, aval_of
 from tapegrad.tape.tape import SCALAR, Aval, Tape
@@ -86,7 +87,7 @@ class Stretches:
         if not isinstance(guard, Guard):
             return self._pool.intern(params)
         # guards of two places are equal, and yet not the same
-        key = (guard.outcome, guard.file, guard.line, type(guard.outcome))
+        key = guard.key
         if key not in self._guards:
             self._guards[key] = len(self._pool.statics)
             self._pool.statics.append((("guard", guard),))
@@ -140,7 +141,15 @@ class Stretches:
 
     def freeze(self, outputs: Sequence[int], labels: Mapping[int, str]) -> Tape:
         """The tape; outputs and labels by the names of slots."""
-        work = _joined(self._parts)
+        work, gone = _joined(self._parts), _ids([])
+        guards = [number for key, number in self._guards.items() if key[-1]]
+        if guards:
+            xor = self._names.get("logical_xor", -1)
+            work, gone = with_outcomes(work, guards, xor, self._seen, self._plain)
+            outputs = [x - int(gone[x]) if x >= 0 else x for x in outputs]
+            labels = {
+                x - int(gone[x]) if x >= 0 else x: text for x, text in labels.items()
+            }
         used, before = self._placed(work, outputs)
         leaves = _ids([*self._inputs, *used])
         # where leaves and steps of work stand among all steps
@@ -185,6 +194,19 @@ class Stretches:
             outputs=tuple(numbers[_ids(outputs)].tolist()),
             labels={int(numbers[slot]): label for slot, label in labels.items()},
         )
+
+    def _plain(self, static: int, outcome: bool) -> int:
+        """The number of a guard that has seen what one that varies says it has."""
+        guard = dict(self._pool.statics[static])["guard"]
+        return self.static({"guard": Guard(outcome, guard.file, guard.line)})
+
+    def _seen(self, name: int) -> bool | None:
+        """The truth value that a name is a constant of; None for none."""
+        if name >= 0:
+            return None
+        leaf = self._leaves[-1 - name]
+        value = dict(self._pool.statics[leaf.static]).get("value")
+        return value if type(value) is bool else None
 
     def _placed(self, work: Stretch, outputs: Sequence[int]) -> tuple[Ids, Ids]:
         """The constants that are read, in order, and the step that each stands before.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad.tape.tape import Tape
+from tapegrad.tape.tape import BOOLEAN, Tape
 
 # Whole numbers: of any width.
 Column = npt.NDArray[np.integer[Any]]
@@ -183,11 +183,42 @@ class _Entries:
         return found
 
 
+class _Guards:
+    """The guards on truth values: of one place in the source, whatever they saw."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.code = -1
+        if "guard" in tape.operations and BOOLEAN in tape.avals:
+            self.code = tape.operations.index("guard")
+            self.boolean = tape.avals.index(BOOLEAN)
+        # of each place in the source the first parameters
+        self.known: dict[tuple[Any, ...], int] = {}
+
+    def alike(self, steps: Column, params: npt.NDArray[np.int64]) -> None:
+        """Put one number in place of those of guards of one place."""
+        tape = self.tape
+        if self.code < 0:
+            return
+        mine = np.flatnonzero(tape.opcode[steps] == self.code)
+        on = tape.aval[tape.operands[tape.offsets[steps[mine]]]]
+        mine = mine[on == self.boolean]
+        distinct, which = np.unique(tape.static[steps[mine]], return_inverse=True)
+        numbers = [self._number(static) for static in distinct.tolist()]
+        params[mine] = np.array(numbers, np.int64)[which]
+
+    def _number(self, static: int) -> int:
+        guard = dict(self.tape.statics[static])["guard"]
+        if type(guard.outcome) is not bool:
+            return static
+        return self.known.setdefault((guard.file, guard.line, guard.varies), static)
+
+
 class _Kinds:
     """Kinds as small numbers, in the order in which they are met."""
 
     def __init__(self, tape: Tape, entries: _Entries) -> None:
-        self.tape, self.entries = tape, entries
+        self.tape, self.entries, self.guards = tape, entries, _Guards(tape)
         self.known = np.zeros(0, np.int64)
         self.numbers = np.zeros(0, np.int32)
         # what does not fit has this number, above all others
@@ -219,6 +250,7 @@ class _Kinds:
         counts = tape.offsets[1:][steps] - tape.offsets[:-1][steps]
         shapes = np.where(owns, tape.aval[first], 0)
         params = self.entries.params(steps)
+        self.guards.alike(steps, params)
         parts: list[Column] = [tape.opcode[steps], params, counts, shapes]
         packed = np.zeros(len(steps), np.int64)
         fits = np.ones(len(steps), bool)

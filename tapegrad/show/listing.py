@@ -273,7 +273,9 @@ def _operands(step: Step, ndim: int, named: Callable[[int], str]) -> str:
         names = [*names[:2], f"... ({len(names)} in all)"]
     text = ", ".join([*names, *words])
     guard = step.params.get("guard")
-    return f"{text} is {guard.outcome}" if isinstance(guard, Guard) else text
+    if not isinstance(guard, Guard):
+        return text
+    return f"{text} is {guard.outcome}" + ", as recorded" * guard.varies
 
 
 def _label(tape: Tape, step: Step) -> str:

@@ -184,7 +184,8 @@ def _assignment(tape: Tape, step: Step) -> str:
     kind = step.primitive.name
     if kind == "guard":
         guard = step.params["guard"]
-        return f"guard: {names[0]} is {guard.outcome} ({guard.file}:{guard.line})"
+        seen = "as recorded" if guard.varies else guard.outcome
+        return f"guard: {names[0]} is {seen} ({guard.file}:{guard.line})"
     slots = ", ".join(f"v{slot}" for slot in step.slots)
     if kind == "const":
         return f"{slots} = {number_text(step.params['value'])}"

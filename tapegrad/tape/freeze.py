@@ -103,7 +103,7 @@ def _with_guards(
     known: dict[Any, int] = {}
     indices = []
     for _, _, guard in grown.guards:
-        key = (guard.outcome, guard.file, guard.line, type(guard.outcome))
+        key = guard.key
         if key not in known:
             known[key] = len(statics)
             statics.append((("guard", guard),))

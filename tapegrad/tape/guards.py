@@ -26,11 +26,20 @@ class Guard:
         outcome: the recorded truth value, or integer for ``int(x)`` and indices.
         file, line: where the comparison stood in the user's source. Not part of the
             tape's content: two tapes that differ only there are equal.
+        varies: the recorded truth value is not the same in all iterations of a loop.
+            Then the guard is on ``condition xor recorded``, which is False.
     """
 
     outcome: bool | int
     file: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)
+    varies: bool = False
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for guards that are the same in every way."""
+        kind = type(self.outcome)
+        return self.outcome, kind, self.file, self.line, self.varies
 
     def holds(self, value: object) -> bool:
         """Whether a replayed value has the recorded outcome."""
@@ -42,17 +51,28 @@ class Guard:
             return False
 
     def changed(self, step: int, text: str, operands: tuple[object, ...]) -> Exception:
-        """The error of a replay whose guard does not hold."""
+        """The error of a replay whose guard does not hold.
+
+        Args:
+            step: number of the guard step.
+            text: of the condition.
+            operands: what the condition compares; where the recorded outcome varies,
+                that one behind them.
+        """
+        outcome = self.outcome
+        if self.varies and operands:
+            *others, recorded = operands
+            operands, outcome = tuple(others), bool(recorded)
         values = ", ".join(repr(value) for value in operands)
         return BranchChanged(
             f"step {step}: the recording took the branch where {text} was "
-            f"{self.outcome} ({self.file}:{self.line}), but with the operand values "
+            f"{outcome} ({self.file}:{self.line}), but with the operand values "
             f"({values}) it is not; record again at these inputs, or write the "
             "choice as tg.where(condition, a, b)",
             file=self.file,
             line=self.line,
             operands=operands,
-            recorded=self.outcome,
+            recorded=outcome,
             step=step,
         )
 

@@ -245,7 +245,7 @@ def _canonical(value: Any) -> bytes:
     if isinstance(value, float):
         return b"f" + struct.pack("<d", value)
     if isinstance(value, Guard):
-        return b"g" + repr(value.outcome).encode()
+        return b"g" + repr(value.outcome).encode() + b"v" * value.varies
     if isinstance(value, Tape):
         return b"t" + value.digest.encode()
     if isinstance(value, np.ndarray):

@@ -255,7 +255,8 @@ def _statuses(tape: Tape, messages: dict[str, int]) -> dict[int, tuple[int, str]
             continue
         guard: Guard = step.params["guard"]
         where = f"{PurePath(guard.file).name}:{guard.line}"
-        text = f"another branch is taken at {where}, where {guard.outcome} was recorded"
+        seen = "another outcome" if guard.varies else guard.outcome
+        text = f"another branch is taken at {where}, where {seen} was recorded"
         number = messages.setdefault(text, len(messages) + 1)
         found[step.number + 1] = number, f" /* {comment(where)} */"
     return found

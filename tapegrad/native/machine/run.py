@@ -101,7 +101,7 @@ def _flipped(tape: Tape, step: int, values: Slots) -> Exception:
     """The error of a guard, as the interpreter words it."""
     slot = int(tape.operands[tape.offsets[step]])
     guard = dict(tape.statics[tape.static[step]])["guard"]
-    text, operands = condition(tape, slot)
+    text, operands = condition(tape, slot, varies=guard.varies)
     shown = tuple(values[i] for i in operands)
     return guard.changed(step, text, shown)  # type: ignore[no-any-return]
 

@@ -67,7 +67,8 @@ class Writer:
             return {"tuple": [self.write(part, depth + 1) for part in value]}
         if kind is Guard:
             outcome = self.write(value.outcome)
-            return {"guard": outcome, "file": value.file, "line": value.line}
+            made = {"guard": outcome, "file": value.file, "line": value.line}
+            return made | {"varies": True} if value.varies else made
         if isinstance(value, Tape):
             return {"tape": self.tapes[id(value)]}
         # a class of a higher floor says itself why it cannot be saved
@@ -129,7 +130,7 @@ class Reader:
                 msg = f"a tuple nests more than {DEEPEST} deep"
                 raise TapeFormatError(msg)
             return tuple(self.read(part, depth + 1) for part in inside)
-        if what == "guard" and keys == {"guard", "file", "line"}:
+        if what == "guard" and keys - {"varies"} == {"guard", "file", "line"}:
             return self._guard(given)
         if what == "array" and keys == {what} and _below(inside, len(self.arrays)):
             self.used.add(inside)
@@ -152,13 +153,15 @@ class Reader:
     def _guard(self, given: Mapping[str, Any]) -> Guard:
         outcome = self.read(given["guard"])
         file, line = given["file"], given["line"]
+        varies = given.get("varies", False)
         if (
             not isinstance(outcome, int)
+            or (varies is not False and (varies is not True or outcome is not False))
             or not isinstance(file, str)
             or type(line) is not int
         ):
             _refuse(given)
-        return Guard(outcome, file, line)
+        return Guard(outcome, file, line, varies)
 
 
 def _below(number: Any, bound: int) -> bool:
