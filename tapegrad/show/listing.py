@@ -31,7 +31,7 @@ from tapegrad.show import loops
 from tapegrad.show.text import aval_text, keywords, number_text, sign_of
 from tapegrad.tape.guards import Guard
 from tapegrad.tape.tape import SCALAR, Step, Tape
-from tapegrad.unrolling import found, unrolled_text
+from tapegrad.unrolling import found, steps_of, unrolled_text
 
 # Steps listed at the head and at the tail of a long tape.
 HEAD, TAIL = 150, 50
@@ -117,7 +117,7 @@ def known(tape: Tape) -> tuple[list[Any] | None, list[Any] | None]:
     """
     if (
         tape.example is None
-        or len(tape) > REPLAYED
+        or steps_of(tape) > REPLAYED
         or _entries(tape) > REPLAYED_ENTRIES
     ):
         return None, None
