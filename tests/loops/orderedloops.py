@@ -75,7 +75,11 @@ class Rolled:
         self.snapshots = snapshots
 
     def read(self, x: Any, start: int, stride: int, length: int) -> Stack:
-        """What the iterations read of an array."""
+        """What the iterations read of an array.
+
+        Of several reads of one entry the later iteration's comes last here, so that its
+        adjoint comes first: give those that start further on before the others.
+        """
         where = {"axes": 1, "start": start, "stride": stride, "length": length}
         return Stack(lambda: apply(TABLE["window"], x, slots=False, **where))
 
@@ -88,9 +92,8 @@ class Rolled:
         self, body: Body, first: Any, xs: Any, fixed: Any, length: int
     ) -> tuple[list[Any], list[Stack]]:
         """Carries at the end, and the ys."""
-        # the last one that is read comes first, so that its adjoint does
-        made = [s.made() if callable(s.made) else s.made for s in reversed(xs)][::-1]
-        tape = body_tape(body, len(first), len(xs), fixed)
+        made = [s.made() if callable(s.made) else s.made for s in xs]
+        tape = body_tape(body, first, made, fixed)
         params = {
             "tape": tape,
             "carry": len(first),
@@ -105,21 +108,17 @@ class Rolled:
         return found[: len(first)], [Stack(y) for y in found[len(first) :]]
 
 
-def body_tape(body: Body, carry: int, xs: int, fixed: Sequence[Any]) -> Tape:
+def body_tape(body: Body, first: Any, xs: Any, fixed: Any) -> Tape:
     """The steps of one iteration."""
+    low, high = len(first), len(first) + len(xs)
 
     def flat(*given: Any) -> list[Any]:
-        now, ys = body(
-            list(given[:carry]),
-            list(given[carry : carry + xs]),
-            list(given[carry + xs :]),
-        )
-        return [x * 1.0 if isinstance(x, float) else x for x in [*now, *ys]]
+        now, ys = body(list(given[:low]), list(given[low:high]), list(given[high:]))
+        return [*now, *ys]
 
-    example = [0.5] * (carry + xs)
-    for x in fixed:
-        shape = getattr(x, "shape", ())
-        example.append(np.full(shape, 0.5) if shape else 0.5)  # type: ignore[arg-type]
+    shapes = [getattr(x, "shape", ()) for x in (*first, *xs, *fixed)]
+    shapes[low:high] = [shape[1:] for shape in shapes[low:high]]
+    example = [np.full(shape, 0.5) if shape else 0.5 for shape in shapes]
     return tg.record(flat, *example, roll=False)
 
 
@@ -139,6 +138,7 @@ def pair(f: Callable[..., Any], *args: Any, snapshots: int = 0) -> tuple[Tape, T
         rolled = tg.record(lambda *xs: f(Rolled(snapshots), *xs), *args, roll=False)
     rolled.check()
     assert "scan" in rolled.operations
+    assert "scan" not in plain.operations
     return plain, rolled
 
 
@@ -196,7 +196,7 @@ CHOICES: dict[str, Callable[..., Any]] = {
     "half": lambda a, b: a * 0.5,
     "square": lambda a, b: a * a,
     "root": lambda a, b: np.sqrt(abs(a)),
-    "max": lambda a, b: np.maximum(a, b),
+    "max": np.maximum,
     "where": lambda a, b: tg.where(a < b, a, b * 2.0),
     "other": lambda a, b: tg.where(b > 0.0, a * b, a),
 }
@@ -266,14 +266,15 @@ class RandomLoop:
         first = [rng.choice([0.0, 1.0, *numbers]) for _ in range(self.carries)]
         first = [x if rng.random() < 0.6 else x * 1.5 for x in first]
         first = [x if isinstance(x, tg.Value) else numbers[0] * 0.0 + x for x in first]
-        fixed: list[Any] = []
-        for x in rng.sample(numbers, self.fixed):
-            fixed.append(x if rng.random() < 0.7 else x * x)
+        fixed = [
+            x if rng.random() < 0.7 else x * x for x in rng.sample(numbers, self.fixed)
+        ]
         xs = [self._x(way, rng, numbers, array) for _ in range(self.xs)]
         ends, ys = way.loop(self.body, first, xs, fixed, self.length)
         total = numbers[1] * fixed[0]
-        for end in ends:
-            if rng.random() < 0.5:
+        for carry, end in enumerate(ends):
+            # what only changes places is a slot from outside at the end, too
+            if rng.random() < 0.5 and self.lag(carry) < max(2, self.length):
                 total = total + end * rng.choice(fixed)
         for y, slot in zip(ys, self.ys, strict=True):
             low = self.lag(slot) if slot < self.carries else 0
@@ -305,3 +306,11 @@ class RandomLoop:
             length,
         )
         return found
+
+
+def point(rng: Any, odd: float) -> list[Any]:
+    """Arguments of such a program; some of them numbers where care is needed."""
+    numbers = rng.normal(size=30)
+    care = rng.choice([0.0, -0.0, 1.0, -1.0, np.inf, np.nan], 30)
+    numbers = np.where(rng.random(30) < odd, care, numbers)
+    return [*map(float, numbers[:6]), numbers[6:]]
