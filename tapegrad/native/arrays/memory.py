@@ -103,8 +103,9 @@ class Arena:
         """Room for what an item makes."""
         item = self._plan.items[place]
         self.strips = {}
+        rows = {node for part in item.parts for node in part.nodes}
         for node in self._held(item.nodes):
-            if item.parts and self._inner(node, place):
+            if node in rows and self._inner(node, place):
                 self.strips[node] = item.rows * _bytes(node) // node.shape[0]
             elif node not in self._places:
                 self._places[node] = self._room.take(_bytes(node))

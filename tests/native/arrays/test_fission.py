@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import random
 
 import numpy as np
@@ -9,9 +10,15 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import sweeps
+from tapegrad.expanding import expanded
+from tapegrad.loops.rule import SCAN
 from tapegrad.native.arraycalls import tape_of
 from tapegrad.native.arrays import lower_arrays
+from tapegrad.native.assembly import assembly, inner_loops
 from tapegrad.passes.slim import slim
+from tapegrad.readings.mixed import MIXED
+from tapegrad.rules import TABLE
+from tapegrad.tape.recorder import Columns
 
 LENGTH = 300
 # Rows that are the same bits everywhere.
@@ -235,3 +242,161 @@ def test_what_nobody_reads_of_a_loop_is_not_there() -> None:
     assert (after.params["carry"], len(after.slots)) == (2, 3)
     less.check()
     assert less(x) == tape(x)
+
+
+def test_a_nest_beside_keeps_what_it_reads_itself() -> None:
+    """It makes an array that another of its results is made of."""
+
+    def f(x):
+        def body(s, p):
+            return s + p[0] * p[0] * p[1], None
+
+        total, _ = tg.scan(body, 0.0, (x[:-1], x[1:]))
+        once = np.exp(x) * x
+        twice = np.sin(once) * once
+        return total, once, twice, twice * once - x
+
+    x = np.linspace(0.1, 0.9, LENGTH)
+    tape = tg.record(f, x)
+    for found, wanted in zip(tape.compile()(x), tape(x), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_several_sums_of_the_same_turns(reverse) -> None:
+    def f(x, y):
+        def one(s, p):
+            return (s[0] + p[0] * p[1], s[1] - p[0] / (p[1] + 2.0)), s[0] * p[0]
+
+        def other(s, p):
+            return s * 0.5 + np.sqrt(p[1] * p[1] + p[0] * p[0]), None
+
+        ends, ys = tg.scan(one, (0.0, 1.0), (x, y), reverse=reverse)
+        last, _ = tg.scan(other, ends[1], (x, ys), reverse=reverse)
+        return ends[0] * last
+
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(2, 203))
+    tape = tg.record(f, x, np.abs(y))
+    wanted, slopes = tape.value_and_gradient(x, np.abs(y))
+    found, made = tape.compile().value_and_gradient(x, np.abs(y))
+    assert bits([found, *made]) == bits([wanted, *slopes])
+
+
+# -- arrays that entries are added to -----------------------------------------------
+
+
+def mixture(points, kinds, *, exact):
+    """A sum over points of what each has of each kind, by three loops."""
+
+    def share(w, centres, x):
+        total = 0.0
+        for k in range(kinds):
+            away = w[k]
+            for d in range(2):
+                z = (x[d] - centres[k, d]) * w[k]
+                away = away - 0.5 * z * z
+            total = total + (away / (away * away + 1.0) if exact else np.exp(away))
+        return np.sqrt(total * total + 1.0)
+
+    def f(w, centres):
+        return tg.scan(lambda s, x: (s + share(w, centres, x), None), 0.0, points)[0]
+
+    return f
+
+
+def test_sums_of_entries_leave_the_array() -> None:
+    rng = np.random.default_rng(2)
+    points, w, centres = (rng.normal(size=size) for size in ((200, 2), 4, (4, 2)))
+    for exact in (True, False):
+        f = mixture(points, 4, exact=exact)
+        _, steps = scans(f, w, centres)
+        assert min(steps) == 1  # the value
+        assert max(steps) <= 4 + 16 + 4  # additions to entries, and nothing else
+        tape = tg.record(f, w, centres)
+        wanted, slopes = tape.value_and_gradient(w, centres)
+        found, made = tape.compile().value_and_gradient(w, centres)
+        if exact:
+            assert bits([found, *made]) == bits([wanted, *slopes])
+        for one, other in zip(made, slopes, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def adding(keys, start, *, length=LENGTH):
+    """A scan whose body adds entries to an array that it carries, as a tape."""
+    body = Columns()
+    shape, row = start.shape, ((2,), "float64")
+    carry = body.input(0.0, (shape, "float64"))
+    x = body.input(0.0, row)
+    entry = body.append(TABLE["index"], [x], {"key": (0,)}, [((), "float64")])[0]
+    (one,) = body.append(TABLE["mul"], [entry, entry], {}, [((), "float64")])
+    (two,) = body.append(TABLE["mul"], [x, x], {}, [row])
+    for _ in range(8):  # so much that it is worth to leave the loop
+        (one,) = body.append(TABLE["sqrt"], [one], {}, [((), "float64")])
+        (two,) = body.append(TABLE["sqrt"], [two], {}, [row])
+    (one,) = body.append(TABLE["neg"], [one], {}, [((), "float64")])
+    (two,) = body.append(TABLE["neg"], [two], {}, [row])
+    total = carry
+    for key in keys:
+        value = two if any(isinstance(part, tuple) for part in key) else one
+        put = {"key": key, "shape": shape}
+        (part,) = body.append(TABLE["scatter"], [value], put, [(shape, "float64")])
+        (total,) = body.append(TABLE["add"], [total, part], {}, [(shape, "float64")])
+    tape = body.freeze((carry, x), (total,))
+    out = Columns()
+    given = out.input(0.0, (shape, "float64"))
+    xs = out.input(0.0, ((length, 2), "float64"))
+    params = {"tape": tape, "carry": 1, "xs": 1, "length": length, "reverse": False}
+    params |= {"snapshots": 0, "name": "scan"}
+    if "ordered" in SCAN.params[0]:
+        params["ordered"] = True
+    made = out.append(SCAN, [given, xs], params, [(shape, "float64")])
+    return out.freeze((given, xs), tuple(made))
+
+
+# Parts that overlap stay together.
+TOGETHER = ([((0, 2, 1), 1), (0, 1)],)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *TOGETHER,
+        [(0, 1)],
+        [(0, 1), (0, 1)],
+        [(0, 1), (2, 0), (0, 1)],
+        [(k, d) for k in range(3) for d in range(2)],
+        [((0, 2, 1), 1)],
+        [((0, 2, 1), 1), ((1, 2, 1), 0), ((0, 2, 1), 1)],
+        [((0, 2, 2), 0), (1, 0)],
+        [(k, (0, 2, 1)) for k in range(3)],
+    ],
+)
+def test_the_sign_of_a_zero_that_is_added_to(keys, kernel) -> None:
+    """What another part's step adds is 0.0, which changes -0.0."""
+    start = np.array([[-0.0, -0.0], [0.0, 1.5], [-0.0, -2.0]])
+    for high in (0.0, 1.0):
+        xs = np.linspace(-high, high, 2 * LENGTH).reshape(LENGTH, 2)
+        tape = adding(keys, start)
+        tape.check()
+        wanted = sweeps.outputs(tape, MIXED, [start, xs])
+        grown = expanded(tape, native=True)
+        grown.check()
+        (loop,) = [step for step in grown if step.primitive.name == "scan"]
+        whole = grown.aval_of(loop.slots.start)[0] == start.shape
+        assert whole == (keys in TOGETHER)
+        again = sweeps.outputs(grown, MIXED, [start, xs])
+        assert bits(again) == bits(wanted)
+        status, found = kernel(grown)(start, xs)
+        assert status == 0
+        assert bits(found) == bits(wanted)
+
+
+def test_the_inner_loops_of_a_listing() -> None:
+    x = np.linspace(-1.0, 1.0, 1000)
+    loops = inner_loops(assembly(tg.record(rosenbrock, x)))
+    assert len(loops) >= 2
+    assert len(loops[0].splitlines()) >= len(loops[-1].splitlines())
+    if "x86_64" in platform.machine():
+        assert "mulpd" in loops[0]  # several entries at a time
+        assert "mulsd" not in loops[0]
