@@ -82,9 +82,10 @@ def plan(layout: Layout, begin: Beginning) -> tuple[list[Run], bool]:
             if at >= last:
                 now |= begin.starts[number]
             made = turn(layout, now, live, first.inputs(number))
-            if stop - at > 1 and (_alike(have, made.after) or apart >= APART):
-                exact = exact and apart < APART
-                made = lifted(layout, now, live, first.same)
+            alike = _carries(have) == _carries(made.after)
+            if stop - at > 1 and (alike or apart >= APART):
+                exact = exact and alike
+                made = lifted(layout, now, live, first.same, alike=alike)
                 runs.append(Run(made, at, stop - at, loop=True))
                 at = stop
             else:
@@ -98,11 +99,6 @@ def _carries(have: Have) -> set[Port]:
     return {port for port, what in have.items() if what and port.word == "bar"}
 
 
-def _alike(have: Have, after: Have) -> bool:
-    """Whether the same adjoints of the carry are there after a turn."""
-    return _carries(have) == _carries(after)
-
-
 def lifted(
     layout: Layout,
     have: Have,
@@ -110,22 +106,27 @@ def lifted(
     same: Mapping[int, int],
     *,
     marks: bool = True,
+    alike: bool = True,
 ) -> Turn:
     """The turn that gives what it takes.
 
     An adjoint that is there is one under a mask that is set. A sum that is not there
     yet begins with -0.0, to which everything may be added; under a mask, with an empty
-    one.
+    one. So does an adjoint that comes and goes, where turns are not alike: its zeros
+    are added then, which are nothing in the steps themselves.
     """
     now = dict(have)
     while True:
-        made = turn(layout, now, live, same, marks=marks, again=True)
+        made = turn(layout, now, live, same, marks=marks, again=alike)
         grown = now | {
             port: max(now.get(port, ABSENT), what) for port, what in made.after.items()
         }
+        if not alike:
+            grown |= dict.fromkeys(_carries(now) ^ _carries(made.after), MASKED)
         if grown == now:
-            return made
+            break
         now = grown
+    return turn(layout, now, live, same, marks=marks, again=True)
 
 
 # -- what is there in which turns --------------------------------------------------

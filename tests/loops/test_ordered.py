@@ -128,6 +128,13 @@ def vectors(way: Any, x: Any, a: Any) -> Any:
     return np.sum(s) + y[4] * x[1]
 
 
+def places(way: Any, x: Any, a: Any) -> Any:
+    """Carries that change places: one has an adjoint in every other iteration."""
+    body = lambda now, v, c: ([now[1], v[0] * c[0] - now[0]], [])
+    ends, _ = way.loop(body, [a, a * 2.0], [way.read(x, 0, 1, N)], [a], N)
+    return ends[0]
+
+
 def nested(way: Any, x: Any, a: Any) -> Any:
     """A loop in the body of a loop; constants go on adding through both."""
 
@@ -154,6 +161,7 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         (prefix, (XS, 0.8)),
         (slots, (0.3, 0.8)),
         (vectors, (XS, 0.8)),
+        (places, (XS, 0.4)),
         (nested, (XS, 0.4)),
     )
 }
@@ -248,6 +256,22 @@ def test_native_code_agrees(name: str) -> None:
         assert differing(one.gradient(*at), other.gradient(*at)) == ""
 
 
+def test_an_adjoint_that_comes_and_goes_stays_away() -> None:
+    """In a loop too long to be done turn by turn: infinity times nothing."""
+    length = 40
+
+    def f(way: Any, x: Any, a: Any) -> Any:
+        body = lambda now, v, c: ([now[1], v[0] * c[0] - now[0]], [])
+        ends, _ = way.loop(body, [a, a * 2.0], [way.read(x, 0, 1, length)], [a], length)
+        return ends[0]
+
+    x = np.linspace(-1.0, 2.0, length)
+    plain, rolled = pair(f, x, 0.3)
+    for place in (6, 7, 20, 21):
+        x[place] = np.inf
+        assert compared(plain, rolled, (x, 0.3)) == ""
+
+
 # -- what a derivative's tape holds ----------------------------------------------------
 
 
@@ -315,7 +339,7 @@ def no_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def zeros_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Zeros stand where nothing is."""
-    monkeypatch.setattr(plan, "APART", 0)
+    monkeypatch.setattr(plan, "_carries", lambda _: set())
 
 
 def no_marks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +356,7 @@ def no_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (no_before, "start"),
         (no_starts, "start"),
-        (zeros_at_once, "slots"),
+        (zeros_at_once, "places"),
         (no_marks, "roots"),
     ],
 )
