@@ -66,8 +66,9 @@ class Bodies(Writer):
 
     def update(self) -> None:
         """A carried value is given a new number, or a list grows."""
-        if self.kept and self.chance(0.4):
-            name = self.one(self.kept)
+        kept = [name for name in self.kept if name[0] == "y"]
+        if kept and self.chance(0.4):
+            name = self.one(kept)
             self.say(f"{name}.append({self.sure(2).text})")
             self.kept[name] += 1
             return
@@ -118,7 +119,12 @@ class Bodies(Writer):
             self.update()
             return
         self.traits.add("vectors")
-        e, w = self.term(1).text, self.one(self.vectors)
+        e, w = self.term(1).text, self.small()
+        kept = [name for name in self.kept if name[0] == "v"]
+        if kept and self.chance(0.3):
+            self.say(f"{kept[0]}.append({w} * {e})")
+            self.kept[kept[0]] += 1
+            return
         if self.carried and (not self.states or self.chance(0.35)):
             s = self.one(self.carried)
             entry = "np.sum({})" if self.flavour == "smooth" else "{}[1]"
@@ -128,8 +134,10 @@ class Bodies(Writer):
             self.temporary()
             return
         v = self.one(self.states)
+        product = "M @ {}" if "M" in self.matrices else "{} * a"
         forms = (
             f"{v} = 0.5 * {v} + {w} * {e}",
+            f"{v} = 0.1 * {v} + {product.format(w)}",
             f"{v} = {v} * {w} + {e}",
             f"{v} = np.maximum({v}, 0.5 * {w})",
             f"{v} = np.where({v} > {e}, {w}, -{v})",
@@ -178,6 +186,7 @@ class Bodies(Writer):
             f"{e} * {e} >= -1.0",
             f"np.abs({e}) < 1e3",
             f"{e} != {self.literal()}",
+            f"int(tg.where({e} > 0.5, 1.0, 0.0)) == 1",
         )
         self.either(self.one(tests))
 

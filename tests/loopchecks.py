@@ -9,6 +9,7 @@ import numpy as np
 import tapegrad as tg
 from tapegrad import sweeps
 from tapegrad.errors import BranchChanged, TapegradError
+from tapegrad.jacobians import zero_of
 from tapegrad.native.machine.choice import forced
 from tapegrad.readings import SCALAR
 from tapegrad.readings.mixed import MIXED
@@ -58,8 +59,8 @@ def interpreted(tape: Tape, inputs: Any, seeds: Any) -> Any:
     return (
         [values[slot] for slot in base.outputs],
         [
-            np.zeros(np.shape(x)) if bars[slot] is None else bars[slot]
-            for slot, x in zip(base.inputs, given, strict=True)
+            zero_of(base, m, slot) if bars[slot] is None else bars[slot]
+            for slot in base.inputs
         ],
     )
 
@@ -87,12 +88,13 @@ def unrolled(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
     """Written out again, it is the tape that was recorded.
 
     Where a constant, or an entry that is read, stands among the other steps is not
-    kept: what is computed of what, and in which order, is.
+    kept, nor a constant that nothing reads: what is computed of what, and in which
+    order, is.
     """
     again = rolled.unrolled()
     if again == tape:
         return []
-    if len(again) != len(tape) or computed(again) != computed(tape):
+    if computed(again) != computed(tape):
         return [f"two tapes {difference(tape, again)}"]
     inputs = leaves_of(made.inputs)
     seeds = [1.0 if not tape.aval_of(slot)[0] else None for slot in tape.outputs]
@@ -104,9 +106,10 @@ def unrolled(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
 
 
 def computed(tape: Tape) -> list[int]:
-    """What each step computes, in order, and the outputs; constants, entries apart."""
+    """What each step computes, in order, and the outputs; of entries their number."""
     made: dict[int, int] = {}
     found = []
+    entries = 0
     for step in tape:
         name, operands = step.primitive.name, tuple(made[i] for i in step.operands)
         if name == "input":
@@ -118,14 +121,15 @@ def computed(tape: Tape) -> list[int]:
         )
         if name not in {"const", "index", "input"}:
             found.append(code)
-    return found + [made[slot] for slot in tape.outputs]
+        entries += name == "index"
+    return [*found, entries] + [made[slot] for slot in tape.outputs]
 
 
 def _content(x: Any) -> Any:
     """A parameter as it counts: of a guard its place, too."""
     if hasattr(x, "outcome"):
         return x.outcome, x.file, x.line
-    return bits(x) if isinstance(x, float | np.ndarray) else x
+    return bits(x) if isinstance(x, float | np.ndarray | np.generic) else x
 
 
 def forward(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:

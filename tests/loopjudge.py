@@ -100,7 +100,7 @@ def _moved(rng: Any, x: Any, by: float, odd: float = 0.0) -> Any:
     found = np.array(x) * (1.0 + by * rng.normal(size=np.shape(x)))
     picked = rng.random(found.shape) < odd
     found = np.where(picked, rng.choice(ODD, found.shape), found)
-    return found if found.shape else float(found)
+    return found.astype(np.asarray(x).dtype) if found.shape else float(found)
 
 
 # -- loops that were found -------------------------------------------------------------
@@ -143,11 +143,14 @@ def seeds_of(tape: Tape, rng: Any) -> list[Any]:
     """An adjoint for every output; not every output has one."""
     found: list[Any] = []
     for slot in tape.outputs:
-        shape, _ = tape.aval_of(slot)
+        shape, dtype = tape.aval_of(slot)
         seed = np.round(rng.normal(size=shape), 2)
-        found.append(seed if shape else float(seed))
+        if dtype == "float32":
+            found.append(np.float32(seed))
+        else:
+            found.append(seed if shape else float(seed))
     if len(found) == 1:
-        return [1.0 if not np.shape(found[0]) else found[0]]
+        return [found[0] if np.shape(found[0]) else type(found[0])(1)]
     return [None if rng.random() < 0.2 else seed for seed in found]
 
 

@@ -57,20 +57,31 @@ class Grower(Bodies):
             self.tracked.add("p")
         if self.chance(0.3):
             shape = (self.one((self.m, self.n)), self.one((self.m, self.n)))
-            self.argument(
-                "A",
-                np.array(
-                    [[self.number() for _ in range(shape[1])] for _ in range(shape[0])]
-                ),
-            )
+            self.argument("A", self.table(*shape))
             self.matrices["A"] = shape
         if self.chance(0.3):
-            self.argument("v", np.array([self.number() for _ in range(3)]))
-            self.vectors.append("v")
+            self.small_arrays()
+        if self.chance(0.15):
+            self.say(f"order = {self.rng.permutation(self.n).tolist()}")
+            self.orders["order"] = self.n
         if self.chance(0.3):
             numbers = [self.number() for _ in range(self.n)]
             self.say(f"table = {numbers}")
             self.tables["table"] = self.n
+
+    def table(self, high: int, wide: int) -> Any:
+        return np.array([[self.number() for _ in range(wide)] for _ in range(high)])
+
+    def small_arrays(self) -> None:
+        """Arguments that hold arrays of three numbers."""
+        self.argument("v", np.array([self.number() for _ in range(3)]))
+        self.vectors.append("v")
+        if self.chance(0.5):
+            self.argument("X", self.table(self.n, 3))
+            self.many["X"] = self.n
+        if self.flavour == "smooth" and self.chance(0.4):
+            self.argument("M", self.table(3, 3))
+            self.matrices["M"] = (3, 3)
 
     # -- loops -----------------------------------------------------------------------
 
@@ -121,10 +132,16 @@ class Grower(Bodies):
         if grows:
             self.say(f"{grows} = []")
             self.kept = {grows: 0}
+        if self.vectors and self.chance(0.3):
+            self.kept[self.fresh("vs")] = 0
+            self.say(f"{[*self.kept][-1]} = []")
         text, low, high, trips = self.bounds()
         self.loop(text, low, high, trips)
         for grown, each in self.kept.items():
-            if each:
+            if each and grown[0] == "v":
+                self.many[grown] = each * trips
+                self.traits.add("kept arrays")
+            elif each:
                 self.rows[grown] = each * trips
                 self.tracked.add(grown)
                 self.traits.add("kept")
@@ -159,6 +176,11 @@ class Grower(Bodies):
     def list_of_state(self) -> None:
         """A list that loops write to."""
         name = self.fresh("u")
+        if self.chance(0.3):  # an array, of which a write makes another one
+            self.say(f"{name} = x * 1.0")
+            self.rows[name] = self.writable[name] = self.rows["x"]
+            self.tracked.add(name)
+            return
         from_list = "p" in self.rows
         self.say(f"{name} = " + ("list(p)" if from_list else f"[a] * {self.n + 1}"))
         self.rows[name] = self.rows["p"] if from_list else self.n + 1
@@ -212,6 +234,9 @@ class Grower(Bodies):
         self.say(f"return {self.result()}")
         source = f"def f({', '.join(self.names)}):\n" + "\n".join(self.lines) + "\n"
         inputs = tuple(map(self.odd, self.inputs) if self.chance(0.12) else self.inputs)
+        if self.chance(0.05):
+            self.traits.add("float32")
+            inputs = tuple(map(_narrow, inputs))
         traits = frozenset(self.traits)
         return LoopProgram(self.seed, self.flavour, source, inputs, traits)
 
@@ -240,6 +265,11 @@ class Grower(Bodies):
         if self.chance(0.5):
             return float(np.round(x))
         return float(self.one(ODD)) if self.chance(0.15) else x
+
+
+def _narrow(x: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return x.astype(np.float32) if isinstance(x, np.ndarray) else x
 
 
 def program(seed: int) -> LoopProgram:

@@ -116,7 +116,9 @@ class Writer:
         self.tracked: set[str] = set()
         self.matrices: dict[str, tuple[int, int]] = {}
         self.tables: dict[str, int] = {}
-        self.vectors: list[str] = []
+        self.orders: dict[str, int] = {}  # lists of indices below their length
+        self.vectors: list[str] = []  # arrays of three numbers
+        self.many: dict[str, int] = {}  # lists of such arrays, matrices of such rows
 
     # -- chances ---------------------------------------------------------------
 
@@ -153,6 +155,12 @@ class Writer:
             a, b = self.indices[-2:]
             if a.low + b.low >= 0 and a.high + b.high < length:
                 moving.append(f"{a.name} + {b.name}")
+        if self.orders and self.chance(0.1):
+            order = self.one(self.orders)
+            below = self.orders[order]
+            fits = [i.name for i in self.indices if i.low >= 0 and i.high < below]
+            if fits and below <= length:
+                return f"{order}[{self.one(fits)}]"
         if moving and self.chance(0.85):
             latest = [text for text in moving if self.indices[-1].name in text]
             return str(self.one(latest if latest and self.chance(0.7) else moving))
@@ -168,6 +176,13 @@ class Writer:
             return None
         name = self.one(self.rows)
         return Term(f"{name}[{self.place(self.rows[name])}]", name in self.tracked)
+
+    def small(self) -> str:
+        """An array of three numbers."""
+        if self.many and self.chance(0.4):
+            name = self.one(self.many)
+            return f"{name}[{self.place(self.many[name])}]"
+        return str(self.one(self.vectors))
 
     def constant(self) -> Term:
         """A number of the iteration, or of the program."""
@@ -190,7 +205,7 @@ class Writer:
         if turn < 0.85 and (found := self.element()):
             return found
         if turn < 0.88 and self.vectors:
-            return Term(f"{self.one(self.vectors)}[{self.whole(0, 2)}]", True)
+            return Term(f"{self.small()}[{self.whole(0, 2)}]", True)
         return self.constant()
 
     def sure(self, depth: int = 1) -> Term:
