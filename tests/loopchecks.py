@@ -19,12 +19,18 @@ from tapegrad.tape.tape import Tape
 if TYPE_CHECKING:
     from loopwords import LoopProgram
 
+# What counts as a loop in these checks: programs are short, so that very many run.
+SIZES = {"trips": 2, "steps": 4}
 # Programs that get a check: one in so many.
 SHARES = {
     "unrolled": 1,
     "forward": 13,
     "again": 7,
     "file": 17,
+    "few": 11,
+    "rows": 17,
+    "lanes": 23,
+    "simple": 13,
     "machine": 19,
     "native": 101,
 }
@@ -176,6 +182,50 @@ def file(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
     return [] if read == rolled else ["another tape in the file"]
 
 
+def few(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """Few carries are kept, and the others computed again: the same bits."""
+    del rolled
+    fewer = tape.rolled(**SIZES, checkpoint=2)
+    inputs = leaves_of(made.inputs)
+    seeds = [1.0 if not tape.aval_of(slot)[0] else None for slot in tape.outputs]
+    one, other = (interpreted(t, inputs, seeds) for t in (tape, fewer))
+    if isinstance(one, BranchChanged):
+        return []
+    same = [*map(bits, one[0] + one[1])] == [*map(bits, other[0] + other[1])]
+    return [] if same else [f"checkpoints: {other} and {one} unrolled"]
+
+
+def rows(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """Jacobians, output by output."""
+    one, other = (flat_numbers(t.jacobian(*made.inputs)) for t in (tape, rolled))
+    alike = np.array_equal(np.isnan(one), np.isnan(other)) and near(other, one, 1e-12)
+    return [] if alike else [f"jacobian: {other} rolled, {one} unrolled"]
+
+
+def lanes(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """Many points at once."""
+    if tape.guards:
+        return []
+    given = [
+        [np.array([y, y]) for y in x] if isinstance(x, list) else np.stack([x, x])
+        for x in made.inputs
+    ]
+    one, other = (flat_numbers(tg.vmap(t)(*given)) for t in (tape, rolled))
+    return [] if near(other, one, 1e-12) else [f"vmap: {other} and {one} unrolled"]
+
+
+def simple(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
+    """Simplified, it has the same values."""
+    less = rolled.simplify()
+    less.check()
+    inputs, seeds = leaves_of(made.inputs), [None] * len(tape.outputs)
+    one, other = (interpreted(t, inputs, seeds) for t in (tape, less))
+    if isinstance(one, BranchChanged):
+        return []
+    same = [*map(bits, one[0])] == [*map(bits, other[0])]
+    return [] if same else [f"simplified: {other[0]} and {one[0]} unrolled"]
+
+
 def machine(made: LoopProgram, tape: Tape, rolled: Tape) -> list[str]:
     """The tape machine, and NumPy's sweeps in bulk, by the public names."""
     if len(tape.outputs) != 1 or tape.aval_of(tape.outputs[0])[0]:
@@ -223,6 +273,10 @@ CHECKS = {
     "forward": forward,
     "again": again,
     "file": file,
+    "few": few,
+    "rows": rows,
+    "lanes": lanes,
+    "simple": simple,
     "machine": machine,
     "native": native,
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from loopchecks import CHECKS, SHARES, bits, interpreted, leaves_of
+from loopchecks import CHECKS, SHARES, SIZES, bits, interpreted, leaves_of
 from loopsource import program
 from loopwords import ODD, LoopProgram
 
@@ -22,8 +22,6 @@ from tapegrad.errors import BranchChanged
 from tapegrad.tape.tape import Tape
 
 Counts = collections.Counter[str]
-# What counts as a loop in these checks: programs are short, so that very many run.
-SIZES = {"trips": 2, "steps": 4}
 
 
 def judged(seed: int, *, whole: bool = False) -> tuple[Counts, list[str]]:
