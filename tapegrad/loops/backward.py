@@ -159,13 +159,13 @@ class Backward:
         number = self.length - 1 - run.first
         place = self.order[number]
         state = [
-            _entry(m, self.kept[p], place) if number else self.first[p]
+            entry(m, self.kept[p], place) if number else self.first[p]
             for p in made.state
         ]
         operands = [now[port] for port in made.takes]
         operands += state
-        operands += [_entry(m, self.entries[p], place) for p in made.xs]
-        operands += [_entry(m, seeds[port], place) for port in made.seeds]
+        operands += [entry(m, self.entries[p], place) for p in made.xs]
+        operands += [entry(m, seeds[port], place) for port in made.seeds]
         operands += [now[port] for port in made.fixed]
         operands += [seeds[started(port, number)] for port in made.starts]
         operands += [self.constants[p] for p in made.constants]
@@ -181,10 +181,7 @@ class Backward:
         return min(self.order[self.length - 1 - turn] for turn in ends)
 
     def _part(self, x: Any, low: int, count: int) -> Any:
-        if count == self.length:
-            return x
-        rest = [(0, size, 1) for size in self.m.shape(x)[1:]]
-        return self.m.index(x, key=((low, count, 1), *rest))
+        return x if count == self.length else part(self.m, x, low, count)
 
     # -- what the turns tell of x ----------------------------------------------
 
@@ -306,10 +303,16 @@ class Backward:
         self._tell(made, found, self._low(run), run.turns)
 
 
-def _entry(m: Any, x: Any, place: int) -> Any:
+def entry(m: Any, x: Any, place: int) -> Any:
     """One entry along the first axis."""
     rest = [(0, size, 1) for size in m.shape(x)[1:]]
     return m.index(x, key=(place, *rest))
+
+
+def part(m: Any, x: Any, low: int, count: int) -> Any:
+    """Consecutive entries along the first axis."""
+    rest = [(0, size, 1) for size in m.shape(x)[1:]]
+    return m.index(x, key=((low, count, 1), *rest))
 
 
 def truths(shape: tuple[int, ...], *, there: bool) -> Any:

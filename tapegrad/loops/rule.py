@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tapegrad.errors import DomainError, ShapeError
-from tapegrad.loops import tapes
 from tapegrad.loops.adjoints import pulled
 from tapegrad.loops.backward import Backward, Part
+from tapegrad.loops.forward import pushed
 from tapegrad.loops.tapes import Layout
 from tapegrad.loops.walker import Walker, in_turn, piled
 from tapegrad.passing import Before
@@ -92,33 +92,7 @@ def _run(m: Any, xs: Sequence[Any], params: Mapping[str, Any]) -> list[Any]:
 def _push(
     m: Any, dots: Sequence[Any], ys: Sequence[Any], xs: Sequence[Any], params: Any
 ) -> list[Any]:
-    layout = layout_of(params)
-    carry, constants = layout.carry, layout.carry + layout.xs
-    if not params["length"] and not m.records:
-        return [*dots[:carry], *[None] * layout.ys]
-    start = [place for place in layout.smooth(0) if dots[place] is not None]
-    moving = tapes.reached(layout, start)
-    first = [place for place in moving if place < carry]
-    tape = tapes.ahead(layout, moving)
-    tangents = {
-        place: m.like(0, xs[place]) if dots[place] is None else dots[place]
-        for place in moving
-    }
-    operands: list[Any] = []
-    for low, high in ((0, carry), (carry, constants), (constants, len(xs))):
-        operands += xs[low:high]
-        operands += [dot for place, dot in tangents.items() if low <= place < high]
-    grown = dict(params) | {
-        "tape": tape,
-        "carry": carry + len(first),
-        "xs": layout.xs + sum(carry <= place < constants for place in moving),
-    }
-    found = m.nested(SCAN, operands, grown)
-    parts: list[Any] = [None] * len(ys)
-    places = [*first, *layout.smooth_out(carry)]
-    for place, part in zip(places, found[carry:], strict=True):
-        parts[place] = part
-    return parts
+    return pushed(m, SCAN, layout_of(params), dots, ys, xs, params)
 
 
 def _pull(

@@ -99,20 +99,23 @@ def reached(layout: Layout, moving: Sequence[int]) -> list[int]:
         found |= more
 
 
-def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
+def ahead(
+    layout: Layout, moving: Sequence[int], *, closed: bool
+) -> tuple[Tape, list[int]]:
     """The body with tangents: carry, carry_dot; x, x_dot; constants, their dots.
 
     Args:
         layout: of the body.
-        moving: places of the inputs that have a tangent, in order; of the carry all
-            that one reaches in any iteration (see `reached`).
+        moving: places of the inputs that have a tangent, in order.
+        closed: of the carry these are all that a tangent reaches in any iteration (see
+            `reached`), and each is given, zeros where nothing comes.
 
     Returns:
-        A body whose outputs are the carry, its tangents, and the tangents of y.
+        A body whose outputs are the carry, and tangents; and of which outputs.
     """
     base, carry = sweeps.flat(layout.tape), layout.carry
     known = base._known
-    key = f"ahead {carry} {moving}"
+    key = f"ahead {carry} {moving} {closed}"
     if key in known:
         return known[key]  # type: ignore[no-any-return]
     recorder = Recorder(derives=True)
@@ -126,10 +129,14 @@ def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
         slots = sweeps.replay(base, m, inputs)
         seeds = {base.inputs[place]: dot for place, dot in dots.items()}
         found = sweeps.tangent(base, m, slots, seeds)
-        first = [place for place in moving if place < carry]
-        places = [*first, *layout.smooth_out(carry)]
+        told = [
+            place
+            for place in layout.smooth_out(0)
+            if (closed and place in dots and place < carry)
+            or found[base.outputs[place]] is not None
+        ]
         outputs = [slots[i] for i in base.outputs[:carry]]
-        for place in places:
+        for place in told:
             slot = base.outputs[place]
             outputs.append(
                 m.like(0, slots[slot]) if found[slot] is None else found[slot]
@@ -140,7 +147,7 @@ def ahead(layout: Layout, moving: Sequence[int]) -> Tape:
     for low, high in itertools.pairwise(ends):
         order += inputs[low:high]
         order += [dots[place] for place in moving if low <= place < high]
-    known[key] = _frozen(recorder, order, made)
+    known[key] = _frozen(recorder, order, made), told
     return known[key]  # type: ignore[no-any-return]
 
 

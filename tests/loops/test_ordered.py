@@ -135,6 +135,13 @@ def places(way: Any, x: Any, a: Any) -> Any:
     return ends[0]
 
 
+def late(way: Any, x: Any, a: Any) -> Any:
+    """A carry that begins as a number, where its root has an infinite slope."""
+    body = lambda now, v, c: ([np.sqrt(now[0]) * c[0] + v[0] * v[0]], [now[0]])
+    (s,), (y,) = way.loop(body, [0.0], [way.read(x, 0, 1, N)], [a], N)
+    return s + y[4]
+
+
 def nested(way: Any, x: Any, a: Any) -> Any:
     """A loop in the body of a loop; constants go on adding through both."""
 
@@ -162,6 +169,7 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         (slots, (0.3, 0.8)),
         (vectors, (XS, 0.8)),
         (places, (XS, 0.4)),
+        (late, (XS, 0.4)),
         (nested, (XS, 0.4)),
     )
 }
@@ -214,15 +222,28 @@ def test_few_carries_kept(name: str, snapshots: int) -> None:
 
 
 @EVERY
+def test_tangents_have_the_same_bits(name: str) -> None:
+    f, args = PROGRAMS[name]
+    plain, rolled = pair(f, *args)
+    rng = np.random.default_rng(3)
+    for at in others(args):
+        dots = tuple(rng.normal(size=np.shape(x)) if np.shape(x) else 0.7 for x in args)
+        with np.errstate(all="ignore"):
+            assert differing(plain.jvp(at, dots), rolled.jvp(at, dots)) == "", at
+
+
+@EVERY
 def test_other_modes(name: str) -> None:
-    """Forward mode, forward over reverse, reverse over reverse."""
+    """Forward over reverse, reverse over reverse."""
+    if name == "late":
+        pytest.skip("its second derivative is no number at the start")
     f, args = PROGRAMS[name]
     plain, rolled = pair(f, *args)
     rng = np.random.default_rng(3)
     at = tuple(np.abs(x) + 0.3 if np.shape(x) else x for x in args)
     dots = tuple(rng.normal(size=np.shape(x)) if np.shape(x) else 0.7 for x in args)
+    at = tuple(x if np.shape(x) else abs(x) for x in at)
     for take in (
-        lambda tape: tape.jvp(at, dots),
         lambda tape: tape.hvp(at, dots),
         lambda tape: tape.hessian(*at),
     ):
