@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tapegrad.errors import CompileError
-from tapegrad.native.arrays import orders
+from tapegrad.native.arrays import numbers, orders
 from tapegrad.native.arrays.cutting import (
     beginning,
     beside,
@@ -36,7 +36,13 @@ BOXES = 27
 
 
 class Items(Functions):
-    """Functions, and how an item goes into them."""
+    """Functions, and how an item goes into them.
+
+    Attributes:
+        runs: whether very many inputs or outputs are gone through by loops.
+    """
+
+    runs = False
 
     # -- items -----------------------------------------------------------------
 
@@ -53,6 +59,8 @@ class Items(Functions):
             self._pieces(node)
         elif item.kind == "writes":
             self._writes(node)
+        elif item.kind == "handed out":
+            numbers.hand_out(self, item.nodes)
         elif item.kind in {"scatter_add", "gather_set"}:
             self._written(node)
         else:
@@ -205,8 +213,12 @@ class Items(Functions):
     def _pieces(self, node: Node) -> None:
         """A concatenation part by part; a scatter or write: all, and then entries."""
         if node.op == "concat":
-            for part, view in zip(node.args, beside(node), strict=True):
-                self._one_nest(part, node, view)
+            views = beside(node)
+            for low, high in numbers.taken(node, runs=self.runs):
+                if high - low > 1:
+                    numbers.take(self, node, low, high)
+                else:
+                    self._one_nest(node.args[low], node, views[low])
             return
         if node.op == "scatter":
             self._fill(node, number(0, KINDS[node.dtype]))

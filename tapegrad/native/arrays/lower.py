@@ -19,6 +19,7 @@ from tapegrad.errors import CompileError
 from tapegrad.native.arrays.function import ARGUMENTS
 from tapegrad.native.arrays.graph import Node
 from tapegrad.native.arrays.heirs import put_in_outputs
+from tapegrad.native.arrays.numbers import handed_out, lifted
 from tapegrad.native.arrays.places import Stored
 from tapegrad.native.arrays.plan import Plan
 from tapegrad.native.arrays.rows import graph_of
@@ -61,7 +62,12 @@ class LoweredArrays:
 
 
 def lower_arrays(
-    tape: Tape, lanes: int = 0, *, fast: bool = False, apart: bool = True
+    tape: Tape,
+    lanes: int = 0,
+    *,
+    fast: bool = False,
+    apart: bool = True,
+    runs: bool = True,
 ) -> LoweredArrays:
     """Lower a flat tape, of arrays and numbers.
 
@@ -71,6 +77,8 @@ def lower_arrays(
             on as many of them as the word after the pointers to inputs says.
         fast: whether functions of vectors may be off by 4 ulps.
         apart: whether those that many loops call may take vectors as operands.
+        runs: whether very many numbers that are taken or given may be gone through by
+            loops over the pointers to them.
 
     Raises:
         CompileError: a step has no native code.
@@ -86,14 +94,20 @@ def lower_arrays(
     join_scans(graph, outputs)
     join_writes(graph, outputs)
     forced: set[Node] = set()
+    runs = runs and not lanes
+    if runs:
+        outputs, forced = lifted(graph, outputs)
     before = len(graph.nodes)
     while True:
         del graph.nodes[before:]
         plan = Plan(graph, outputs, forced, lanes=lanes > 0)
         plan.items = ordered(plan)
         plan.items = grouped(plan)
+        if runs:
+            plan.items = handed_out(plan)
         put_in_outputs(plan)
         text = _Text(plan, lanes, fast=fast)
+        text.runs = runs
         lowered = text.run(len(tape), apart=apart)
         if not text.wanted:
             return lowered

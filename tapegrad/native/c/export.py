@@ -165,7 +165,7 @@ def _part(
     if tape.arrays or base.arrays:
         from tapegrad.native.arrays import lower_arrays
 
-        found = lower_arrays(tape, apart=False)
+        found = lower_arrays(tape, apart=False, runs=False)
         body, calls, arena = found.body, found.calls, found.arena_bytes
     else:
         lowered = lower(tape, numbercalls.CHUNK)
