@@ -232,11 +232,11 @@ def test_tangents_have_the_same_bits(name: str) -> None:
             assert differing(plain.jvp(at, dots), rolled.jvp(at, dots)) == "", at
 
 
-@EVERY
+# at 0 the root of a number that is no variable has an infinite second slope, and the
+# loop stores its tangent, 0, with the others
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "late"])
 def test_other_modes(name: str) -> None:
     """Forward over reverse, reverse over reverse."""
-    if name == "late":
-        pytest.skip("its second derivative is no number at the start")
     f, args = PROGRAMS[name]
     plain, rolled = pair(f, *args)
     rng = np.random.default_rng(3)
