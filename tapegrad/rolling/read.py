@@ -156,7 +156,6 @@ class _Reading:
         self.bad = np.zeros(count, bool)
         self.even = True
         self.started: dict[int, Truths] = {}  # carried: where they are what they are
-        self.owners: dict[int, Column] = {}
         offsets = work.offsets[begin : begin + period + 1]
         self.width = int(offsets[-1] - offsets[0])
         self.step = np.repeat(np.arange(period), np.diff(offsets)).tolist()
@@ -185,7 +184,7 @@ class _Reading:
             iteration, made = divmod(int(owners[late]) - self.begin, self.period)
             lag = late - iteration
             if lag:
-                self.started[position], self.owners[position] = fits, owners
+                self.started[position] = fits
                 return Operand(CARRIED, (made, int(within[late])), lag)
             self.bad |= ~fits
             return Operand(LOCAL, (made, int(within[late])))
@@ -251,7 +250,8 @@ class _Reading:
         for position, fits in self.started.items():
             lag = self.operands[position].lag
             rows = slice(start, start + min(lag, more))
-            if (self.owners[position][rows] >= outside).any():
+            owners = self.work.owner[self._slots(position)[rows]]
+            if (owners >= outside).any():
                 return False
             if not fits[start + lag : start + more].all():
                 return False
