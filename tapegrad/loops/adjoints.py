@@ -162,9 +162,10 @@ def _planned(
     """The adjoints by way of tapes of turns."""
     mine = {port.place: x for port, x in seeds.items() if port[::2] == ("seed", False)}
     marks = {port.place: x for port, x in seeds.items() if port[::2] == ("seed", True)}
+    which, few = stretches(loop.length, loop.order, mine, marks)
     begin = Beginning(
         have=_have(now),
-        stretches=stretches(loop.length, loop.order, mine, marks),
+        stretches=which,
         starts=[
             _have(
                 {
@@ -181,7 +182,7 @@ def _planned(
     )
     runs, exact = plan(loop.layout, begin)
     m = loop.m
-    if not exact and not m.records and not m.symbolic:
+    if not (exact and few) and not m.records and not m.symbolic:
         return exactly.through(loop, now, seeds, live, first)
     return loop.through(runs, now, seeds, likes)
 

@@ -134,7 +134,7 @@ def lifted(
 
 def stretches(
     length: int, order: range, seeds: Mapping[int, Any], masks: Mapping[int, Any]
-) -> list[Stretch]:
+) -> tuple[list[Stretch], bool]:
     """Which adjoints of y are there in which turns.
 
     Args:
@@ -142,6 +142,11 @@ def stretches(
         order: the place of each iteration in the arrays.
         seeds: adjoints of y, by place.
         masks: theirs. One that is an array is known: what it leaves out is absent.
+
+    Returns:
+        The stretches, and whether there are few enough. Where there are not, what is
+        known is left to the masks: their zeros are added, which are nothing in the
+        steps themselves.
     """
     always: dict[Port, int] = {}
     known: dict[Port, Any] = {}
@@ -153,18 +158,18 @@ def stretches(
         else:
             always[port] = THERE if mask is None else MASKED
     if not known:
-        return [Stretch(length, always)]
+        return [Stretch(length, always)], True
     table = np.stack(list(known.values()))
     changes = np.flatnonzero((table[:, 1:] != table[:, :-1]).any(0)) + 1
     if len(changes) >= STRETCHES:
-        return [Stretch(length, always | dict.fromkeys(known, MASKED))]
+        return [Stretch(length, always | dict.fromkeys(known, MASKED))], False
     found = []
     for stop in (*changes.tolist(), length):
         there = {
             port: THERE for port, row in zip(known, table, strict=True) if row[stop - 1]
         }
         found.append(Stretch(stop, always | there))
-    return found
+    return found, True
 
 
 def _rows(mask: Any, length: int) -> Any:

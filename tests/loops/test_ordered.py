@@ -293,6 +293,53 @@ def test_an_adjoint_that_comes_and_goes_stays_away() -> None:
         assert compared(plain, rolled, (x, 0.3)) == ""
 
 
+def test_many_stretches_at_numbers() -> None:
+    """Of a long stack every other slot is asked for."""
+    length = 60
+
+    def f(way: Any, x: Any, a: Any) -> Any:
+        body = lambda now, v, c: ([now[0] + v[0]], [v[0] * c[0] - np.sqrt(abs(v[0]))])
+        _, (y,) = way.loop(body, [a], [way.read(x, 0, 1, length)], [a], length)
+        again = lambda now, v, c: ([now[0] + v[0] * c[0]], [])
+        half = y.window(1, 2, length // 2)
+        (s,), _ = way.loop(again, [a * 1.0], [half], [a], length // 2)
+        return s
+
+    x = np.linspace(-1.0, 2.0, length)
+    plain, rolled = pair(f, x, -0.3)
+    x[[6, 7, 20, 21]] = [0.0, -0.0, 0.0, np.inf]
+    for at in ((x, -0.3), (x, 0.0)):
+        with np.errstate(all="ignore"):
+            assert differing(plain.gradient(*at), rolled.gradient(*at)) == ""
+            # a tape of it adds zeros; they are equal, if not in their signs
+            one, other = (gradient_tape(tape)(*at) for tape in (plain, rolled))
+        for a, b in zip(leaves(one), leaves(other), strict=True):
+            assert np.array_equal(a, b, equal_nan=True)
+
+
+@EVERY
+@pytest.mark.parametrize("arithmetic", ["mpmath", "float32"])
+def test_other_arithmetics(name: str, arithmetic: str) -> None:
+    f, args = PROGRAMS[name]
+    plain, rolled = pair(f, *args)
+    at = tuple(np.abs(x) + 0.3 if np.shape(x) else abs(x) for x in args)
+    one, other = (tape.gradient(*at, arithmetic=arithmetic) for tape in (plain, rolled))
+    for a, b in zip(leaves(one), leaves(other), strict=True):
+        assert np.array_equal(a, b)
+
+
+@EVERY
+def test_eager_values(name: str) -> None:
+    """A tape that is applied to Values leaves one step behind."""
+    f, args = PROGRAMS[name]
+    _, rolled = pair(f, *args)
+    at = tuple(np.abs(x) + 0.3 if np.shape(x) else abs(x) for x in args)
+    values = [tg.array(x) if np.shape(x) else tg.Value(x) for x in at]
+    rolled(*values).backward()
+    for value, found in zip(values, leaves(rolled.gradient(*at)), strict=True):
+        assert np.allclose(value.grad, found, rtol=1e-12)
+
+
 # -- what a derivative's tape holds ----------------------------------------------------
 
 
