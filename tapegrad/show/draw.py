@@ -267,6 +267,7 @@ def _boxes_of_tape(tape: Tape, args: Sequence[Any]) -> list[Box]:
                     f"v{step.slots.start}",
                 )
             )
+    _check_size(len(boxes))  # bodies of loops among them
     return boxes
 
 

@@ -122,6 +122,23 @@ def test_a_picture_has_a_frame_for_each_loop():
         assert {left.strip(), right.strip()} <= nodes
 
 
+def test_bodies_count_in_a_picture():
+    rows = [np.sin, np.cos, np.tanh, np.square]
+    order = np.random.default_rng(3).integers(0, 4, 2_500).tolist()
+
+    def long(x):
+        for _ in range(8):
+            for k in order:
+                x = rows[k](x)
+        return x
+
+    tape = tg.record(long, 0.5)
+    assert len(tape) < 10
+    with pytest.raises(ShapeError, match="shows nothing"):
+        tg.draw(tape)
+    assert len(str(tape).splitlines()) < 80
+
+
 def test_traces_and_json_are_of_the_steps():
     tape = rolled(chain, LINE, 3.0)
     raw = tape.unrolled()
