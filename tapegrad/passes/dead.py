@@ -1,4 +1,7 @@
-"""Dead steps dropped: what no output, input or guard needs. Floor 4."""
+"""Dead steps dropped: what no output, input or guard needs. Floor 4.
+
+A loop of which nobody reads anything stays where its body has a guard.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from tapegrad.rules import TABLE
 from tapegrad.tape.lines import Lines
 from tapegrad.tape.tape import Tape
 
@@ -28,15 +32,43 @@ def prune(tape: Tape, *, labels: bool = False) -> Tape:
     return tape if keep.all() else _only(tape, keep)
 
 
+def guarded(tape: Tape) -> bool:
+    """Whether a tape has guards, those of its sub-tapes among them."""
+    known = tape._known  # noqa: SLF001 - the notebook of the tape
+    if "guarded" not in known:
+        known["guarded"] = "guard" in tape.operations or bool(steps_with_guards(tape))
+    return known["guarded"]  # type: ignore[no-any-return]
+
+
+def steps_with_guards(tape: Tape) -> list[int]:
+    """The steps with sub-tapes that have guards."""
+    nested = [TABLE[name].nested or name == "call" for name in tape.operations]
+    if not any(nested):
+        return []
+    return [
+        number
+        for number in np.flatnonzero(np.array(nested)[tape.opcode]).tolist()
+        if any(
+            isinstance(value, Tape) and guarded(value)
+            for _, value in tape.statics[tape.static[number]]
+        )
+    ]
+
+
 def _kept(tape: Tape, uses: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     """Which steps are not dead: the unread are dropped, then what only they read."""
     owns = np.diff(tape.first)
     maker = np.repeat(np.arange(len(tape)), owns)
     read = np.zeros(len(tape), bool)
     read[maker[uses > 0]] = True
+    held = steps_with_guards(tape)
+    read[held] = True
     dead = np.flatnonzero(~read & (owns > 0)).tolist()  # a guard owns no slot and stays
     keep = np.ones(len(tape), bool)
     left, makers, operands = uses.tolist(), maker.tolist(), tape.operands.tolist()
+    for step in held:  # as if somebody read it
+        for slot in range(tape.first[step], tape.first[step + 1]):
+            left[slot] += 1
     first, offsets = tape.first, tape.offsets
     while dead:
         step = dead.pop()

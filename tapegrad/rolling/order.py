@@ -73,12 +73,14 @@ def ordered(loop: Loop, work: Work) -> list[Access] | None:
     found = sorted(accesses(loop, work), key=_rank)
     sources = {access.source for access in found}
     for source in sources:
-        mine = [access for access in found if access.source == source]
-        if not _smooth(work, mine):
+        mine = [a for a in found if a.source == source and _smooth(work, a)]
+        if not mine:
             continue
         rest = _fixed(loop, work, source)
         if rest is None:
             return None
+        # what no moving read meets is added up in the loop, in its order
+        rest = [one for one in rest if any((a.elements == one[0]).any() for a in mine)]
         if not _plain(mine, rest) and not _agree(mine, rest, loop.trips):
             return None
     return found
@@ -89,10 +91,9 @@ def _rank(access: Access) -> tuple[int, int, int]:
     return (-first if last >= first else first, access.step, -access.operand)
 
 
-def _smooth(work: Work, mine: Sequence[Access]) -> bool:
+def _smooth(work: Work, access: Access) -> bool:
     """Whether a derivative passes through what is read."""
-    first = mine[0]
-    slot = first.source if first.source != SLOTS else int(first.elements[0])
+    slot = access.source if access.source != SLOTS else int(access.elements[0])
     return work.tape.aval_of(slot)[1] in FLOATING
 
 
@@ -126,11 +127,8 @@ def _fixed(loop: Loop, work: Work, source: int) -> list[tuple[int, int, int]] | 
 def _plain(mine: Sequence[Access], rest: Sequence[tuple[int, int, int]]) -> bool:
     """Whether all go at one stride: then that of the first entries is the order."""
     stride = mine[0].stride
-    if not stride or any(access.stride != stride for access in mine):
-        return False
-    return not any(
-        (access.elements == element).any() for access in mine for element, _, _ in rest
-    )
+    alike = all(access.stride == stride for access in mine)
+    return bool(stride) and alike and not rest
 
 
 def _agree(

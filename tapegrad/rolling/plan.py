@@ -20,7 +20,15 @@ from tapegrad.rolling.find import periods, runs
 from tapegrad.rolling.homes import Homes
 from tapegrad.rolling.order import SLOTS, Access, ordered
 from tapegrad.rolling.presence import Presence, Reached
-from tapegrad.rolling.read import Loop, Made, fixed_operands, loops, starts
+from tapegrad.rolling.read import (
+    LOCAL,
+    Loop,
+    Made,
+    fixed_operands,
+    loops,
+    starts,
+    step_of,
+)
 from tapegrad.rolling.work import Column, Work, blocks
 
 # Loops that one may be cut into.
@@ -174,9 +182,25 @@ def _cut(found: list[Planned], work: Work, options: Options) -> list[Planned]:
         kept = _without_clashes(kept, work)
         if len(kept) == len(found) and all(map(operator.is_, kept, found)):
             # a loop that gives nothing would be a step without a slot
-            return [x for x in found if x.stacked or x.last or x.loop.lags]
+            return [
+                x
+                for x in found
+                if x.stacked or x.last or x.loop.lags or _guards(x, work)
+            ]
         found = kept
     return []
+
+
+def _guards(one: Planned, work: Work) -> bool:
+    """Whether a loop that gives nothing has a guard; then it gives a condition."""
+    tape, loop = work.tape, one.loop
+    code = (*tape.operations, "guard").index("guard")
+    rows = tape.opcode[work.steps[loop.start : loop.start + loop.period]].tolist()
+    for operand, step in zip(loop.operands, step_of(loop, work), strict=True):
+        if operand.kind == LOCAL and rows[step] == code:
+            one.last = {operand.made}
+            return True
+    return False
 
 
 def _seams(one: Planned, homes: Homes) -> list[int]:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tapegrad import sweeps
+from tapegrad.rolling.rows import Key, entrywise
 from tapegrad.rolling.stretches import Ids, Stretches
 from tapegrad.rolling.writing import Body, Columns, Entries
 from tapegrad.tape.tape import Step, Tape
@@ -61,7 +63,7 @@ class _Walk:
         self.columns = Columns(base, self.out)
         self.ends: set[int] = set()
         self.grids: set[int] = set()
-        self.bodies: dict[int, Body] = {}
+        self.bodies: dict[tuple[int, ...], tuple[Body, dict[int, list[Key]]]] = {}
 
     def tape(self) -> Tape:
         """The new tape."""
@@ -231,26 +233,62 @@ class _Walk:
     def _loop(self, step: Step) -> None:
         """A loop: its body, as often as it goes round."""
         params = step.params
-        key = id(params["tape"])
-        if key not in self.bodies:
-            flat = sweeps.flat(params["tape"])
-            early = not ordered(flat)
-            self.bodies[key] = Body(unrolled(flat), self.out, early=early)
-        body = self.bodies[key]
         carry, trips = params["carry"], params["length"]
         turns = slice(None, None, -1 if params["reverse"] else 1)
         behind = carry + params["xs"]
+        tables = {
+            place: found
+            for place, slot in enumerate(step.operands[carry:behind], carry)
+            if (found := self._table(slot)) is not None
+        }
+        body, keys = self._body(params["tape"], [*tables])
         starts = [self._name(slot) for slot in step.operands[:carry]]
-        moving = [
-            self._moving(step.operands[place], body.apart(place))[turns]
-            for place in range(carry, behind)
-        ]
+        moving: list[Ids | Entries] = []
+        taken = carry
+        for place in range(carry, behind):
+            if place in keys:
+                moving += [
+                    self._constants(tables[place][(slice(None), *key)])[turns]
+                    for key in keys[place]
+                ]
+                taken += len(keys[place])
+                continue
+            slot = step.operands[place]
+            moving.append(self._moving(slot, body.apart(taken))[turns])
+            taken += 1
         fixed = [self._name(slot) for slot in step.operands[behind:]]
         ends, given = body.written(starts, moving, fixed, trips)
         for slot, name in zip(step.slots, ends, strict=False):
             self.names[slot] = name
         for slot, stack in zip(step.slots[carry:], given, strict=True):
             self.stacks[slot] = stack[turns]
+
+    def _body(
+        self, tape: Tape, tables: Sequence[int]
+    ) -> tuple[Body, dict[int, list[Key]]]:
+        """What an iteration writes; and of tables, the entries that it reads."""
+        key = id(tape), *tables
+        if key not in self.bodies:
+            flat = sweeps.flat(tape)
+            early, keys = not ordered(flat), dict[int, list[Key]]()
+            body = Body(unrolled(flat), self.out, early=early)
+            split = [place for place in tables if body.apart(place)]
+            if split:
+                made, keys = entrywise(body.flat, split)
+                body = Body(made, self.out, early=early)
+            self.bodies[key] = body, keys
+        return self.bodies[key]
+
+    def _table(self, slot: int) -> Any:
+        """The rows of a table of constants; None for anything else, or for numbers."""
+        step = self.base.step(self.base.owner(slot))
+        if step.primitive.name != "const" or len(self.base.aval_of(slot)[0]) < 2:
+            return None
+        return np.asarray(step.params["value"])
+
+    def _constants(self, rows: Any) -> Ids:
+        """The names of constants, one for each row."""
+        return np.array([self.out.constant(x) for x in _apart(rows)], np.int64)
 
     def _moving(self, slot: int, apart: bool) -> Ids | Entries:
         """What the iterations read, one after the other.
@@ -266,8 +304,7 @@ class _Walk:
             return found
         step = base.step(base.owner(slot))
         if step.primitive.name == "const":  # a table
-            rows = np.asarray(step.params["value"])
-            return np.array([self.out.constant(x) for x in _apart(rows)], np.int64)
+            return self._constants(np.asarray(step.params["value"]))
         shape = base.aval_of(slot)[0]
         return Entries(self._name(slot), shape, 1, np.arange(shape[0]))
 

@@ -147,7 +147,7 @@ class Body:
         """Whether an input is an array that is read entry by entry alone."""
         slot, steps = self.flat.inputs[place], self.columns.steps
         return slot not in self.flat.outputs and all(
-            _entry(self.flat.step(number)) is not None
+            entry_of(self.flat.step(number)) is not None
             for number in steps[self.readers(slot)].tolist()
         )
 
@@ -160,7 +160,7 @@ class Body:
         return int(readers[0]) if len(readers) else len(columns.steps)
 
 
-def _entry(step: Step) -> tuple[int, ...] | None:
+def entry_of(step: Step) -> tuple[int, ...] | None:
     """The place of the one entry that a step reads of an array, axis by axis."""
     key = step.params.get("key", ())
     one = step.primitive.name == "index" and all(type(part) is int for part in key)
@@ -308,6 +308,7 @@ class _Turns:
         for slot, found in self.arrays.items():
             for step in body.readers(slot).tolist():
                 more = int(np.searchsorted(self.at, step, "right"))
-                key = _entry(body.flat.step(int(mine.steps[step]))) or ()
-                entries = found.moved(found.places[(slice(None), *key)])
+                key = entry_of(body.flat.step(int(mine.steps[step]))) or ()
+                places: Any = (slice(None), *key)
+                entries = found.moved(found.places[places])
                 yield step + more, int(mine.offsets[step]) + more, entries

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from tapegrad.passes.dead import guarded
 from tapegrad.rules import TABLE
 from tapegrad.rules.shapes import FLOATING, Shape, reduced
 
@@ -205,3 +206,12 @@ class Graph:
                 part = self.add("part", (owner,), shape, dtype, place=place)
                 self._known[key, place] = part
         return tuple(self._known[key, place] for place in range(len(avals)))
+
+    def stays(self, node: Node) -> bool:
+        """Whether a node is needed though nobody reads it: for a guard, or a check."""
+        if node.op in {"guard", "check"}:
+            return True
+        if node.op != "call" or node.params.get("joined", False):
+            return False
+        bodies = [node.params[name] for name in ("body", "cond") if name in node.params]
+        return any(guarded(self.tapes[body]) for body in bodies)

@@ -124,7 +124,7 @@ class Plan:
         self._alias()
 
     def _live(self, outputs: Iterable[Node]) -> list[Node]:
-        seen = {n for n in self.graph.nodes if n.op in {"guard", "check"}} | {*outputs}
+        seen = {n for n in self.graph.nodes if self.graph.stays(n)} | {*outputs}
         stack = list(seen)
         while stack:
             for arg in stack.pop().args:

@@ -79,6 +79,7 @@ def _joined(graph: Graph, one: Node, other: Node) -> dict[Node, Node] | None:
     body = prune(dataclasses.replace(body, outputs=tuple(kept)))
     graph.tapes[body.digest] = body
     one.params = {**one.params, "body": body.digest}
+    other.params = {**other.params, "joined": True}
     return moved
 
 

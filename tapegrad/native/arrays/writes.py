@@ -26,7 +26,7 @@ def join_writes(graph: Graph, outputs: Sequence[Node]) -> None:
     A node "writes" has the array it begins with and the values; its parameters are
     their keys, and for each whether it is added to what is there.
     """
-    live = {node for node in graph.nodes if node.op in {"guard", "check"}} | {*outputs}
+    live = {node for node in graph.nodes if graph.stays(node)} | {*outputs}
     stack = list(live)
     uses: dict[Node, int] = dict.fromkeys(outputs, 1)
     while stack:
