@@ -95,6 +95,9 @@ class _Arrays:
     def like(self, value: int, other: Any) -> Any:
         return np.full(np.shape(other), float(value))
 
+    def dtype(self, x: Any) -> str:
+        return np.asarray(x).dtype.name
+
     def __getattr__(self, name: str) -> Any:
         row = TABLE[name]
         whole: Any = row.numpy

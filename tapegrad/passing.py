@@ -254,7 +254,8 @@ def _pulled(
     if mask is None and row.marks is None:
         return [(None, part, None) for part in parts]
     if row.kind == "linear":
-        if (mask is None or known(mask)) and (row.marks is not None or m.records):
+        moved = row.marks is not None or (m.records and not row.indices)
+        if (mask is None or known(mask)) and moved:
             unders = through(m, row, mask, y, xs, params)
             return [
                 (None, None if under is False else part, under)
