@@ -140,3 +140,25 @@ def test_slots_of_two_shapes_make_no_stack():
 def test_what_an_iteration_reads_as_text(shape, where, text):
     start, stride, length = where
     assert index_text(shape, "i", len(shape), start, stride, length) == text
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda x: x[np.array([0, 2, 2, 4])],
+        lambda x: (x.astype(np.float32) * np.float32(2.0)).astype(np.float64),
+        lambda x: np.tril(x * np.ones((5, 5)))[:, 3],
+        lambda x: np.concatenate([x, x])[::2],
+    ],
+)
+def test_one_slot_through_other_rows_that_move(way):
+    """What of a stack nobody reads is absent: through indices, dtypes, zeros too."""
+
+    def f(x):
+        return row("entry", way(x), place=1) ** 2
+
+    x = np.arange(1.0, 6.0)
+    tape = tg.record(f, x)
+    want = tg.record(lambda x: way(x)[1] ** 2, x).gradient(x)
+    for found in (tape.gradient(x), tape.adjoint_tape()(x), tape.compile().gradient(x)):
+        np.testing.assert_array_equal(found, want)
