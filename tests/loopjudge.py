@@ -10,16 +10,18 @@ import collections
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from loopchecks import CHECKS, SHARES, SIZES, bits, interpreted, leaves_of
+from loopchecks import CHECKS, SHARES, SIZES, bits, interpreted, leaves_of, points
 from loopsource import program
-from loopwords import ODD, LoopProgram
 
 import tapegrad as tg
 from tapegrad.errors import BranchChanged
 from tapegrad.tape.tape import Tape
+
+if TYPE_CHECKING:
+    from loopwords import LoopProgram
 
 Counts = collections.Counter[str]
 
@@ -67,7 +69,7 @@ def _judged(made: LoopProgram, counts: Counts, *, whole: bool) -> list[str]:
     tally(made, tape, rolled, counts)
     failures = _tried("check", rolled.check)
     rng = np.random.default_rng([made.seed, 21])
-    for name, inputs in _points(made, rng):
+    for name, inputs in points(made, rng):
         leaves = leaves_of(inputs)
         failures += _tried(name, compared, tape, rolled, leaves, rng, counts)
     for name, share in SHARES.items():
@@ -83,22 +85,6 @@ def _tried(name: str, check: Callable[..., Any], *given: Any) -> list[str]:
         return [f"{name}: {words}" for words in check(*given) or []]
     except Exception as problem:  # noqa: BLE001 - the seed must be told
         return [f"{name}: raised {type(problem).__name__}: {problem}"]
-
-
-def _points(made: LoopProgram, rng: Any) -> Iterator[tuple[str, Any]]:
-    """The point of the recording, one near it, and one of odd numbers."""
-    yield "at the recorded point", made.inputs
-    yield "at another point", [_moved(rng, x, 0.05) for x in made.inputs]
-    yield "at an odd point", [_moved(rng, x, 0.0, odd=0.15) for x in made.inputs]
-
-
-def _moved(rng: Any, x: Any, by: float, odd: float = 0.0) -> Any:
-    if isinstance(x, list):
-        return _moved(rng, np.array(x), by, odd).tolist()
-    found = np.array(x) * (1.0 + by * rng.normal(size=np.shape(x)))
-    picked = rng.random(found.shape) < odd
-    found = np.where(picked, rng.choice(ODD, found.shape), found)
-    return found.astype(np.asarray(x).dtype) if found.shape else float(found)
 
 
 # -- loops that were found -------------------------------------------------------------

@@ -170,7 +170,7 @@ class Grower(Bodies):
             ("0.0", "0.0", "1.0", "a", self.sure(1).text, self.leaf().text)
         )
         self.say(f"{name} = {start}")
-        self.terms.append(Term(name, start == "a"))
+        self.terms.append(Term(name, tracked=False))  # it may become a number
         self.carried.append(name)
 
     def list_of_state(self) -> None:
