@@ -30,6 +30,9 @@ FIXED, LANES, SERIAL = range(3)
 
 # What a function takes, in additions, where turns are computed side by side and not.
 CALLED = 8
+# Steps of a body that is taken apart: as loops they take longer to build. Bytes of the
+# arrays between the parts.
+LONG, ROOM = 4000, 1 << 30
 # What an array costs that goes from one loop to the other, in additions.
 CROSSING = 2
 
@@ -171,13 +174,16 @@ class _Loop:
         ]
         seen = {*self.body.outputs}
         between += [slot for slot in stacked if slot not in seen]
+        crossing = sum(map(self._size, between))
+        if len(self.steps) > LONG or 8 * self.length * crossing > ROOM:
+            return False
         work = [0, 0]
         for step in self.steps:
             moving = [slot for slot in step.slots if self.kind[slot] != FIXED]
             each = _work(step.primitive) * sum(map(self._size, moving))
             work[step.number in self.core] += each
         leaves, stays = work
-        return leaves >= max(1, CROSSING * sum(map(self._size, between)), stays)
+        return leaves >= max(1, CROSSING * crossing, stays)
 
     def _size(self, slot: int) -> int:
         """Entries of a slot in one turn."""

@@ -19,6 +19,7 @@ from tapegrad.passes.slim import slim
 from tapegrad.readings.mixed import MIXED
 from tapegrad.rules import TABLE
 from tapegrad.tape.recorder import Columns
+from tapegrad.tape.tape import SCALAR
 
 LENGTH = 300
 # Rows that are the same bits everywhere.
@@ -400,3 +401,27 @@ def test_the_inner_loops_of_a_listing() -> None:
     if "x86_64" in platform.machine():
         assert "mulpd" in loops[0]  # several entries at a time
         assert "mulsd" not in loops[0]
+
+
+@pytest.mark.parametrize(("length", "left"), [(1000, True), (10_000_000, False)])
+def test_loops_that_are_too_long_keep_their_terms(length, left) -> None:
+    """Thirty terms an iteration would be gigabytes between the parts."""
+
+    def f(x):
+        def body(s, a):
+            for k in range(30):
+                s = np.maximum(0.5 * s, np.exp(a * (k + 0.5)))
+            return s, None
+
+        return tg.scan(body, x[0], x)[0]
+
+    tape = tg.record(f, np.ones(3))
+    (scan,) = [step for step in tape if step.primitive.name == "scan"]
+    out = Columns()
+    first = out.input(0.5, ((), "float64"))
+    x = out.input(0.0, ((length,), "float64"))
+    made = out.append(SCAN, [first, x], {**scan.params, "length": length}, [SCALAR])
+    grown = expanded(out.freeze((first, x), tuple(made)), native=True)
+    (loop,) = [step for step in grown if step.primitive.name == "scan"]
+    assert ("exp" in grown.operations) == left
+    assert ("exp" in loop.params["tape"].operations) != left
