@@ -185,12 +185,14 @@ def _concatenate(g: Graph, *xs: Node, axis: int) -> Node:
 def _window(g: Graph, x: Node, slots: bool, **where: int) -> Node:
     del slots
     shape, key = flat_key(x.shape, **where)
-    return _index(g, g.reshape(x, shape), key)
+    found: Node = _index(g, g.reshape(x, shape), key)
+    return found
 
 
 @rule
 def _entry(g: Graph, x: Node, place: int) -> Node:
-    return _index(g, x, row_key(x.shape, place))
+    found: Node = _index(g, x, row_key(x.shape, place))
+    return found
 
 
 @rule
