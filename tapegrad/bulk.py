@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tapegrad import masks, passing, pulls
+from tapegrad import arriving, masks, passing, pulls
 from tapegrad.readings import NUMPY
 from tapegrad.readings.mixed import MIXED
 from tapegrad.rules import TABLE, Primitive
@@ -267,7 +267,7 @@ def adjoint_of_arrays(columns: Columns, seeds: Mapping[int, Any]) -> dict[int, A
             if passing.smooth(made[0]):
                 todo += (i for i in made[1] if columns.aval_at(i)[1] in FLOATING)
     bars = _Bars(seeds)
-    sums = passing.Sums(MIXED, bars)
+    sums = arriving.Sums(MIXED, bars)
     primal = functools.partial(_primal, columns)
     for slot in sorted(rows, reverse=True):
         row, operands, static, y = rows[slot]

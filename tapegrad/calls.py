@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad import bulk, short, sweeps
 from tapegrad.ambient import current
 from tapegrad.apply import apply, make
+from tapegrad.arriving import active
 from tapegrad.binding import (
     arithmetic_of,
     bind_for,
@@ -320,7 +321,7 @@ def adjoints(tape: Tape, args: Sequence[Any], arithmetic: str = "float64") -> li
     seeds = [ones_of(base, m, slot) for slot in base.outputs]
     _, bars = sweep(base, m, inputs, seeds)
     # the quick tiers do not look at what depends on an input
-    live = sweeps.active(base, base.inputs)
+    live = active(base, base.inputs)
     return [
         result(m, zero_of(base, m, slot) if bar is None or not mine else bar)
         for slot, (bar, mine) in enumerate(zip(bars, live, strict=True))

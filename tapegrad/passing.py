@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tapegrad.errors import DomainError, IndexOutOfBounds
-from tapegrad.masks import either, fit_mask, known, masked, read, some_of, through
+from tapegrad.masks import fit_mask, known, masked, read, some_of, through
 from tapegrad.rules import Primitive
 from tapegrad.rules.movement import spread, unbroadcast
 from tapegrad.rules.shapes import FLOATING
@@ -138,65 +138,6 @@ def fit(m: Any, x: Any, aval: Any) -> Any:
         if m.shape(x) != shape:
             x = m.broadcast_to(x, shape=shape)
     return x if m.dtype(x) == dtype else m.astype(x, dtype=dtype)
-
-
-class Before(NamedTuple):
-    """What the operands of a step have received so far, for rows that go on adding.
-
-    A loop adds to an operand in every iteration, one after the other; the sum of what
-    it adds would be rounded differently.
-
-    Args:
-        slots: the operands.
-        bars: their adjoints, None where nothing has arrived.
-        masks: of those, None where there is none.
-        live: whether an adjoint is wanted.
-    """
-
-    slots: Sequence[int]
-    bars: Sequence[Any]
-    masks: Sequence[Any]
-    live: Sequence[bool]
-
-
-class Sums:
-    """Adjoints as they accumulate, and the masks that they carry.
-
-    Args:
-        m: the reading.
-        bars: adjoints by slot, None where nothing has arrived.
-    """
-
-    __slots__ = ("bars", "m", "masks")
-
-    def __init__(self, m: Any, bars: Any) -> None:
-        self.m = m
-        self.bars = bars
-        self.masks: dict[int, Any] = {}
-
-    def add(self, slot: int, share: Any, under: Any) -> None:
-        """Add a contribution; a slot stays masked while all of them are."""
-        before = self.bars[slot]
-        if before is None:
-            self.bars[slot] = share
-            if under is not None:
-                self.masks[slot] = under
-            return
-        self.bars[slot] = before + share
-        if slot in self.masks:
-            if under is None:
-                del self.masks[slot]
-            else:
-                under = either(self.m, self.masks[slot], under)
-                self.put(slot, self.bars[slot], under)
-
-    def put(self, slot: int, total: Any, under: Any) -> None:
-        """Set what a slot has received so far."""
-        self.bars[slot] = total
-        if under is None:
-            self.masks.pop(slot, None)
-        else:
-            self.masks[slot] = under
 
 
 def contributions(
@@ -322,37 +263,6 @@ def pulled_nested(
         return [(None, part, None) for part in parts]
     some = functools.reduce(m.logical_or, (some_of(m, masks[i]) for i in reached))
     return [masked(m, part, some) for part in parts]
-
-
-def absorbed(
-    sums: Sums,
-    row: Primitive,
-    slots: Sequence[int],
-    values: Any,
-    xs: Sequence[Any],
-    reads: Sequence[int],
-    live: Sequence[bool],
-    params: Mapping[str, Any],
-) -> list[tuple[Any, Any, bool]]:
-    """What a step passes on that goes on adding to what its operands have.
-
-    Returns:
-        For each operand the adjoint, its mask, and whether it is the whole sum.
-    """
-    bars, masks = sums.bars, sums.masks
-    mine = [bars[slot] for slot in slots]
-    if all(bar is None for bar in mine):
-        return [(None, None, False)] * len(xs)
-    before = Before(
-        reads,
-        [bars[i] for i in reads],
-        [masks.get(i) for i in reads],
-        [live[i] for i in reads],
-    )
-    under = [masks.get(slot) for slot in slots]
-    rule: Any = row.pull
-    ys = [values[slot] for slot in slots]
-    return rule(sums.m, mine, ys, xs, params, under, before)  # type: ignore[no-any-return]
 
 
 def _arms(m: Any, chosen: Any, bar: Any, mask: Any) -> list[tuple[Any, Any, Any]]:

@@ -17,12 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from tapegrad.arriving import Sums, absorbed, active
 from tapegrad.masks import fit_mask
 from tapegrad.passing import (
-    Sums,
-    absorbed,
     applied,
     contributions,
     fit,
@@ -31,10 +28,8 @@ from tapegrad.passing import (
     pulled_several,
     pushed,
     scaled,
-    smooth,
 )
 from tapegrad.rules import TABLE, Primitive
-from tapegrad.rules.shapes import FLOATING
 from tapegrad.tape.inline import inline
 from tapegrad.tape.tape import Tape
 
@@ -192,32 +187,6 @@ def flat(tape: Tape) -> Tape:
 def ruled(tape: Tape) -> bool:
     """Whether a tape has steps with sub-tapes and rules of their own."""
     return any(TABLE[name].nested for name in flat(tape).operations)
-
-
-def active(tape: Tape, wrt: Sequence[int]) -> list[bool]:
-    """Which slots depend on the chosen input slots through differentiable steps."""
-    reached = bytearray(tape.slot_count)
-    for slot in wrt:
-        reached[slot] = 1
-    kinds = [smooth(TABLE[name]) for name in tape.operations]
-    offsets, operands = tape.offsets.tolist(), tape.operands.tolist()
-    first = tape.first.tolist()
-    low = 0
-    for code, slot, end, high in zip(
-        tape.opcode.tolist(), first, first[1:], offsets[1:], strict=False
-    ):
-        if kinds[code]:
-            for i in operands[low:high]:
-                if reached[i]:
-                    for mine in range(slot, end):
-                        reached[mine] = 1
-                    break
-        low = high
-    if tape.arrays:  # a conversion to ints ends a derivative
-        floating = [dtype in FLOATING for _, dtype in tape.avals]
-        for slot in np.flatnonzero(~np.array(floating)[tape.aval]).tolist():
-            reached[slot] = 0
-    return list(map(bool, reached))
 
 
 def tangent(

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tapegrad import sweeps
+from tapegrad.arriving import Before
 from tapegrad.loops import exactly, tapes
 from tapegrad.loops.backward import Backward, Now, Part
 from tapegrad.loops.first import First, beginnings
 from tapegrad.loops.plan import Beginning, Run, lifted, plan, stretches
 from tapegrad.loops.turns import MASKED, THERE, Port, started
 from tapegrad.masks import masked, some_of
-from tapegrad.passing import Before
 from tapegrad.tape.tape import Tape
 
 NOTHING: Part = (None, None, False)

@@ -7,17 +7,20 @@ sweep itself is made for every iteration.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tapegrad import sweeps
+from tapegrad.arriving import Sums
 from tapegrad.loops.backward import Backward, Now, Piece, truths
 from tapegrad.loops.first import First
 from tapegrad.loops.turns import Port, merged
 from tapegrad.loops.walker import Walker, piled
-from tapegrad.passing import Sums
+from tapegrad.programs import program
+from tapegrad.tape.tape import Tape
 
 
 def through(
@@ -38,7 +41,7 @@ def through(
     """
     m, layout = loop.m, loop.layout
     base = sweeps.flat(layout.tape)
-    usual = merged(base, first.same)
+    usual = _Body(merged(base, first.same), m)
     wrt = [base.inputs[place] for place in live]
     ports = [port for port in seeds if port.word == "seed"]
     entries = Walker(m, list(loop.entries.values()), loop.order).at
@@ -47,8 +50,8 @@ def through(
     told: dict[int, list[Any]] = {place: [] for place in live if place in loop.entries}
     for number, state in loop.backwards():
         early = number < len(first.joined)
-        tape = merged(base, first.joined[number]) if early else usual
-        values = sweeps.replay(tape, m, [*state, *entries(number), *fixed])
+        body = _Body(merged(base, first.joined[number]), m) if early else usual
+        tape, values = body.tape, body.values(*state, *entries(number), *fixed)
         mine = dict(zip(ports, marks(number), strict=True))
         if early:
             mine |= {
@@ -73,7 +76,16 @@ def through(
     return now
 
 
-def _add(sums: Sums, tape: Any, now: Now) -> None:
+class _Body:
+    """The body, and a quick way to the values of all its slots."""
+
+    def __init__(self, tape: Tape, m: Any) -> None:
+        self.tape = tape
+        every = dataclasses.replace(tape, outputs=tuple(range(tape.slot_count)))
+        self.values = program(every, m)
+
+
+def _add(sums: Sums, tape: Tape, now: Now) -> None:
     """Adjoints onto their slots, in the order in which they would have arrived."""
     for word in ("sum", "start", "seed", "bar"):
         for port, bar in now.items():
@@ -85,7 +97,7 @@ def _add(sums: Sums, tape: Any, now: Now) -> None:
 
 
 def _after(
-    tape: Any,
+    tape: Tape,
     carry: int,
     live: Sequence[int],
     told: Mapping[int, Any],

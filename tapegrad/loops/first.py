@@ -13,8 +13,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from tapegrad import sweeps
+from tapegrad.arriving import Before
 from tapegrad.loops.tapes import Layout
-from tapegrad.passing import Before
 
 # So many iterations are looked at: carries that only change places never end.
 MOST = 8

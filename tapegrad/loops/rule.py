@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tapegrad.arriving import Before
 from tapegrad.errors import DomainError, ShapeError
 from tapegrad.loops.adjoints import pulled
 from tapegrad.loops.backward import Backward, Part
 from tapegrad.loops.forward import pushed
 from tapegrad.loops.tapes import Layout
 from tapegrad.loops.walker import Walker, in_turn, piled
-from tapegrad.passing import Before
 from tapegrad.programs import program
 from tapegrad.rules import Primitive
 from tapegrad.rules.primitive import row

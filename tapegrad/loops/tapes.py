@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapegrad import sweeps
+from tapegrad.arriving import active
 from tapegrad.passes import prune, simplify
 from tapegrad.passes.grown import LESS
 from tapegrad.readings.mixed import MIXED
@@ -92,7 +93,7 @@ def reached(layout: Layout, moving: Sequence[int]) -> list[int]:
     base, found = sweeps.flat(layout.tape), set(moving)
     carries = layout.smooth_out(0, layout.carry)
     while True:
-        live = sweeps.active(base, [base.inputs[place] for place in found])
+        live = active(base, [base.inputs[place] for place in found])
         more = {place for place in carries if live[base.outputs[place]]} - found
         if not more:
             return sorted(found)
@@ -161,7 +162,7 @@ def needed(layout: Layout, places: Sequence[int], seeded: Sequence[int]) -> list
     """
     base, found = sweeps.flat(layout.tape), set(places)
     leads = {
-        place: sweeps.active(base, [base.inputs[place]])
+        place: active(base, [base.inputs[place]])
         for place in layout.smooth(0, layout.carry)
     }
     while True:

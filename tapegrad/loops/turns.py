@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tapegrad import sweeps
+from tapegrad.arriving import Sums
 from tapegrad.loops.tapes import Layout
 from tapegrad.passes import prune, simplify
-from tapegrad.passing import Sums
 from tapegrad.readings.mixed import MIXED, plain
 from tapegrad.recorder import Recorder, RecorderReading, inputs_onto, recording_onto
 from tapegrad.tape.guards import Guard

@@ -156,7 +156,7 @@ class Primitive:
             for all; a mask is an array of truth values, or None. Its ``pull`` is
             given the mask, if it is known.
         absorbs: one with masks whose ``pull`` also takes what its operands have
-            received so far, or None (see `passing.Before`), and gives triples: whether
+            received so far, or None (see `arriving.Before`), and gives triples: whether
             the adjoint is the whole sum by now, or another part of it.
         digest: of a user's row, SHA-256 of its definition; empty for the table's own.
         told: of a user's row, its definition in one line, for people.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tapegrad import masks, passing
+from tapegrad import arriving, masks, passing
 from tapegrad.readings import reading
 from tapegrad.show.formulas import NAME, TEXT, WORD, Formula
 from tapegrad.show.text import number_text
@@ -32,7 +32,7 @@ class Contributions:
         self.names = [Formula(f"v{i}", *aval) for i, aval in enumerate(avals)]
         self.bars = [Formula(f"v{i}_bar", *aval) for i, aval in enumerate(avals)]
         # what has arrived: a name for each slot that is reached, with its mask
-        self.sums = passing.Sums(TEXT, [None] * tape.slot_count)
+        self.sums = arriving.Sums(TEXT, [None] * tape.slot_count)
         self._wholes: dict[int, Any] = {}
 
     def seed(self, slot: int) -> None:

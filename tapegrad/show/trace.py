@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad import sweeps
+from tapegrad.arriving import active
 from tapegrad.binding import arithmetic_of, bind, numbers
 from tapegrad.derivatives import scalar_output
 from tapegrad.errors import ShapeError
@@ -162,7 +163,7 @@ def _place(step: Step, operand: int, counted: dict[int, int]) -> int:
 
 def _formulas_alone(base: Tape) -> Trace:
     """A trace without numbers: both arms of every ``where``, no values."""
-    live = sweeps.active(base, base.inputs)
+    live = active(base, base.inputs)
     (output,) = base.outputs
     texts = Contributions(base)
     texts.seed(output)

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve_triangular
 
 from tapegrad import bulk, sweeps
+from tapegrad.arriving import active
 from tapegrad.passing import applied, fit, partials_of, pushed, scaled
 from tapegrad.rules import TABLE, Primitive
 from tapegrad.rules.movement import spread
@@ -60,7 +61,7 @@ def tangents(
     dots: list[Any] = [None] * tape.slot_count
     for slot, seed in seeds.items():
         dots[slot] = seed
-    live = sweeps.active(tape, list(seeds))
+    live = active(tape, list(seeds))
     rows = [TABLE[name] for name in tape.operations]
     statics = [dict(static) for static in tape.statics]
     first, offsets = tape.first.tolist(), tape.offsets.tolist()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad import sweeps
+from tapegrad.arriving import active
 from tapegrad.native.scalars.bars import Bars, count_up, into
 from tapegrad.native.scalars.entries import MOVEMENT, Entries, moved
 from tapegrad.native.scalars.templates import Template, template
@@ -39,7 +39,7 @@ class Sweep:
         self.base = base = entries.base
         self.out = out = entries.out
         self.wrt = wrt
-        self.live = sweeps.active(base, wrt)
+        self.live = active(base, wrt)
         self.bars: list[Any] = []
         self.masks: dict[int, int] = {}
         self.scalar = [not base.avals[kind][0] for kind in base.aval.tolist()]
@@ -132,7 +132,7 @@ class Sweep:
         return self.out.step(self._either, a, b)
 
     def _to_number(self, slot: int, share: int, under: int | None) -> None:
-        """Add a contribution to a number; see `passing.Sums`."""
+        """Add a contribution to a number; see `arriving.Sums`."""
         before = self.bars[slot]
         if before is None:
             self.bars[slot] = share
