@@ -10,6 +10,7 @@ import pytest
 import tapegrad as tg
 from tapegrad.errors import BranchChanged, TapeFormatError
 from tapegrad.native.machine.choice import forced
+from tapegrad.passes.slim import slim
 from tapegrad.rolling import body
 from tapegrad.tape.rolls import loops
 
@@ -278,6 +279,50 @@ def test_lanes_ask_for_one_branch():
     _, rolled = both(counted)
     with pytest.raises(tg.errors.RecordError, match="under vmap the branch at"):
         tg.vmap(rolled, in_axes=(0, None))(np.stack([X, X]), TOP)
+
+
+def long_unread(x, top):
+    """A recurrence that nobody reads, but guards; and a loop half of which is read."""
+    state, count, kept = top, 0, []
+    for v in x:
+        state = 0.5 * state + v
+        if state > 2 * top:
+            count += 1
+    total = 0.0
+    for v in x:
+        total = total + v * top
+        kept.append(total * v)
+    return total * count
+
+
+def recurrence(x, top):
+    state, count = top, 0
+    for v in x:
+        state = np.sin(0.5 * state + v)
+        if state > 0.1 * top:
+            count += 1
+    return count * top
+
+
+@pytest.mark.parametrize("f", [long_unread, recurrence])
+@pytest.mark.parametrize("name", ["native", "native gradient", "its native code"])
+def test_a_long_loop_that_nobody_reads_keeps_its_guards(f, name):
+    x = np.concatenate([X] * 30)
+    tape = tg.record(f, x, TOP, roll=False)
+    rolled = tape.rolled(**SIZES)
+    assert CALLS[name](rolled, x, TOP) is not None
+    x[-3] = -1.5
+    assert flipped(CALLS[name], rolled, x, TOP) == flipped(tape, x, TOP)
+
+
+def test_what_nobody_reads_of_a_loop_with_guards_is_dropped():
+    tape = tg.record(long_unread, X, TOP, roll=False).rolled(**SIZES)
+    slimmed = slim(tape)
+    guarded, other = loops(slimmed)
+    assert len(varying(slimmed)) == 1
+    assert guarded["carry"] == other["carry"] == 1
+    assert len(other["tape"].outputs) == 1
+    assert flipped(slimmed, X * 0.0, TOP) == flipped(tape, X * 0.0, TOP)
 
 
 # -- planted bugs ----------------------------------------------------------------------
