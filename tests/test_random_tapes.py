@@ -200,6 +200,6 @@ def test_a_smaller_program_fails_alike():
 
     smaller = minimal(found, wrong)
     assert wrong(smaller)
-    assert len(smaller.lines) <= 2
+    assert len(smaller.lines) <= min(3, len(found.lines))
     assert math.isfinite(float(tg.record(smaller, *smaller.inputs)(*smaller.inputs)))
     assert not judged(smaller).failures
