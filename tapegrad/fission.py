@@ -285,6 +285,9 @@ class _Loop:
         if not carries and not self.core:
             return {}
         taken, stacked = self._crossing()
+        if not carries and not stacked:  # guards alone: a step owns a slot
+            last = self._kept()[-1]
+            stacked = [*(last.operands if last.primitive is GUARD else last.slots)[:1]]
         constants = {step.slots.start: step for step in self.steps}
         fixed = [
             slot

@@ -425,3 +425,24 @@ def test_loops_that_are_too_long_keep_their_terms(length, left) -> None:
     (loop,) = [step for step in grown if step.primitive.name == "scan"]
     assert ("exp" in grown.operations) == left
     assert ("exp" in loop.params["tape"].operations) != left
+
+
+def test_a_loop_of_whole_numbers_that_are_taken_stays_for_them() -> None:
+    """They are no truth values: each turn looks at its own; the rest has left."""
+    size = 5 * LENGTH
+
+    def f(x):
+        return np.stack([np.sqrt(int(x[k]) * x[k] + 1.0) for k in range(size)])
+
+    x = np.linspace(2.0, 2.9, size)
+    tape = tg.record(f, x)
+    grown = expanded(tape, native=True)
+    (loop,) = [step for step in grown if step.primitive.name == "scan"]
+    body = loop.params["tape"]
+    assert "guard" in body.operations
+    assert "sqrt" not in body.operations
+    native = tape.compile()
+    assert native(x).tobytes() == tape(x).tobytes()
+    x[size // 2] = 3.5
+    with pytest.raises(tg.BranchChanged):
+        native(x)
