@@ -242,14 +242,22 @@ class _Recorded:
     def _fill(
         self, m: Any, values: Sequence[Any], out: dict[Port, Any], after: Any
     ) -> None:
-        """Nothing for the adjoints of carries where nothing arrives: -0.0."""
+        """Adjoints and masks of the carries in the form in which they are taken.
+
+        Where nothing arrives that is -0.0; where all of it does, a mask that is set.
+        """
         for port, what in self.given.have.items():
-            if port.word == "bar" and what and port not in after:
-                value = values[self.base.inputs[port.place]]
-                out[port] = -m.like(0, value)
+            if port.word != "bar" or not what or after.get(port) == what:
+                continue
+            nothing = port not in after
+            zero = m.like(0, values[self.base.inputs[port.place]])
+            if nothing:
+                out[port] = -zero
+            if what == MASKED:
+                compare = m.not_equal if nothing else m.equal
+                out[port._replace(mask=True)] = compare(zero, 0)
+            if nothing or what == MASKED:
                 after[port] = what
-                if what == MASKED:
-                    out[port._replace(mask=True)] = m.not_equal(m.like(0, value), 0)
 
     def _differs(self, recorder: Recorder, port: Port, out: Mapping[Port, Any]) -> bool:
         """Whether an adjoint, or its mask, is another one after the turn."""

@@ -199,9 +199,10 @@ def test_values_and_gradients_have_the_same_bits(name: str) -> None:
         assert compared(plain, rolled, at) == "", at
 
 
-@pytest.mark.parametrize("seed", range(120))
+# in 2132 masks come and go with the adjoints of y
+@pytest.mark.parametrize("seed", [*range(120), 2132])
 def test_random_loops(seed: int) -> None:
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([seed, 1] if seed < 2000 else seed)
     at = point(rng, 0.0)
     plain, rolled = pair(RandomLoop(seed), *at)
     for args in (at, point(rng, 0.3)):
