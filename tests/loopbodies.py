@@ -22,6 +22,9 @@ class Bodies(Writer):
         self.seed = seed
         self.n = self.whole(4, 8) if self.chance(0.93) else self.whole(9, 24)
         self.m = self.whole(2, 4)
+        # some programs are full of loops in loops, others of lists that grow
+        self.nests = 0.3 if self.chance(0.2) else 0.0
+        self.keeps = 0.9 if self.chance(0.2) else 0.35
         self.trips = 1  # iterations of the loops around
         self.carried: list[str] = []
         self.states: list[str] = []  # vectors that are carried
@@ -41,7 +44,9 @@ class Bodies(Writer):
 
     def statement(self) -> None:
         turn = self.rng.random()
-        if turn < 0.36:
+        if self.chance(self.nests):
+            self.inner()
+        elif turn < 0.36:
             self.temporary()
         elif turn < 0.62:
             self.update()

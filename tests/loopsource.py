@@ -128,7 +128,7 @@ class Grower(Bodies):
             self.states.append(name)
         if not self.writable and self.chance(0.2):
             self.list_of_state()
-        grows = self.fresh("ys") if self.chance(0.35) else ""
+        grows = self.fresh("ys") if self.chance(self.keeps) else ""
         if grows:
             self.say(f"{grows} = []")
             self.kept = {grows: 0}
