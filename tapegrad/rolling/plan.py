@@ -92,10 +92,15 @@ def _found(work: Work, options: Options) -> Iterator[Loop]:
     tried = periods(work)
     for period in tried:
         parts = [p for p in reversed(tried) if p < period and period % p == 0]
-        for begin, end in runs(work.kind, free, period, options.trips):
+        used = 0
+        for first, end in runs(work.kind, free, period, options.trips):
+            begin = max(first, used)  # stretches overlap by up to an iteration
+            if end - begin < options.trips * period:
+                continue
             mine = [part for part in parts if _repeats(work, begin, end, part)]
             for loop in _best(work, begin, end, [*mine, period], options):
                 free[loop.start : loop.end] = False
+                used = max(used, loop.end)
                 yield loop
 
 
