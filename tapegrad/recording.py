@@ -22,6 +22,7 @@ from tapegrad.real import as_data, frozen
 from tapegrad.recorder import Recorder, recording_onto
 from tapegrad.rules import TABLE
 from tapegrad.tape.differing import difference
+from tapegrad.tape.rolls import single
 from tapegrad.tape.structure import Structure, Tree, flatten, paths
 from tapegrad.tape.tape import Tape
 from tapegrad.value import Value
@@ -30,6 +31,8 @@ from tapegrad.value import Value
 FLOATS = (float, np.floating, Value)
 # Steps from which a tape is looked through for loops unasked.
 ROLLED = 4096
+# Steps that a loop must save for each number that it reads out of no array.
+SINGLES = 16
 
 
 class Recording:
@@ -150,7 +153,9 @@ def record(
         if tape != second:
             raise _differs(f, args, kwargs, (tape, second))
     if roll or (roll is None and len(tape) >= ROLLED and not lines):
-        tape = tape.rolled()
+        made = tape.rolled()
+        # many single numbers are put together for a loop, and taken apart behind it
+        tape = made if roll or SINGLES * single(made) < len(tape) else tape
     tape._known["function"] = f
     return tape
 

@@ -31,3 +31,12 @@ def work(tape: Tape) -> int:
         inner = sum(params["length"] * work(params["tape"]) for params in loops(tape))
         known["work"] = len(tape) + inner
     return known["work"]  # type: ignore[no-any-return]
+
+
+def single(tape: Tape) -> int:
+    """Slots that loops of a flat tape read one by one, because they are in no array."""
+    if "pack" not in tape.operations:
+        return 0
+    packs = tape.opcode == tape.operations.index("pack")
+    counts = tape.offsets[1:] - tape.offsets[:-1]
+    return int(counts[packs].sum())

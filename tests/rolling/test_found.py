@@ -225,6 +225,15 @@ def test_long_tapes_are_rolled_unasked():
     assert len(tg.record(f, 1.0, lines=True)) == 6003
 
 
+def test_loops_over_very_many_single_numbers_are_made_on_request():
+    def f(*xs):
+        return rosenbrock(xs)
+
+    start = np.linspace(0.0, 1.0, 500).tolist()
+    assert not list(loops(tg.record(f, *start)))
+    assert list(loops(tg.record(f, *start, roll=True)))
+
+
 def test_sums_may_be_added_in_any_order_if_asked():
     tape = tg.record(rosenbrock, LINE, roll=False)
     free = tape.rolled(trips=3, steps=20, reassociate=True)
