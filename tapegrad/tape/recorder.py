@@ -126,6 +126,9 @@ class Columns:
         else:
             static = tuple(sorted(params.items()))
             key = tuple([(k, type(value), value or repr(value)) for k, value in static])
+        if Tape in map(type, params.values()):
+            # sub-tapes are equal whatever the lines of their guards
+            key = key, tuple(_places(params))
         index = self._static_index.get(key)
         if index is None:
             index = self._static_index[key] = len(self.statics)
@@ -366,3 +369,21 @@ def _convert(flat: list[Any]) -> tuple[npt.NDArray[Any], ...]:
     table = np.fromiter(flat, np.float64, len(flat)).reshape(-1, 4)
     a, b, c = (table[:, place].astype(np.int32) for place in range(3))
     return a, b, c, table[:, 3].copy()
+
+
+def _places(params: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """What tells the guards of sub-tapes apart, inner ones too; no recursion."""
+    found: list[tuple[object, ...]] = []
+    waiting = [value for value in params.values() if isinstance(value, Tape)]
+    tops = list(waiting)
+    while waiting:
+        tape = waiting.pop()
+        if "places" in tape._known:  # noqa: SLF001 - the notebook of the tape
+            found += tape._known["places"]  # noqa: SLF001
+            continue
+        found += [guard.key for guard in tape.guards]
+        inner = [value for static in tape.statics for _, value in static]
+        waiting += [value for value in inner if isinstance(value, Tape)]
+    if len(tops) == 1:
+        tops[0]._known["places"] = found  # noqa: SLF001
+    return found

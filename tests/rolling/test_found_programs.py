@@ -191,3 +191,22 @@ def test_a_flipped_guard_tells_its_line():
     assert found[0] == found[1]
     assert found[0][2][0] == -1.0
     assert struct.pack("d", found[0][2][0]) == struct.pack("d", -1.0)
+
+
+def test_loops_of_one_shape_tell_lines_of_their_own():
+    def f(a, b):
+        while a * a > 0.01:
+            a = 0.6 * a
+        while b * b > 0.01:
+            b = 0.6 * b
+        return a + b
+
+    tape = tg.record(f, 2.0, 2.0, roll=False)
+    rolled = tape.rolled(trips=2, steps=4)
+    lines = []
+    for one in (tape, rolled, rolled.unrolled()):
+        for point in ((0.01, 2.0), (2.0, 0.01)):
+            with pytest.raises(tg.BranchChanged) as raised:
+                one(*point)
+            lines.append(raised.value.line - f.__code__.co_firstlineno)
+    assert lines == [1, 3] * 3
