@@ -225,22 +225,21 @@ def take(text: Any, node: Node, low: int, high: int) -> None:
 
 def _given(text: Any, which: str, i: str, first: int, stride: int) -> str:
     """The pointer to an input or output by the turn of a loop."""
-    scaled, place, at, pointer = (text.fresh() for _ in range(4))
-    text.emit(
-        f"{scaled} = mul nsw i64 {i}, {stride}",
-        f"{place} = add nsw i64 {scaled}, {first}",
-        f"{at} = getelementptr inbounds ptr, ptr %{which}, i64 {place}",
-        f"{pointer} = load ptr, ptr {at}",
-    )
-    return str(pointer)
+    return _loaded(text, "ptr", f"%{which}", i, first, stride)
 
 
 def _load(text: Any, pointer: str, i: str, offset: int, stride: int) -> str:
+    """A number by the turn of a loop."""
+    return _loaded(text, "double", pointer, i, offset, stride)
+
+
+def _loaded(text: Any, kind: str, base: str, i: str, first: int, stride: int) -> str:
+    """What stands at first + i*stride."""
     scaled, place, at, value = (text.fresh() for _ in range(4))
     text.emit(
         f"{scaled} = mul nsw i64 {i}, {stride}",
-        f"{place} = add nsw i64 {scaled}, {offset}",
-        f"{at} = getelementptr inbounds double, ptr {pointer}, i64 {place}",
-        f"{value} = load double, ptr {at}",
+        f"{place} = add nsw i64 {scaled}, {first}",
+        f"{at} = getelementptr inbounds {kind}, ptr {base}, i64 {place}",
+        f"{value} = load {kind}, ptr {at}",
     )
     return str(value)
