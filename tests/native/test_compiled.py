@@ -184,7 +184,7 @@ def long_chain(steps):
                 early.append(z)
         return z + sum(early)
 
-    return tg.record(f, 0.7, -1.3)
+    return tg.record(f, 0.7, -1.3, roll=False)
 
 
 @pytest.mark.parametrize("level", ["auto", "1"])
