@@ -17,6 +17,7 @@ import pytest
 import safetensors
 
 import tapegrad as tg
+from tapegrad.native.machine.choice import forced
 from tapegrad.rules import TABLE
 from tapegrad.tape import Columns, Guard
 from tapegrad.tape.files import atomic, container
@@ -420,7 +421,10 @@ def test_every_edge_holds_after_a_save_and_load():
         structure = Structure(tuple(Tree() for _ in inputs))
         tape = out.freeze(inputs, tuple(slots), structure=structure, example=edge.at)
         found = tg.from_bytes(tape.to_bytes())
-        one, two = found.value_and_gradient(*edge.at), tape.value_and_gradient(*edge.at)
+        # one tier for both: another one's NaN may have another sign
+        with forced(False):
+            one = found.value_and_gradient(*edge.at)
+            two = tape.value_and_gradient(*edge.at)
         assert np.asarray(one[0]).tobytes() == np.asarray(two[0]).tobytes()
         assert np.asarray(one[1]).tobytes() == np.asarray(two[1]).tobytes()
         slopes = np.atleast_1d(one[1])
