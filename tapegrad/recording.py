@@ -128,9 +128,8 @@ def record(
             (random numbers, clocks, global state).
         lines: note the source line of every step, for reports that name lines. A
             recorded step then takes some three times as long.
-        roll: make loops of steps that repeat (see `Tape.rolled`). By default that is
-            done where it pays: on tapes of thousands of steps whose lines are not
-            asked for. False keeps every step.
+        roll: make loops of steps that repeat (see `Tape.rolled`). By default where it
+            pays: on tapes of thousands of steps without lines. False keeps all steps.
         **kwargs: as args, by keyword.
 
     Returns:
