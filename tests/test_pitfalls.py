@@ -249,7 +249,7 @@ def shallow():
 @pytest.mark.usefixtures("shallow")
 def test_a_long_chain_needs_no_recursion():
     n = 50_000
-    tape = tg.record(chain(n), 1.0)
+    tape = tg.record(chain(n), 1.0, roll=False)
     assert len(tape) > 2 * n
     assert tape.value_and_gradient(3.0) == (6.0, 2.0)
     assert tape.jvp(3.0, 1.0) == (6.0, 2.0)

@@ -127,3 +127,14 @@ def test_the_least_of_many_digits_is_among_them():
     swept = tape.gradient(x, arithmetic="mpmath:50")
     assert found.tolist() == swept.tolist()
     np.testing.assert_allclose(found.astype(float), expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_shares_of_a_clip_at_nan(dtype):
+    """No share holds there: 0/0 of Python's numbers was an error."""
+    tape = tg.record(lambda x: np.clip(x[0], 0.5, x[1]), np.array([1.0, 2.0], dtype))
+    for place in (0, 1):
+        x = np.array([1.0, 2.0], dtype)
+        x[place] = np.nan
+        assert np.isnan(tape.gradient(x)).all()
+        assert np.isnan(tape.adjoint_tape()(x)).all()

@@ -130,13 +130,14 @@ def _clip_partials(m: Any, x: Any, low: Any, high: Any) -> Any:
     """Equal shares to all operands that the result is, as far as nearby points go.
 
     min(max(x, low), high) is x where low <= x <= high, low where x <= low <= high, and
-    high where that is at most max(x, low). No share is NaN by itself, but 0/0 is.
+    high where that is at most max(x, low). None of it holds where one is NaN.
     """
     larger = m.max(x, low)
     inner = m.logical_and(m.less_equal(low, x), m.less_equal(x, high))
     lower = m.logical_and(m.less_equal(x, low), m.less_equal(low, high))
     ones = [m.where(c, 1, 0) for c in (inner, lower, m.less_equal(high, larger))]
-    count = ones[0] + ones[1] + ones[2]
+    total = ones[0] + ones[1] + ones[2]
+    count = m.where(m.less(0, total), total, m.const("nan"))
     return tuple(one / count for one in ones)
 
 
