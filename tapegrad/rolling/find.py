@@ -6,7 +6,7 @@ one's). A distance that leads to the same distance is a candidate. Whether steps
 at it is then read off the column of kinds.
 
 Long tapes are looked at block by block, for short periods; and once more as a whole, at
-those windows whose hash is one of a few: equal windows are all among them, or none is.
+those windows that have no equal one near, and whose hash is one of a few.
 Sorting is the only part that is not linear.
 """
 
@@ -33,16 +33,17 @@ def periods(work: Work) -> list[int]:
     hashes: list[npt.NDArray[np.uint64]] = []
     for part in blocks(len(work)):
         hashed = _windows(signature(work, part))
-        for distance, times in _distances(np.arange(len(hashed)), hashed):
+        ahead = _ahead(hashed)
+        for distance, times in _distances(np.arange(len(hashed)), ahead):
             found[distance] = found.get(distance, 0) + times
         if few > 1:
-            kept = np.flatnonzero((hashed >> np.uint64(32)) % np.uint64(few) == 0)
+            some = (hashed >> np.uint64(32)) % np.uint64(few) == 0
+            kept = np.flatnonzero(some & (ahead[:-1] == len(hashed)))
             places.append(kept + part.start)
             hashes.append(hashed[kept])
     if few > 1:
-        for distance, times in _distances(
-            np.concatenate(places), np.concatenate(hashes)
-        ):
+        whole = _ahead(np.concatenate(hashes))
+        for distance, times in _distances(np.concatenate(places), whole):
             found[distance] = found.get(distance, 0) + times
     best = sorted(found, key=lambda d: -found[d])[:TRIED]
     return sorted(best, reverse=True)
@@ -60,7 +61,7 @@ def _of_reads(work: Work) -> Iterator[tuple[int, int]]:
     places = np.flatnonzero(ranks)[:BLOCK]
     read = work.place[places].astype(np.uint64)
     hashed = work.kind[places].astype(np.uint64) * MIX + read * (MIX | np.uint64(2))
-    yield from _distances(places, hashed * MIX)
+    yield from _distances(places, _ahead(hashed * MIX))
 
 
 def _windows(signature: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -74,29 +75,31 @@ def _windows(signature: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return hashed
 
 
-def _distances(
-    places: Column, hashed: npt.NDArray[np.uint64]
-) -> Iterator[tuple[int, int]]:
-    """Distances from window to equal window that repeat, and how often they do."""
+def _ahead(hashed: npt.NDArray[np.uint64]) -> Column:
+    """For each window the next equal one; the end for none, and for the end."""
     order = np.argsort(hashed, kind="stable")
     same = hashed[order[1:]] == hashed[order[:-1]]
-    ahead = np.full(
-        len(hashed) + 1, len(hashed)
-    )  # the next equal one; the end for none
+    ahead = np.full(len(hashed) + 1, len(hashed))
     ahead[order[:-1][same]] = order[1:][same]
+    return ahead
+
+
+def _distances(places: Column, ahead: Column) -> Iterator[tuple[int, int]]:
+    """Distances from window to equal window that repeat, and how often they do."""
+    count = len(places)
     where = np.append(places, 0)
     reach = ahead.copy()
     for _ in range(3):  # a window may stand several times in an iteration: sums
-        live = np.flatnonzero(reach[:-1] < len(hashed))
+        live = np.flatnonzero(reach[:-1] < count)
         if not len(live):
             return
         distance = where[reach[live]] - where[live]
-        table = np.zeros(len(hashed) + 1, np.int64)
+        table = np.zeros(count + 1, np.int64)
         table[live] = distance
         steady = distance[table[reach[live]] == distance]
         kinds, times = np.unique(steady, return_counts=True)
         yield from zip(kinds.tolist(), times.tolist(), strict=True)
-        reach = np.append(ahead[reach[:-1]], len(hashed))
+        reach = np.append(ahead[reach[:-1]], count)
 
 
 def runs(

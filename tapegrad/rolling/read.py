@@ -177,7 +177,7 @@ class _Reading:
             return Operand(FIXED if alike.all() else TABLE)
         owners = work.owner[slots]
         step = self.begin + self.step[position]
-        lags = step + np.arange(self.count) * self.period - owners
+        lags = step + np.arange(self.count, dtype=np.int32) * self.period - owners
         if owners[late] >= self.begin and lags[late] == lags[late - 1]:
             within = work.within(slots)
             fits = (lags == lags[late]) & (owners >= 0) & (within == within[late])

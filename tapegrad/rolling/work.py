@@ -102,20 +102,22 @@ def work_of(tape: Tape) -> Work:
         fixed[mine] = np.repeat(const[tape.opcode[part]], owns)
     entries = _Entries(tape)
     kinds = _Kinds(tape, entries)
-    kind = np.zeros(len(steps), np.int32)
+    kind: Column = np.zeros(len(steps), np.int32)
     place = np.zeros(len(steps) if entries.any else 0, np.int64)
     for part in blocks(len(steps)):
         kind[part] = kinds.of(steps[part])
         if entries.any:
             place[part] = entries.places(steps[part])
-    last = int(tape.offsets[-1])
+    kind = _apart(kind, kinds.single, tape, owner)  # the wide one is not kept
+    offsets: Column = np.full(len(steps) + 1, tape.offsets[-1], np.int32)
+    np.take(tape.offsets, steps, out=offsets[:-1], mode="clip")  # without a copy
     return Work(
         tape=tape,
         steps=steps,
-        kind=_apart(kind, kinds.single, tape, owner),
+        kind=kind,
         ranks=kinds.ranks(),
         place=place,
-        offsets=np.append(tape.offsets[steps], np.int32(last)),
+        offsets=offsets,
         owner=owner,
         const=fixed,
     )
@@ -126,7 +128,8 @@ def _apart(kind: Column, single: int, tape: Tape, owner: Column) -> Column:
     named = owner[list(tape.labels)] if tape.labels else np.zeros(0, np.int32)
     alone = np.union1d(named[named >= 0], np.flatnonzero(kind == single))
     kind[alone] = single + np.arange(len(alone))
-    return kind
+    few = not len(alone) and len(kind) and int(kind.max()) < 1 << 16
+    return kind.astype(np.uint16) if few else kind
 
 
 class _Entries:
