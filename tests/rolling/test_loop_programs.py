@@ -31,7 +31,7 @@ from tapegrad.loops import rule
 from tapegrad.rules import TABLE
 from tapegrad.tape.guards import Guard
 
-PROGRAMS, PART = 150, 25
+PROGRAMS, PART = 100, 25
 grown = functools.cache(program)
 
 
