@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tapegrad.errors import ShapeError
+from tapegrad.tape.rolls import rolled
 from tapegrad.tape.tape import Step, Tape
 
 # Up to so many steps are written out to be counted.
@@ -22,11 +23,6 @@ STACKING = frozenset({"window", "entry", "pack"})
 def found(step: Step) -> bool:
     """Whether a step is a loop that was found in steps (see `Tape.rolled`)."""
     return step.primitive.name == "scan" and bool(step.params.get("ordered", False))
-
-
-def rolled(tape: Tape) -> bool:
-    """Whether a tape has loops that were found in its steps."""
-    return any(map(found, _loops(tape)))
 
 
 def written_out(tape: Tape, most: int) -> Tape:

@@ -293,24 +293,17 @@ class _Builder:
         """Slots as one array: a window of an earlier loop's stack, or one by one."""
         shape, dtype = self.old.aval_of(int(slots[0]))
         aval = ((trips, *shape), dtype)
-        homes = {self._stack_of(slot) for slot in {int(slots[0]), int(slots[-1])}}
-        stack = homes.pop()
-        if stack is not None and not homes:
-            found = [self._home(slot) for slot in slots.tolist()]
-            turns = np.array([turn for _, turn, _ in found])
+        numbers = self.homes.numbers(self.work.owner[slots])
+        number = int(numbers[0])
+        if number >= 0 and (numbers == number).all():
+            turns, *made = self.plan[number].loop.makes(self.work, slots)
+            of = int(made[0][0]), int(made[1][0])
             strides = np.diff(turns)
-            alike = all(self.stacks.get((n, made)) == stack for n, _, made in found)
-            if alike and strides[0] and (strides == strides[0]).all():
+            alike = all((column == column[0]).all() for column in (*made, strides))
+            if alike and strides[0] and (number, of) in self.stacks:
                 where = _along(1, turns, trips) | {"slots": True}
-                return self._put(WINDOW, [stack], where, aval)
+                return self._put(WINDOW, [self.stacks[number, of]], where, aval)
         return self._put(PACK, self.operands(slots[::-1].tolist()), {}, aval)
-
-    def _stack_of(self, slot: int) -> int | None:
-        """The stack that a slot is in, if it is in one."""
-        if slot in self.moved or self.work.const[slot]:
-            return None
-        number, _, made = self._home(slot)
-        return self.stacks.get((number, made))
 
 
 def _along(axes: int, places: Column, trips: int) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def _of_reads(work: Work) -> Iterator[tuple[int, int]]:
     """
     if not len(work.place):
         return
-    ranks = np.append(work.ranks, 0)[np.minimum(work.kind, len(work.ranks))]
-    places = np.flatnonzero(ranks)[:BLOCK]
+    parts = [np.flatnonzero(work.ranks_of(p)) + p.start for p in blocks(len(work))]
+    places = np.concatenate(parts)[:BLOCK]
     read = work.place[places].astype(np.uint64)
     hashed = work.kind[places].astype(np.uint64) * MIX + read * (MIX | np.uint64(2))
     yield from _distances(places, _ahead(hashed * MIX))

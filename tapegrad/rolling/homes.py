@@ -36,9 +36,9 @@ class Homes:
         number = int(self.numbers(np.array([step]))[0])
         if number < 0:
             return None
-        loop = self.loops[number]
-        turn, place = divmod(step - loop.start, loop.period)
-        return number, turn, (place, int(self.work.within(np.array([slot]))[0]))
+        makes = self.loops[number].makes(self.work, np.array([slot]))
+        turn, place, within = (int(column[0]) for column in makes)
+        return number, turn, (place, within)
 
     def gone_through(self, reads: Iterable[Access]) -> set[tuple[int, Made]]:
         """The slots of bodies that moving reads of later loops begin or end in."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tapegrad.passes.slim import copied
 from tapegrad.rolling.order import SLOTS, Access
 from tapegrad.rolling.work import Column
 from tapegrad.rules import TABLE
@@ -79,13 +80,7 @@ def without(body: Tape, first: int, count: int, made: Sequence[Group]) -> Tape:
     for number, step in enumerate(body):
         if step.primitive.name == "input" or number in packs:
             continue
-        slots = out.append(
-            step.primitive,
-            [moved[slot] for slot in step.operands],
-            step.params,
-            [body.aval_of(slot) for slot in step.slots],
-        )
-        moved |= dict(zip(step.slots, slots, strict=True))
+        copied(body, step, out, moved)
     return out.freeze(tuple(inputs), tuple(moved[slot] for slot in body.outputs))
 
 

@@ -156,10 +156,9 @@ def _twice(loop: Loop, work: Work, begun: dict[tuple[Made, int], int]) -> bool:
 
 def _alike(loop: Loop, work: Work) -> bool:
     """Whether each operand has one shape and dtype in all iterations."""
-    aval, base = work.tape.aval, work.offsets[loop.start]
-    width = len(loop.operands)
-    for position in range(width):
-        slots = work.operands[base + position : base + width * loop.trips : width]
+    aval = work.tape.aval
+    for position in range(len(loop.operands)):
+        slots = loop.slots(work, position)
         if (aval[slots] != aval[slots[-1]]).any():
             return False
     return True
@@ -263,16 +262,9 @@ def _asked(found: list[Planned], work: Work) -> list[Column]:
 def _note(one: Planned, slots: Column, work: Work) -> None:
     """Note what is asked of a loop: in all iterations, or in the last one only."""
     loop = one.loop
-    turns, steps = np.divmod(work.owner[slots] - loop.start, loop.period)
-    within = work.within(slots)
-    last: dict[Made, bool] = {}
-    for turn, step, place in zip(
-        turns.tolist(), steps.tolist(), within.tolist(), strict=True
-    ):
-        made = step, place
-        last[made] = last.get(made, True) and turn == loop.trips - 1
-    one.stacked = {made for made, only in last.items() if not only}
-    one.last = {made for made, only in last.items() if only and made not in loop.lags}
+    asked = loop.turns(work, slots)
+    one.stacked = {made for made in asked if (asked[made] < loop.trips - 1).any()}
+    one.last = set(asked) - one.stacked - set(loop.lags)
 
 
 def _cuts(loop: Loop, reached: Reached) -> list[int]:

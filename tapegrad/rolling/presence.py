@@ -83,13 +83,8 @@ class Presence:
 
     def _loop(self, loop: Loop, reads: Sequence[Access], slots: Column) -> Reached:
         work = self.work
-        found = Reached()
         mine = slots[self.live[slots] & self.floats[work.tape.aval[slots]]]
-        turn, place = np.divmod(work.owner[mine] - loop.start, loop.period)
-        within = work.within(mine)
-        for made in set(zip(place.tolist(), within.tolist(), strict=True)):
-            here = (place == made[0]) & (within == made[1])
-            found.asked[made] = turn[here]
+        found = Reached(loop.turns(work, mine))
         lags = loop.lags
         always = {made for made in found.asked if made not in lags}
         state = {

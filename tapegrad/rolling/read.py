@@ -86,6 +86,19 @@ class Loop:
         """The entries that a moving step reads."""
         return work.place[self.start + step : self.end : self.period]
 
+    def makes(self, work: Work, slots: Column) -> tuple[Column, Column, Column]:
+        """Iteration, step and place among the step's slots, of slots that it makes."""
+        turns, steps = np.divmod(work.owner[slots] - self.start, self.period)
+        return turns, steps, work.within(slots)
+
+    def turns(self, work: Work, slots: Column) -> dict[Made, Column]:
+        """Slots that it makes as slots of the body, each with its iterations."""
+        found: dict[Made, list[int]] = {}
+        columns = (column.tolist() for column in self.makes(work, slots))
+        for turn, step, place in zip(*columns, strict=True):
+            found.setdefault((step, place), []).append(turn)
+        return {made: np.array(turns) for made, turns in found.items()}
+
     @property
     def lags(self) -> dict[Made, int]:
         """The carried slots of the body, and how far back each is read."""
@@ -126,9 +139,8 @@ def _phase(work: Work, begin: int, end: int, period: int) -> int:
     at = begin + period * max(1, (end - begin) // period - 2)
     at = min(at, end - period)
     low, high = work.offsets[at], work.offsets[at + period]
-    readers = np.repeat(
-        np.arange(at, at + period), np.diff(work.offsets)[at : at + period]
-    )
+    counts = np.diff(work.offsets[at : at + period + 1])
+    readers = np.repeat(np.arange(at, at + period), counts)
     slots = work.operands[low:high]
     owners = work.owner[slots]
     inside = owners >= begin
@@ -191,9 +203,8 @@ class _Reading:
         if slots[late] == slots[late - 1]:
             self.bad |= slots != slots[late]
             # one made in an early iteration is fixed for those behind that
-            self.bad[: max(0, (int(owners[late]) - self.begin) // self.period + 1)] = (
-                True
-            )
+            made_in = (int(owners[late]) - self.begin) // self.period
+            self.bad[: max(0, made_in + 1)] = True
             return Operand(FIXED)
         self.bad |= owners >= self.begin
         # most at a stride: the others, such as the first of a list, are peeled
@@ -209,8 +220,7 @@ class _Reading:
         """Steps that read another entry in each iteration: at a stride, or not."""
         found: dict[int, bool] = {}
         late = self.late
-        kinds = self.work.kind[self.begin : self.begin + self.period]
-        ranks = self.work.ranks[np.minimum(kinds, len(self.work.ranks) - 1)]
+        ranks = self.work.ranks_of(slice(self.begin, self.begin + self.period))
         for step in np.flatnonzero(ranks).tolist():
             low = self.begin + step
             places = self.work.place[low : low + self.count * self.period : self.period]

@@ -23,15 +23,11 @@ from tapegrad import sweeps
 from tapegrad.rolling.rows import Key, entrywise
 from tapegrad.rolling.stretches import Ids, Stretches
 from tapegrad.rolling.writing import Body, Columns, Entries
+from tapegrad.tape.rolls import rolled
 from tapegrad.tape.tape import Step, Tape
 
 # The name of a slot that has none yet.
 UNNAMED = -(1 << 62)
-
-
-def ordered(tape: Tape) -> bool:
-    """Whether a flat tape has loops that were found in steps."""
-    return any(dict(static).get("ordered", False) for static in tape.statics)
 
 
 def unrolled(tape: Tape) -> Tape:
@@ -41,7 +37,7 @@ def unrolled(tape: Tape) -> Tape:
         tape: any tape; loops that the user wrote as such (`scan`) stay.
     """
     base = sweeps.flat(tape)
-    if not ordered(base):
+    if not rolled(base):
         return tape
     found = _Walk(base).tape()
     return dataclasses.replace(found, structure=tape.structure, example=tape.example)
@@ -270,7 +266,7 @@ class _Walk:
         key = id(tape), *tables
         if key not in self.bodies:
             flat = sweeps.flat(tape)
-            early, keys = not ordered(flat), dict[int, list[Key]]()
+            early, keys = not rolled(flat), dict[int, list[Key]]()
             body = Body(unrolled(flat), self.out, early=early)
             split = [place for place in tables if body.apart(place)]
             if split:

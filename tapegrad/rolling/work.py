@@ -67,9 +67,14 @@ class Work:
         """The slots that the steps read, all in one column."""
         return self.tape.operands
 
+    def ranks_of(self, part: slice) -> Column:
+        """How many integers name the entry that steps of work read; 0 for none."""
+        known = np.append(self.ranks, 0)  # steps like no other have kinds above all
+        return known[np.minimum(self.kind[part], len(self.ranks))]
+
     def rank(self, step: int) -> int:
-        """How many integers name the entry that a step of work reads; 0 for none."""
-        return int(self.ranks[self.kind[step]])
+        """The same of one step."""
+        return int(self.ranks_of(slice(step, step + 1))[0])
 
     def within(self, slots: Column) -> Column:
         """Which of its step's slots each slot is, of those that steps of work own."""

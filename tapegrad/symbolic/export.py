@@ -36,8 +36,9 @@ from tapegrad.symbolic.closed import (
 )
 from tapegrad.symbolic.limits import MAX_STEPS
 from tapegrad.symbolic.sums import summed
+from tapegrad.tape.rolls import rolled
 from tapegrad.tape.tape import Tape
-from tapegrad.unrolling import rolled, short
+from tapegrad.unrolling import short
 
 # simplify() takes its time beyond this many operations, and seldom finds anything. Of
 # the many derivatives of an array each gets less.
